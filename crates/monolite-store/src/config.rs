@@ -1,0 +1,89 @@
+//! The limits of a store, by name, with their defaults.
+//!
+//! **Invariants**
+//! - Every queue, loop, retry and wait of the crate takes its bound from here.
+
+use crate::observe::Observer;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The limits of a store.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Most writes in one group.
+    pub group_writes_max: usize,
+    /// Most WAL pages of one group, after which it is committed.
+    pub group_pages_max: u64,
+    /// Most writer time of one group, after which it is committed.
+    pub group_time_max: Duration,
+    /// Most writes waiting; one more is refused as overloaded.
+    pub queue_max: usize,
+    /// The deadline of a call whose ticket has none.
+    pub deadline: Duration,
+    /// Thread CPU time a read may use on the caller's thread before it moves to the slow lane.
+    pub inline_budget: Duration,
+    /// Values larger than this end an inline read that announces them by `gate`, in bytes.
+    pub gate_bytes: u64,
+    /// Most reads of this store waiting for the slow lane.
+    pub slow_queue_max: usize,
+    /// Longest time of a read in the slow lane, and so the greatest age of a snapshot.
+    pub slow_time_max: Duration,
+    /// Most rows a read in the slow lane may step over.
+    pub slow_rows_max: u64,
+    /// Most reader connections for callers' threads.
+    pub slots_max: usize,
+    /// Page cache of each reader connection, in bytes (an upper bound, taken as pages are read).
+    pub reader_cache_bytes: u64,
+    /// Page cache of the writer's connection, in bytes.
+    pub writer_cache_bytes: u64,
+    /// Statements kept prepared on each connection.
+    pub statements_max: usize,
+    /// A checkpoint begins when the WAL holds this many bytes.
+    pub wal_soft_bytes: u64,
+    /// Reads whose snapshot keeps the WAL above this many bytes are ended.
+    pub wal_hard_bytes: u64,
+    /// Largest single value (row, text or blob), in bytes.
+    pub value_max: u64,
+    /// Rows a quick migration may touch.
+    pub quick_rows_max: u64,
+    /// The name in messages and thread names; empty means the file's stem.
+    pub name: String,
+    /// Receives what the store does.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
+        Config {
+            group_writes_max: 1024,
+            group_pages_max: 4096,
+            group_time_max: Duration::from_millis(5),
+            queue_max: 8192,
+            deadline: Duration::from_secs(10),
+            inline_budget: Duration::from_micros(250),
+            gate_bytes: 64 << 10,
+            slow_queue_max: 1024,
+            slow_time_max: Duration::from_secs(30),
+            slow_rows_max: 1_000_000_000,
+            slots_max: (cores * 2).clamp(4, 64),
+            reader_cache_bytes: 256 << 20,
+            writer_cache_bytes: 256 << 20,
+            statements_max: 256,
+            wal_soft_bytes: 16 << 20,
+            wal_hard_bytes: 1 << 30,
+            value_max: 64 << 20,
+            quick_rows_max: 10_000_000,
+            name: String::new(),
+            observer: None,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("name", &self.name).field("queue_max", &self.queue_max).finish_non_exhaustive()
+    }
+}
