@@ -13,11 +13,25 @@
 
 mod config;
 mod error;
+#[allow(dead_code)] // until the store opens files
+mod header;
+#[allow(dead_code)]
+mod lock;
+#[allow(dead_code, unused_imports)]
 mod migrate;
 mod observe;
+#[allow(dead_code)]
+mod place;
 mod read;
+#[allow(dead_code)]
+mod sqlite {
+    #[allow(unsafe_code)]
+    pub(crate) mod version;
+}
 mod store;
 mod ticket;
+#[allow(dead_code)]
+mod wal;
 mod write;
 
 pub use config::Config;

@@ -1,4 +1,24 @@
 //! Migrations: the ordered steps that bring a file to the shape the program expects.
+//!
+//! A *quick* step is SQL in one transaction at open. A *stepwise* one runs in batches between other writes, while old
+//! and new code both work. The file remembers each step with its checksum in `_monolite_migrations`.
+//!
+//! **Invariants**
+//! - A step and its record are committed in one transaction, which raises the commit sequence by one.
+//! - The steps in the file are a prefix of the program's list, in its order and unchanged; else the store does not open.
+//! - A step runs only after all before it have finished.
+
+mod apply;
+mod ledger;
+mod quick;
+mod script;
+mod stepwise;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use apply::apply;
+pub(crate) use stepwise::{PendingStepwise, run_batch};
 
 use crate::error::{Error, Result};
 use crate::write::Tx;
