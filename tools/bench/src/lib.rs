@@ -1,1 +1,22 @@
-//! x
+//! The benchmarks: our store and server against peers, in one async harness, as ratios.
+//!
+//! `monolite-bench store` and `monolite-bench http` print tables; with `--json FILE` they also write an array of rows.
+//! A ratio is always how many times better ours is: above 1 means ahead.
+//!
+//! **Invariants**
+//! - Ours and a peer run in the same harness (tokio, two workers), on the same rows, the same disk, in turns; medians are compared.
+//! - A row says the durability of both sides. A missing peer is said, never counted as passed.
+//! - Peers are set up as well as we know how; where a setting was chosen for a peer's good, its file says so.
+//!
+//! Absent on purpose: thresholds. What must hold is the business of whoever reads the rows.
+
+mod arguments;
+mod measure;
+mod peers;
+mod place;
+mod random;
+mod report;
+mod store;
+mod table;
+
+pub use arguments::run;

@@ -1,0 +1,109 @@
+//! The command line, as typed and as resolved.
+
+use crate::place::Place;
+use crate::report::Report;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Measures the store and the server beside their peers; ratios above 1 mean that ours is ahead.
+#[derive(Parser)]
+#[command(name = "monolite-bench", version)]
+struct Typed {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One SQLite file used through monolite-store, against PostgreSQL and the usual ways to use SQLite.
+    Store(Measured),
+}
+
+/// What `store` and `http` have in common.
+#[derive(Args, Clone)]
+pub(crate) struct Measured {
+    /// Writes the rows as a JSON array into this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// A quick look: fewer and shorter rounds, a small table. Numbers are not comparable with a full run.
+    #[arg(long)]
+    short: bool,
+    /// Runs only the rows whose name contains this text.
+    #[arg(long)]
+    only: Option<String>,
+    /// Where the data of both sides goes; must be a real disk.
+    #[arg(long, default_value = "/var/tmp")]
+    dir: PathBuf,
+}
+
+/// How long and how often things are measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// Turns of ours and the peer; medians are taken over them.
+    pub(crate) rounds: usize,
+    /// The time of one turn.
+    pub(crate) round: Duration,
+    /// The time of the unmeasured turn before.
+    pub(crate) warm: Duration,
+    /// The time of the writer soak.
+    pub(crate) soak: Duration,
+    /// Rows in the table.
+    pub(crate) rows: u64,
+    /// Bytes of the large document.
+    pub(crate) document: usize,
+}
+
+impl Measured {
+    /// How long and how often.
+    pub(crate) fn plan(&self) -> Plan {
+        if self.short {
+            let ms = Duration::from_millis;
+            return Plan {
+                rounds: 3,
+                round: ms(500),
+                warm: ms(300),
+                soak: ms(5000),
+                rows: 100_000,
+                document: 16 << 20,
+            };
+        }
+        let s = Duration::from_secs;
+        Plan { rounds: 5, round: s(2), warm: s(1), soak: s(60), rows: 1_000_000, document: 16 << 20 }
+    }
+
+    /// Whether a row, or any of a list of rows, is asked for.
+    pub(crate) fn wants(&self, names: &[&str]) -> bool {
+        self.only.as_deref().is_none_or(|only| names.iter().any(|n| n.contains(only)))
+    }
+
+    /// The folder for the data of both sides.
+    pub(crate) fn place(&self) -> anyhow::Result<Place> {
+        Place::new(&self.dir)
+    }
+
+    /// Prints the table and writes the file.
+    fn finish(&self, mut report: Report) -> anyhow::Result<()> {
+        report.keep(|name| self.wants(&[name]));
+        println!("{}", report.table());
+        if let Some(path) = &self.json {
+            std::fs::write(path, report.json()?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs the command line: 0 when all was measured, 1 when something failed, 2 for a wrong argument.
+pub fn run() -> ExitCode {
+    let done = match Typed::parse().command {
+        Command::Store(m) => crate::store::run(&m).and_then(|report| m.finish(report)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("monolite-bench: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The temporary folder in which both sides keep their data, and what its disk can promise.
+
+use anyhow::Context;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Linux's number for tmpfs (`TMPFS_MAGIC` in statfs(2)), where an fsync does nothing.
+const TMPFS: u64 = 0x0102_1994;
+
+/// A folder that is removed at the end.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+    /// Whether an fsync reaches a disk here.
+    durable: bool,
+}
+
+impl Place {
+    /// A new folder within another.
+    pub(crate) fn new(within: &Path) -> anyhow::Result<Place> {
+        let folder = tempfile::Builder::new()
+            .prefix("monolite-bench-")
+            .tempdir_in(within)
+            .with_context(|| format!("cannot make a folder in {}", within.display()))?;
+        // PostgreSQL runs as another user and has to reach its own folder inside.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))?;
+        let kind = rustix::fs::statfs(folder.path())?.f_type as u64;
+        Ok(Place { folder, durable: kind != TMPFS })
+    }
+
+    /// A path inside.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What a durable row says about itself.
+    pub(crate) fn durability(&self, both: &'static str) -> &'static str {
+        if self.durable { both } else { "none: the folder is in memory (tmpfs), fsync does nothing" }
+    }
+}
