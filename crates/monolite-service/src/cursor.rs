@@ -1,0 +1,1 @@
+//! Cursors: where the last page ended, opaque and checked.

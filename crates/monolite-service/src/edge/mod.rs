@@ -1,0 +1,15 @@
+//! What an edge hands in and gets back: neutral words, no HTTP.
+//!
+//! **Invariants**
+//! - A request becomes a message in one pass; no tree of JSON values is built.
+//! - Unknown and duplicate names are refused, at any depth that the message's types describe.
+
+mod answer;
+mod rejection;
+mod request;
+mod takes;
+
+pub use answer::Answer;
+pub use rejection::Rejection;
+pub use request::Request;
+pub use takes::Takes;
