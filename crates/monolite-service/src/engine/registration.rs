@@ -4,9 +4,11 @@ use super::{Handler, Site};
 use crate::authenticate::BoxFuture;
 use crate::blob::Blob;
 use crate::edge::{Answer, Rejection, Request, Takes};
+use crate::failure::{Failure, FailureKind};
 use crate::flow::Flow;
 use crate::handler::{AnyWork, Work};
 use crate::message::Message;
+use bytes::Bytes;
 use schemars::{Schema, SchemaGenerator};
 use std::any::{Any, TypeId};
 use std::sync::{Arc, OnceLock};
@@ -25,6 +27,8 @@ pub trait Registration: Send + Sync + 'static {
     fn takes_upload(&self) -> bool;
     /// The schemas of its message, reply and refusal.
     fn schemas(&self) -> Schemas;
+    /// Calls with a message that is plain JSON; the reply is JSON too.
+    fn call_json(&self, flow: &Flow, message: &[u8]) -> BoxFuture<'static, Result<Bytes, Rejection>>;
     /// Reads a request, calls, and writes the answer.
     fn serve(
         &self,
@@ -91,6 +95,22 @@ impl<M: Message> Registration for Typed<M> {
             reply: |g| g.subschema_for::<M::Reply>(),
             refusal: |g| g.subschema_for::<M::Refusal>(),
         }
+    }
+
+    fn call_json(&self, flow: &Flow, message: &[u8]) -> BoxFuture<'static, Result<Bytes, Rejection>> {
+        let message: M = match serde_json::from_slice(message) {
+            Ok(message) => message,
+            Err(wrong) => {
+                let wrong = Failure::new(FailureKind::Invalid, format!("this is no {}: {wrong}", M::NAME));
+                return Box::pin(std::future::ready(Err(wrong.into())));
+            }
+        };
+        let (calls, caller) = (flow.calls().clone(), flow.caller().clone());
+        Box::pin(async move {
+            let replied = calls.call(&caller, message, None).await.map_err(Rejection::of)?;
+            let reply = serde_json::to_vec(&replied.value);
+            reply.map(Bytes::from).map_err(|e| Failure::internal(format!("a reply is not JSON: {e}")).into())
+        })
     }
 
     fn serve(
