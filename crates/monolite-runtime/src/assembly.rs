@@ -1,0 +1,226 @@
+//! Assembly: services and what they run with, before they run.
+
+use crate::background::{Manual, Runner};
+use crate::check::check;
+use crate::host::{HandlersByType, Host, Inner};
+use crate::route::Route;
+use crate::start::StartError;
+use crate::stats::Stats;
+use crate::timer::Timer;
+use monolite_service::engine::Site;
+use monolite_service::{Authenticator, Background, Clock, HandlerSpec, Ids, Service, SystemClock, TimeOrdered};
+use monolite_store::{Config, Observer, Store};
+use std::collections::HashSet;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Services and what they run with. [`Assembly::open`] makes a [`Host`] of it.
+#[derive(Clone)]
+pub struct Assembly {
+    folder: PathBuf,
+    services: Vec<Service>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    deadline: Duration,
+    background: BackgroundMode,
+    configure: Arc<dyn Fn(&'static str, Config) -> Config + Send + Sync>,
+    observe: Option<ObserverFor>,
+}
+
+type ObserverFor = Arc<dyn Fn(&'static str) -> Arc<dyn Observer> + Send + Sync>;
+
+/// Who runs background work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BackgroundMode {
+    /// A thread of the host, by the monotonic clock.
+    #[default]
+    Thread,
+    /// [`Host::run_due_background`], by the injected clock: for tests.
+    ByHand,
+    /// Nobody: for commands that only look at the files.
+    Off,
+}
+
+impl Assembly {
+    /// An assembly without services, on a folder of data.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Assembly {
+            folder: folder.into(),
+            services: Vec::new(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(TimeOrdered::new()),
+            authenticator: None,
+            deadline: Duration::from_secs(10),
+            background: BackgroundMode::Thread,
+            configure: Arc::new(|_, config| config),
+            observe: None,
+        }
+    }
+
+    /// With a service.
+    pub fn service(mut self, service: Service) -> Self {
+        self.services.push(service);
+        self
+    }
+
+    /// With services.
+    pub fn services(mut self, services: impl IntoIterator<Item = Service>) -> Self {
+        self.services.extend(services);
+        self
+    }
+
+    /// With another clock than the machine's.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Assembly { clock, ..self }
+    }
+
+    /// With another source of ids than random ones.
+    pub fn ids(self, ids: Arc<dyn Ids>) -> Self {
+        Assembly { ids, ..self }
+    }
+
+    /// With an authenticator.
+    pub fn authenticate(self, authenticator: Arc<dyn Authenticator>) -> Self {
+        Assembly { authenticator: Some(authenticator), ..self }
+    }
+
+    /// With another deadline than 10 s for calls that say nothing.
+    pub fn deadline(self, deadline: Duration) -> Self {
+        Assembly { deadline, ..self }
+    }
+
+    /// With background work run otherwise than by a thread.
+    pub fn background(self, background: BackgroundMode) -> Self {
+        Assembly { background, ..self }
+    }
+
+    /// With limits of stores changed, by the service's name: from a configuration file.
+    pub fn configure(self, change: impl Fn(&'static str, Config) -> Config + Send + Sync + 'static) -> Self {
+        Assembly { configure: Arc::new(change), ..self }
+    }
+
+    /// With an observer of each store, by the service's name: for metrics.
+    pub fn observe(self, observer: impl Fn(&'static str) -> Arc<dyn Observer> + Send + Sync + 'static) -> Self {
+        Assembly { observe: Some(Arc::new(observer)), ..self }
+    }
+
+    /// The file of a service below a folder of data.
+    pub fn file_of(folder: &Path, service: &str) -> PathBuf {
+        folder.join(service).join(format!("{service}.db"))
+    }
+
+    /// Checks everything, then opens each service's file and prepares its statements.
+    pub fn open(self) -> Result<Host, StartError> {
+        check(&self.services)?;
+        let timer = Timer::start().map_err(|source| StartError::Io { what: "cannot start the timer's thread".into(), source })?;
+        let mut services = Vec::with_capacity(self.services.len());
+        for service in &self.services {
+            services.push((service.name, self.open_store(service)?));
+        }
+        let (mut handlers, mut routes, mut stats) = (HandlersByType::default(), Vec::new(), Vec::new());
+        for (service, (_, store)) in self.services.iter().zip(&services) {
+            for spec in &service.handlers {
+                let label = full_name(service.name, spec.message);
+                let counts = Arc::new(Stats::new(service.name, label));
+                let site = self.site(service.name, label, store, spec, counts.clone());
+                handlers.insert(spec.registration.message_type(), spec.registration.bind(site));
+                routes.extend(routes_of(service.name, label, spec));
+                stats.push(counts);
+            }
+        }
+        let work: Vec<Background> = self.services.iter().flat_map(|s| s.background.iter().cloned()).collect();
+        let by_hand = if self.background == BackgroundMode::ByHand { work.clone() } else { Vec::new() };
+        let host = Host::new(Arc::new(Inner {
+            services,
+            handlers,
+            routes,
+            stats,
+            manual: Manual::new(by_hand, self.clock.now()),
+            clock: self.clock,
+            ids: self.ids,
+            deadline: self.deadline,
+            authenticator: self.authenticator,
+            timer,
+            runner: Mutex::new(None),
+            stubbed: false.into(),
+            stubs: RwLock::default(),
+        }));
+        if self.background == BackgroundMode::Thread && !work.is_empty() {
+            let runner = Runner::start(host.clone(), work)
+                .map_err(|source| StartError::Io { what: "cannot start the background thread".into(), source })?;
+            host.set_runner(runner);
+        }
+        Ok(host)
+    }
+
+    fn open_store(&self, service: &Service) -> Result<Store, StartError> {
+        let path = Self::file_of(&self.folder, service.name);
+        let folder = path.parent().unwrap_or(&self.folder);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| StartError::Io {
+            what: format!("cannot make the folder {}", folder.display()),
+            source,
+        })?;
+        let mut config = (self.configure)(service.name, service.config.clone());
+        config.name = service.name.to_owned();
+        if let Some(observe) = &self.observe {
+            config.observer = Some(observe(service.name));
+        }
+        let store = Store::open(&path, config, service.migrations.clone())
+            .map_err(|source| StartError::Store { service: service.name, path, source })?;
+        for sql in &service.statements {
+            store.prepare(sql).map_err(|source| StartError::Statement { service: service.name, sql, source })?;
+        }
+        Ok(store)
+    }
+
+    fn site(&self, service: &'static str, label: &'static str, store: &Store, spec: &HandlerSpec, meter: Arc<Stats>) -> Site {
+        Site {
+            service,
+            label,
+            store: Some(store.clone()),
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
+            meter,
+            deadline: spec.deadline,
+            slow: spec.slow,
+        }
+    }
+}
+
+fn routes_of(service: &'static str, message: &'static str, spec: &HandlerSpec) -> Vec<Route> {
+    let route = |e: &monolite_service::Endpoint| Route {
+        method: e.method,
+        path: e.path,
+        access: e.access,
+        service,
+        message,
+        kind: spec.kind,
+        creates: spec.creates,
+        upload: spec.upload,
+        streams: spec.streams,
+        body_limit: spec.body_limit,
+        takes: spec.registration.takes().clone(),
+        schemas: spec.registration.schemas(),
+        registration: spec.registration.clone(),
+    };
+    spec.endpoints.iter().map(route).collect()
+}
+
+/// `Recipes.AddRecipe`, kept for the life of the process: labels are compared and logged everywhere.
+fn full_name(service: &str, message: &str) -> &'static str {
+    static NAMES: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+    let name = format!("{service}.{message}");
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = names.get_or_insert_default();
+    match names.get(name.as_str()) {
+        Some(known) => known,
+        None => {
+            let kept: &'static str = Box::leak(name.into_boxed_str());
+            names.insert(kept);
+            kept
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The host: open services, and the one verb to use them.
+//!
+//! **Invariants**
+//! - A clone is a handle to the same services.
+//! - A service's store is reachable by name, for operating it; services themselves never see another's.
+
+use crate::background::{Manual, Runner};
+use crate::block_on::block_on;
+use crate::route::Route;
+use crate::stats::{Counts, Stats};
+use crate::timer::Timer;
+use monolite_service::engine::{AlarmId, Calls, Engine, Handler, NoMeter, Replied, Site, Tally};
+use monolite_service::{Authenticator, Caller, Clock, Credentials, Error, Flow, Ids, Message, Millis, Outcome, Refused};
+use monolite_store::{Status, Store};
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// Open services. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+    calls: Calls,
+}
+
+/// How a service does.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The service.
+    pub service: &'static str,
+    /// Its store's gauges.
+    pub status: Status,
+}
+
+/// A handler with its type erased: an `Arc<Handler<M>>`.
+type AnyHandler = Arc<dyn Any + Send + Sync>;
+pub(crate) type HandlersByType = HashMap<TypeId, AnyHandler, BuildHasherDefault<TypeIdHasher>>;
+
+pub(crate) struct Inner {
+    pub(crate) services: Vec<(&'static str, Store)>,
+    pub(crate) handlers: HandlersByType,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) stats: Vec<Arc<Stats>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) deadline: Duration,
+    pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
+    pub(crate) timer: Timer,
+    pub(crate) manual: Manual,
+    pub(crate) runner: Mutex<Option<Runner>>,
+    pub(crate) stubbed: AtomicBool,
+    pub(crate) stubs: RwLock<HandlersByType>,
+}
+
+impl Host {
+    pub(crate) fn new(inner: Arc<Inner>) -> Host {
+        Host { calls: Calls::new(inner.clone()), inner }
+    }
+
+    pub(crate) fn set_runner(&self, runner: Runner) {
+        *self.inner.runner.lock().unwrap_or_else(PoisonError::into_inner) = Some(runner);
+    }
+
+    /// Calls the service that answers this message.
+    pub async fn call<M: Message>(&self, caller: &Caller, message: M) -> Outcome<M> {
+        Ok(self.calls.call(caller, message, None).await?.value)
+    }
+
+    /// The same, with the commit that the reply comes from.
+    pub async fn call_seen<M: Message>(
+        &self,
+        caller: &Caller,
+        message: M,
+    ) -> Result<Replied<M::Reply>, Error<M::Refusal>> {
+        self.calls.call(caller, message, None).await
+    }
+
+    /// The same, with an upload.
+    pub async fn call_with<M: Message>(&self, caller: &Caller, message: M, upload: bytes::Bytes) -> Outcome<M> {
+        Ok(self.calls.call(caller, message, Some(upload)).await?.value)
+    }
+
+    /// The same, on an ordinary thread.
+    pub fn call_blocking<M: Message>(&self, caller: &Caller, message: M) -> Outcome<M> {
+        block_on(self.call(caller, message))
+    }
+
+    /// A handle to the same services whose calls are counted by the tally beside it: for one request.
+    pub fn tallied(&self) -> (Host, Arc<Tally>) {
+        let tally = Arc::new(Tally::default());
+        (Host { inner: self.inner.clone(), calls: self.calls.tallied(tally.clone()) }, tally)
+    }
+
+    /// Who is calling. Without an authenticator everybody is anonymous, and a bearer token is refused.
+    pub async fn authenticate(&self, credentials: &Credentials) -> Result<Caller, Error> {
+        match &self.inner.authenticator {
+            Some(a) => a.authenticate(&self.flow(&self.system()), credentials).await,
+            None if credentials.bearer.is_none() => Ok(Caller::anonymous(credentials.address)),
+            None => Err(Refused::unauthenticated().into()),
+        }
+    }
+
+    /// The system as a caller.
+    pub fn system(&self) -> Caller {
+        Caller::system()
+    }
+
+    /// A flow on behalf of a caller.
+    pub fn flow(&self, caller: &Caller) -> Flow {
+        Flow::new(self.calls.clone(), caller.clone())
+    }
+
+    /// All routes, in the order of registration.
+    pub fn routes(&self) -> &[Route] {
+        &self.inner.routes
+    }
+
+    /// The names of the services, in the order of registration.
+    pub fn services(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.inner.services.iter().map(|(name, _)| *name)
+    }
+
+    /// A service's store.
+    pub fn store(&self, service: &str) -> Option<&Store> {
+        self.inner.services.iter().find(|(name, _)| *name == service).map(|(_, store)| store)
+    }
+
+    /// How each service does.
+    pub fn health(&self) -> Vec<Health> {
+        self.inner.services.iter().map(|(service, store)| Health { service, status: store.status() }).collect()
+    }
+
+    /// The counts of each message's calls.
+    pub fn counts(&self) -> Vec<Counts> {
+        self.inner.stats.iter().map(|s| s.counts()).collect()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Millis {
+        self.inner.clock.now()
+    }
+
+    /// Runs the background work that is due by the injected clock, each piece once: for tests, where no thread does it.
+    pub fn run_due_background(&self) {
+        self.inner.manual.run_due(self);
+    }
+
+    /// Answers a message in place of its service: for tests.
+    pub fn answer_for<M: Message>(&self, answer: impl Fn(&Caller, M) -> Outcome<M> + Send + Sync + 'static) {
+        let site = Site {
+            service: "stub",
+            label: M::NAME,
+            store: None,
+            clock: self.inner.clock.clone(),
+            ids: self.inner.ids.clone(),
+            meter: Arc::new(NoMeter),
+            deadline: None,
+            slow: false,
+        };
+        let mut stubs = self.inner.stubs.write().unwrap_or_else(PoisonError::into_inner);
+        stubs.insert(TypeId::of::<M>(), Handler::stub(site, answer));
+        self.inner.stubbed.store(true, Ordering::Release);
+    }
+
+    /// Ends the background work, lets queued writes finish, and closes all files. Later calls fail as closed.
+    pub fn shutdown(&self) -> Result<(), monolite_store::Error> {
+        self.stop_background();
+        let mut first = Ok(());
+        for (_, store) in &self.inner.services {
+            let closed = store.clone().close();
+            first = first.and(closed);
+        }
+        first
+    }
+
+    /// Stops as a crash would: nothing more is written, queued writes are lost. A test aid.
+    pub fn abandon(&self) {
+        self.stop_background();
+        for (_, store) in &self.inner.services {
+            store.clone().abandon();
+        }
+    }
+
+    fn stop_background(&self) {
+        let runner = self.inner.runner.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runner) = runner {
+            runner.stop();
+        }
+    }
+}
+
+impl Engine for Inner {
+    fn handler(&self, message: TypeId) -> Option<AnyHandler> {
+        if self.stubbed.load(Ordering::Acquire) {
+            let stubs = self.stubs.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(stub) = stubs.get(&message) {
+                return Some(stub.clone());
+            }
+        }
+        self.handlers.get(&message).cloned()
+    }
+    fn deadline(&self) -> Duration {
+        self.deadline
+    }
+    fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+    fn ids(&self) -> &dyn Ids {
+        &*self.ids
+    }
+    fn set_alarm(&self, at: Instant, waker: Waker) -> AlarmId {
+        self.timer.set(at, waker)
+    }
+    fn drop_alarm(&self, alarm: AlarmId) {
+        self.timer.forget(alarm);
+    }
+}
+
+/// A `TypeId` is a hash already: its last eight bytes are taken as they are.
+#[derive(Default)]
+pub(crate) struct TypeIdHasher(u64);
+
+impl Hasher for TypeIdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.rchunks(8).take(1) {
+            self.0 = chunk.iter().fold(self.0, |hash, byte| (hash << 8) | u64::from(*byte));
+        }
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}

@@ -1,0 +1,53 @@
+//! Routes: what is served where, as neutral data.
+
+use crate::host::Host;
+use monolite_service::edge::{Answer, Rejection, Request, Takes};
+use monolite_service::engine::{Registration, Schemas, Serving};
+use monolite_service::{Access, BoxFuture, Caller, Method, WorkKind};
+use std::sync::Arc;
+
+/// One way to a handler from outside.
+#[derive(Clone)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path below `/api/v1`, with `{fields}` of the message.
+    pub path: &'static str,
+    /// Who may use it; checked by [`Route::call`].
+    pub access: Access,
+    /// The service.
+    pub service: &'static str,
+    /// The message's full name: `Recipes.AddRecipe`.
+    pub message: &'static str,
+    /// How it answers.
+    pub kind: WorkKind,
+    /// The `Location` of what it creates.
+    pub creates: Option<&'static str>,
+    /// It takes an upload of at most this many bytes instead of a JSON body.
+    pub upload: Option<u64>,
+    /// It answers with bytes of a content type instead of JSON.
+    pub streams: bool,
+    /// How large its body may be, where not as large as any, in bytes.
+    pub body_limit: Option<u64>,
+    /// What its message takes from a request.
+    pub takes: Takes,
+    /// The schemas of its message, reply and refusal.
+    pub schemas: Schemas,
+    pub(crate) registration: Arc<dyn Registration>,
+}
+
+impl Route {
+    /// Reads the request, calls on behalf of the caller, and writes the answer; counted by the host's tally, if it has one.
+    pub fn call(
+        &self,
+        host: &Host,
+        caller: &Caller,
+        request: Request<'_>,
+    ) -> BoxFuture<'static, Result<Answer, Rejection>> {
+        if let Err(no) = caller.may(self.access) {
+            return Box::pin(std::future::ready(Err(Rejection::of(no))));
+        }
+        let serving = Serving { creates: self.creates };
+        self.registration.serve(&host.flow(caller), request, serving)
+    }
+}
