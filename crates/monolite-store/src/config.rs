@@ -10,12 +10,11 @@ use std::time::Duration;
 
 /// The limits of a store.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct Config {
     /// Most writes in one group.
     pub group_writes_max: usize,
-    /// Most WAL pages of one group, after which it is committed.
-    pub group_pages_max: u64,
+    /// Most changed rows of one group, after which it is committed.
+    pub group_rows_max: u64,
     /// Most writer time of one group, after which it is committed.
     pub group_time_max: Duration,
     /// Most writes waiting; one more is refused as overloaded.
@@ -30,8 +29,6 @@ pub struct Config {
     pub slow_queue_max: usize,
     /// Longest time of a read in the slow lane, and so the greatest age of a snapshot.
     pub slow_time_max: Duration,
-    /// Most rows a read in the slow lane may step over.
-    pub slow_rows_max: u64,
     /// Most reader connections for callers' threads.
     pub slots_max: usize,
     /// Page cache of each reader connection, in bytes (an upper bound, taken as pages are read).
@@ -59,7 +56,7 @@ impl Default for Config {
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
         Config {
             group_writes_max: 1024,
-            group_pages_max: 4096,
+            group_rows_max: 16384,
             group_time_max: Duration::from_millis(5),
             queue_max: 8192,
             deadline: Duration::from_secs(10),
@@ -67,7 +64,6 @@ impl Default for Config {
             gate_bytes: 64 << 10,
             slow_queue_max: 1024,
             slow_time_max: Duration::from_secs(30),
-            slow_rows_max: 1_000_000_000,
             slots_max: (cores * 2).clamp(4, 64),
             reader_cache_bytes: 256 << 20,
             writer_cache_bytes: 256 << 20,

@@ -150,6 +150,13 @@ impl Error {
         self
     }
 
+    /// The same error for another caller of the same group; the source becomes text.
+    pub(crate) fn again(&self) -> Self {
+        let mut error = Error::new(self.kind(), self.to_string());
+        error.0.retry_after = self.0.retry_after;
+        error
+    }
+
     pub(crate) fn io(context: impl Into<Cow<'static, str>>, source: std::io::Error) -> Self {
         let kind = match source.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Full,

@@ -11,26 +11,21 @@
 //!
 //! Absent on purpose: an async runtime, services, HTTP, retries of an fsync.
 
+mod checkpoint;
 mod config;
 mod error;
-#[allow(dead_code)] // until the store opens files
 mod header;
-#[allow(dead_code)]
 mod lock;
-#[allow(dead_code, unused_imports)]
 mod migrate;
 mod observe;
-#[allow(dead_code)]
+mod open;
 mod place;
 mod read;
-#[allow(dead_code)]
-mod sqlite {
-    #[allow(unsafe_code)]
-    pub(crate) mod version;
-}
+mod reply;
+mod sqlite;
+mod status;
 mod store;
 mod ticket;
-#[allow(dead_code)]
 mod wal;
 mod write;
 
@@ -39,7 +34,8 @@ pub use error::{Constraint, Error, Kind, Result};
 pub use migrate::{Cursor, Migration, Migrations, Progress, Stepwise};
 pub use observe::{CheckpointMode, Observer};
 pub use read::{Read, ReadWith, Seen, Snapshot};
-pub use store::{Check, Copied, Holder, State, Status, Store};
+pub use status::{Check, Copied, Holder, State, Status};
+pub use store::Store;
 pub use ticket::{Tenant, Ticket};
 pub use write::{Tx, Write, WriteWith, Written};
 

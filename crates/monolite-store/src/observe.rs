@@ -26,8 +26,6 @@ pub trait Observer: Send + Sync + 'static {
     fn checkpointed(&self, _mode: CheckpointMode, _frames: u64, _copied: u64, _took: Duration) {}
     /// A read moved from the caller's thread to the slow lane.
     fn moved(&self, _label: &'static str) {}
-    /// A read ended: its time, and whether it ran in the slow lane.
-    fn read(&self, _label: &'static str, _took: Duration, _slow: bool) {}
     /// A call was refused because a queue was full.
     fn refused(&self, _label: &'static str) {}
 }

@@ -1,169 +1,297 @@
-//! The store: the handle that callers hold.
+//! The store: the handle that callers hold, and what its threads share.
+//!
+//! **Invariants**
+//! - The file lock is held from before the first connection until after the last.
+//! - The last handle's drop drains the queue and ends the writer; nothing of the store runs afterwards but a read in
+//!   the slow lane, which ends at its deadline.
+
+use crate::checkpoint::{FRAME_BYTES, Rounds};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::lock::FileLock;
 use crate::migrate::Migrations;
-use crate::read::{Read, ReadWith, Seen, Snapshot};
+use crate::read::{self, Read, ReadWith, Reads, Seen, Snapshot};
+use crate::reply::{block_on, lock};
+use crate::status::{Holder, State, Status};
 use crate::ticket::Ticket;
+use crate::write::queue::{Closing, Queue};
 use crate::write::{Tx, Write, WriteWith, Written};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// One SQLite file with its writer, readers and checkpoints. Clones are handles to the same store.
 #[derive(Clone)]
-pub struct Store {}
-
-/// Whether a store serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// Reads and writes.
-    Serving,
-    /// Reads only, and why.
-    ReadOnly(String),
-    /// Nothing.
-    Closed,
+pub struct Store {
+    shared: Arc<Shared>,
+    life: Arc<Life>,
 }
 
-/// Who holds the writer.
-#[derive(Debug, Clone)]
-pub struct Holder {
-    /// The ticket's label.
-    pub label: &'static str,
-    /// The ticket's tenant.
-    pub tenant: u64,
-    /// Since when.
-    pub since: Instant,
+/// What the store's threads and handles share.
+pub(crate) struct Shared {
+    pub(crate) path: PathBuf,
+    pub(crate) config: Config,
+    /// The epoch: the last commit that anybody has seen.
+    pub(crate) epoch: AtomicU64,
+    pub(crate) reads: Reads,
+    pub(crate) queue: Queue,
+    pub(crate) rounds: Rounds,
+    pub(crate) wal_frames: AtomicU64,
+    pub(crate) holder: Mutex<Option<Holder>>,
+    pub(crate) trouble: Mutex<Option<String>>,
+    warnings: Vec<String>,
+    closed: AtomicBool,
+    stopped: AtomicBool,
+    stopped_why: Mutex<&'static str>,
 }
 
-/// The gauges of a store.
-#[derive(Debug, Clone)]
-pub struct Status {
-    /// Whether it serves.
-    pub state: State,
-    /// The last commit.
-    pub sequence: u64,
-    /// Writes waiting.
-    pub queued: usize,
-    /// Bytes of the WAL in use.
-    pub wal_bytes: u64,
-    /// Bytes of the database file.
-    pub file_bytes: u64,
-    /// Reads waiting for the slow lane.
-    pub slow_queued: usize,
-    /// Who holds the writer.
-    pub holder: Option<Holder>,
+/// Ends the store with its last handle.
+struct Life {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    file: Mutex<Option<FileLock>>,
 }
 
-/// What an integrity check found.
-#[derive(Debug, Clone)]
-pub struct Check {
-    /// Messages; empty means the file is sound.
-    pub problems: Vec<String>,
-    /// Pages in the file.
-    pub pages: u64,
-    /// The last commit.
-    pub sequence: u64,
-}
-
-/// What an online copy holds.
-#[derive(Debug, Clone)]
-pub struct Copied {
-    /// Pages copied.
-    pub pages: u64,
-    /// The last commit in the copy.
-    pub sequence: u64,
-    /// How long it took.
-    pub took: Duration,
-}
-
-#[allow(unused_variables, missing_docs)]
 impl Store {
+    /// Opens or creates a file, brings it up to the migrations, and starts its writer.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] where another store holds the file, [`Kind::Corrupt`], [`Kind::Newer`] and [`Kind::Changed`] by the
+    /// state of the file, [`Kind::Unsupported`] by the place or the SQLite library, [`Kind::Io`] and [`Kind::Full`].
     pub fn open(path: impl AsRef<Path>, config: Config, migrations: Migrations) -> Result<Store> {
-        unimplemented!()
+        let path = path.as_ref();
+        let within = |e: Error| e.within(format!("cannot open {}", path.display()));
+        let opened = crate::open::open(path, &config, &migrations).map_err(within)?;
+        let mut config = config;
+        if config.name.is_empty() {
+            config.name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        }
+        let shared = Arc::new(Shared::new(path, config, opened.warnings, opened.sequence));
+        let file = Mutex::new(Some(opened.lock));
+        let writer =
+            crate::write::writer::Writer::new(shared.clone(), opened.connection, opened.steps).map_err(within)?;
+        let thread = std::thread::Builder::new()
+            .name(format!("writer:{}", shared.config.name))
+            .spawn(move || writer.serve())
+            .map_err(|e| within(Error::io("cannot start the writer's thread", e)))?;
+        let life = Life { shared: shared.clone(), writer: Mutex::new(Some(thread)), file };
+        Ok(Store { shared, life: Arc::new(life) })
     }
+
+    /// Reads at once on the calling thread; a read that turns out slow is repeated in the slow lane.
+    ///
+    /// The closure may run twice. The future need not be awaited on any particular runtime.
+    #[inline]
     pub fn read<T, E, F>(&self, f: F) -> Read<T, E>
     where
         F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        unimplemented!()
+        Read::new(ReadWith::start(&self.shared, Ticket::default(), f))
     }
+
+    /// Reads with a ticket; answers the snapshot's sequence beside the value.
+    #[inline]
     pub fn read_with<T, E, F>(&self, ticket: Ticket, f: F) -> ReadWith<T, E>
     where
         F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        unimplemented!()
+        ReadWith::start(&self.shared, ticket, f)
     }
+
+    /// Reads on the calling thread to the end, at most `Config::slow_time_max`. Not for async workers.
     pub fn read_blocking<T, E, F>(&self, f: F) -> Result<T, E>
     where
         F: Fn(&Snapshot<'_>) -> Result<T, E>,
         E: From<Error>,
     {
-        unimplemented!()
+        self.read_blocking_with(Ticket::default(), f).map(|seen| seen.value)
     }
+
+    /// Reads on the calling thread to the end, with a ticket.
     pub fn read_blocking_with<T, E, F>(&self, ticket: Ticket, f: F) -> Result<Seen<T>, E>
     where
         F: Fn(&Snapshot<'_>) -> Result<T, E>,
         E: From<Error>,
     {
-        unimplemented!()
+        read::run_blocking(&self.shared, ticket, f)
     }
+
+    /// Queues a write; the answer comes when it is durable.
+    ///
+    /// The closure may run more than once; only its last run counts. Dropping the future before the write's turn
+    /// removes it.
     pub fn write<T, E, F>(&self, f: F) -> Write<T, E>
     where
         F: FnMut(&Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        unimplemented!()
+        Write::new(self.write_with(Ticket::default(), f))
     }
+
+    /// Queues a write with a ticket; answers its place in the file's order beside the value.
     pub fn write_with<T, E, F>(&self, ticket: Ticket, f: F) -> WriteWith<T, E>
     where
         F: FnMut(&Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        unimplemented!()
+        WriteWith::start(&self.shared, ticket, f)
     }
+
+    /// Writes and blocks until it is durable. Not for async workers.
     pub fn write_blocking<T, E, F>(&self, f: F) -> Result<T, E>
     where
         F: FnMut(&Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        unimplemented!()
+        block_on(self.write(f))
     }
+
+    /// Writes with a ticket and blocks until it is durable.
     pub fn write_blocking_with<T, E, F>(&self, ticket: Ticket, f: F) -> Result<Written<T>, E>
     where
         F: FnMut(&Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        unimplemented!()
+        block_on(self.write_with(ticket, f))
     }
+
+    /// The last commit.
     pub fn sequence(&self) -> u64 {
-        unimplemented!()
+        self.shared.epoch.load(Ordering::Acquire)
     }
+
+    /// The database file.
     pub fn path(&self) -> &Path {
-        unimplemented!()
+        &self.shared.path
     }
+
+    /// The gauges; cheap enough to be asked each second.
     pub fn status(&self) -> Status {
-        unimplemented!()
+        let shared = &self.shared;
+        Status {
+            state: shared.state(),
+            sequence: self.sequence(),
+            queued: shared.queue.len(),
+            wal_bytes: shared.wal_frames.load(Ordering::Relaxed) * FRAME_BYTES,
+            file_bytes: std::fs::metadata(&shared.path).map_or(0, |m| m.len()),
+            slow_queued: shared.reads.slow.waiting.load(Ordering::Relaxed),
+            holder: lock(&shared.holder).clone(),
+            trouble: lock(&shared.trouble).clone(),
+            warnings: shared.warnings.clone(),
+        }
     }
+
+    /// Checks that a statement can be prepared with a service's rights; it is not run.
     pub fn prepare(&self, sql: &str) -> Result<()> {
-        unimplemented!()
+        self.read_blocking_with(Ticket::default().slow(), |s| s.prepare(sql).map(|_| ())).map(|_| ())
     }
-    pub fn check(&self) -> Result<Check> {
-        unimplemented!()
+
+    /// A connection for one long reading task of the store itself.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
-    pub fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
-        unimplemented!()
-    }
+
+    /// Answers what is queued, copies the WAL into the file, and closes it.
     pub fn close(self) -> Result<()> {
-        unimplemented!()
+        self.life.end(Closing::Drained);
+        Ok(())
     }
+
+    /// Stops as a crash would, for tests: queued writes are dropped, nothing more is written.
     pub fn abandon(self) {
-        unimplemented!()
+        self.life.end(Closing::Abandoned);
+    }
+}
+
+impl Life {
+    fn end(&self, how: Closing) {
+        let writer = lock(&self.writer).take();
+        self.shared.queue.close(how);
+        if how == Closing::Abandoned {
+            self.shared.closed.store(true, Ordering::Release);
+        }
+        if let Some(writer) = writer
+            && writer.thread().id() != std::thread::current().id()
+        {
+            // A writer that panicked has answered nobody; its callers are told when the queue goes.
+            let _ = writer.join();
+        }
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.reads.slots.close();
+        self.shared.reads.slow.close();
+        self.shared.rounds.close();
+        *lock(&self.file) = None;
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.end(Closing::Drained);
+    }
+}
+
+impl Shared {
+    fn new(path: &Path, config: Config, warnings: Vec<String>, sequence: u64) -> Self {
+        Shared {
+            path: path.to_owned(),
+            epoch: AtomicU64::new(sequence),
+            reads: Reads::new(path, &config),
+            queue: Queue::new(config.queue_max),
+            rounds: Rounds::default(),
+            wal_frames: AtomicU64::new(0),
+            holder: Mutex::new(None),
+            trouble: Mutex::new(None),
+            warnings,
+            closed: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            stopped_why: Mutex::new(""),
+            config,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        Error::new(Kind::Closed, format!("the store {} is closed", self.config.name))
+    }
+
+    pub(crate) fn overloaded(&self, what: &str, max: usize) -> Error {
+        let text = format!("{max} {what} of {} are waiting already; nothing was done, try again", self.config.name);
+        Error::new(Kind::Overloaded, text).with_retry_after(Duration::from_secs(1))
+    }
+
+    /// From now on the store only reads.
+    pub(crate) fn stop_writing(&self, why: &'static str) {
+        *lock(&self.stopped_why) = why;
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// How writes are refused, where the store only reads.
+    pub(crate) fn read_only_error(&self) -> Option<impl Fn() -> Error> {
+        let why = self.stopped.load(Ordering::Acquire).then(|| *lock(&self.stopped_why))?;
+        Some(move || Error::new(Kind::ReadOnly, why))
+    }
+
+    fn state(&self) -> State {
+        if self.is_closed() {
+            State::Closed
+        } else if self.stopped.load(Ordering::Acquire) {
+            State::ReadOnly((*lock(&self.stopped_why)).to_owned())
+        } else {
+            State::Serving
+        }
     }
 }

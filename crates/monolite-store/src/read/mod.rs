@@ -1,9 +1,33 @@
-//! Reads: snapshots on the caller's thread, and the lanes they run in.
-use crate::error::Error;
-use rusqlite::{CachedStatement, Connection, Params, Row};
+//! Reads: at once on the calling thread, and in the slow lane when they turn out to be slow.
+//!
+//! **Invariants**
+//! - A run that passed its budget is discarded whatever it returned, and repeated in the slow lane.
+//! - A read sees every commit that was acknowledged before it was called.
+//! - The blocking form never runs on another thread, so its closure may borrow.
+
+pub(crate) mod kinds;
+mod lanes;
+mod slots;
+mod slow;
+mod snapshot;
+
+pub(crate) use slow::SlowReads;
+pub use snapshot::Snapshot;
+
+use crate::error::{Error, Kind};
+use crate::reply::lock;
+use crate::sqlite::watch::Tripped;
+use crate::store::Shared;
+use crate::ticket::Ticket;
+use kinds::{SlowKinds, WorkKind};
+use slots::Slots;
+use slow::SlowCall;
 use std::future::Future;
-use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 /// A read's value, and the commit sequence of the snapshot it was read from.
@@ -15,47 +39,161 @@ pub struct Seen<T> {
     pub sequence: u64,
 }
 
-/// One consistent state of the file.
-pub struct Snapshot<'a> {
-    connection: &'a Connection,
+/// The reading half of a store.
+pub(crate) struct Reads {
+    pub(crate) slots: Slots,
+    pub(crate) kinds: SlowKinds,
+    pub(crate) slow: SlowReads,
 }
 
-impl Snapshot<'_> {
-    /// The single row of a query; no row is [`crate::Kind::NoRows`].
-    pub fn query_row<T, P, F>(&self, sql: &str, params: P, map: F) -> Result<T, Error>
-    where
-        P: Params,
-        F: FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-    {
-        Ok(self.prepare(sql)?.query_row(params, map)?)
-    }
-    /// A statement, kept prepared on this connection.
-    pub fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, Error> {
-        Ok(self.connection.prepare_cached(sql)?)
-    }
-    /// Announces that a value of this many bytes will be read.
-    pub fn gate(&self, _bytes: u64) -> Result<(), Error> {
-        unimplemented!()
-    }
-    /// The last commit this snapshot contains.
-    pub fn sequence(&self) -> u64 {
-        unimplemented!()
+impl Reads {
+    pub(crate) fn new(path: &Path, config: &crate::config::Config) -> Self {
+        Reads { slots: Slots::new(path, config), kinds: SlowKinds::new(), slow: SlowReads::new(path, config) }
     }
 }
 
-/// The answer to [`crate::Store::read`].
-pub struct Read<T, E>(PhantomData<fn() -> (T, E)>);
+/// The answer to [`crate::Store::read`]; the read runs when it is called, the future only waits.
+pub struct Read<T, E>(ReadWith<T, E>);
+
 /// The answer to [`crate::Store::read_with`].
-pub struct ReadWith<T, E>(PhantomData<fn() -> (T, E)>);
+pub struct ReadWith<T, E>(State<T, E>);
+
+enum State<T, E> {
+    Ready(Option<Result<Seen<T>, E>>),
+    Waiting(Arc<SlowCall<Result<Seen<T>, E>>>),
+}
+
+/// What became of a run on the caller's thread.
+enum Inline<T, E> {
+    Done(Result<Seen<T>, E>),
+    Move,
+}
+
+impl<T, E> ReadWith<T, E> {
+    pub(crate) fn start<F>(shared: &Arc<Shared>, ticket: Ticket, f: F) -> Self
+    where
+        F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let kind = WorkKind::of::<F>(ticket.label);
+        if !ticket.slow
+            && !shared.reads.kinds.is_slow(kind)
+            && let Inline::Done(result) = run_inline(shared, &ticket, kind, &f)
+        {
+            return ReadWith(State::Ready(Some(result)));
+        }
+        ReadWith(match slow::submit(shared, ticket, kind, f) {
+            Ok(call) => State::Waiting(call),
+            Err(e) => State::Ready(Some(Err(e.into()))),
+        })
+    }
+}
+
+impl<T, E> Read<T, E> {
+    pub(crate) fn new(with: ReadWith<T, E>) -> Self {
+        Read(with)
+    }
+}
+
+/// Runs on the calling thread to the end, in the slow lane's way where the inline budget is not enough.
+pub(crate) fn run_blocking<T, E, F>(shared: &Arc<Shared>, ticket: Ticket, f: F) -> Result<Seen<T>, E>
+where
+    F: Fn(&Snapshot<'_>) -> Result<T, E>,
+    E: From<Error>,
+{
+    let kind = WorkKind::of_borrowing::<F>(ticket.label);
+    if !ticket.slow
+        && !shared.reads.kinds.is_slow(kind)
+        && let Inline::Done(result) = run_inline(shared, &ticket, kind, &f)
+    {
+        return result;
+    }
+    slow::run_here(shared, &ticket, kind, &f)
+}
+
+#[inline]
+fn run_inline<T, E, F>(shared: &Shared, ticket: &Ticket, kind: WorkKind, f: &F) -> Inline<T, E>
+where
+    F: Fn(&Snapshot<'_>) -> Result<T, E>,
+    E: From<Error>,
+{
+    let mut held = match shared.reads.slots.hold() {
+        Ok(held) => held,
+        Err(e) => return Inline::Done(Err(e.into())),
+    };
+    if shared.is_closed() {
+        return Inline::Done(Err(shared.closed_error().into()));
+    }
+    let reader = match held.reader() {
+        Ok(reader) => reader,
+        Err(e) => return Inline::Done(Err(e.into())),
+    };
+    if let Err(e) = reader.refresh(&shared.epoch) {
+        return Inline::Done(Err(e.into()));
+    }
+    let sequence = reader.sequence;
+    let snapshot =
+        Snapshot::new(reader.connection.sqlite(), &reader.connection.watch, sequence, shared.config.gate_bytes);
+    reader.connection.watch.arm_inline(shared.config.inline_budget);
+    let result = catch_unwind(AssertUnwindSafe(|| f(&snapshot)));
+    reader.connection.watch.disarm();
+    match (reader.connection.watch.tripped(), result) {
+        (Some(why), _) => {
+            if why == Tripped::Budget {
+                shared.reads.kinds.ran_over(kind);
+            }
+            if let Some(o) = &shared.config.observer {
+                o.moved(ticket.label);
+            }
+            Inline::Move
+        }
+        (None, Ok(result)) => Inline::Done(result.map(|value| Seen { value, sequence })),
+        (None, Err(panic)) => {
+            let _ = reader.end();
+            Inline::Done(Err(panicked(panic.as_ref(), "read").into()))
+        }
+    }
+}
+
+/// The error for a closure that panicked.
+pub(crate) fn panicked(panic: &(dyn std::any::Any + Send), what: &str) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a value that is no text".to_owned());
+    Error::new(Kind::Panicked, format!("the closure of a {what} panicked: {text}"))
+}
+
+impl<T, E> Unpin for Read<T, E> {}
+impl<T, E> Unpin for ReadWith<T, E> {}
+
 impl<T, E> Future for Read<T, E> {
     type Output = Result<T, E>;
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        unimplemented!()
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|result| result.map(|seen| seen.value))
     }
 }
+
 impl<T, E> Future for ReadWith<T, E> {
     type Output = Result<Seen<T>, E>;
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        unimplemented!()
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Ready(result) => Poll::Ready(result.take().expect("a future is not polled after it has answered")),
+            State::Waiting(call) => call.promise.poll(cx),
+        }
+    }
+}
+
+impl<T, E> Drop for ReadWith<T, E> {
+    fn drop(&mut self) {
+        if let State::Waiting(call) = &self.0 {
+            call.abandon();
+        }
     }
 }

@@ -1,0 +1,198 @@
+//! Checkpoints: copying the WAL into the database file, beside the writer.
+//!
+//! A checkpointer thread, shared by all stores of the process, copies in PASSIVE rounds while the writer goes on, and
+//! syncs the database file after each; the writer does the short last round between two groups. Then its next
+//! transaction starts the WAL over: the file is recycled, since syncing overwritten frames costs half of appended ones.
+//!
+//! **Invariants**
+//! - Success is `frames == copied`, never SQLite's `busy`.
+//! - Idle snapshots are ended before a round *and again after the last*, else the WAL is never started over.
+//! - No reader blocks this for good: past `wal_hard_bytes`, reads with an old snapshot are ended.
+
+use crate::config::Config;
+use crate::observe::CheckpointMode;
+use crate::reply::lock;
+use crate::sqlite::connection::{Connection, Role};
+use crate::sqlite::raw;
+use crate::store::Shared;
+use crate::write::writer::Writer;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+/// Bytes of a WAL frame at the store's page size.
+pub(crate) const FRAME_BYTES: u64 = 4096 + 24;
+/// Rounds beside the writer before the last one, at most.
+const ROUNDS_MAX: usize = 8;
+/// Frames that are left to the writer's own last round.
+const LAST_ROUND_FRAMES: u64 = 300;
+
+/// The state of a store's checkpoint, shared with the checkpointer.
+#[derive(Default)]
+pub(crate) struct Rounds {
+    active: AtomicBool,
+    done: AtomicBool,
+    connection: Mutex<Option<Connection>>,
+}
+
+/// The writer's view of its WAL.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    next_frames: u64,
+    copied_all_at: Option<u64>,
+}
+
+impl Rounds {
+    pub(crate) fn close(&self) {
+        *lock(&self.connection) = None;
+    }
+}
+
+impl Writer {
+    /// Called before each BEGIN: gives the WAL its chance to start over.
+    pub(crate) fn before_begin(&mut self) {
+        if self.wal.copied_all_at.is_some() {
+            self.shared.reads.slots.end_idle();
+        }
+    }
+
+    /// Called after each group.
+    pub(crate) fn after_group(&mut self) {
+        let frames = self.connection.wal_frames.load(Relaxed);
+        let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
+        if let Some(then) = self.wal.copied_all_at
+            && frames != then
+        {
+            self.wal.copied_all_at = None;
+            self.wal.next_frames = if frames < then { soft } else { frames + soft / 4 };
+        }
+        let rounds = &self.shared.rounds;
+        if rounds.done.load(Relaxed) {
+            self.finish_checkpoint();
+        } else if frames >= self.wal.next_frames.max(soft) && !rounds.active.swap(true, Relaxed) {
+            submit(self.shared.clone());
+        }
+        if frames * FRAME_BYTES > self.shared.config.wal_hard_bytes {
+            self.shared.reads.slow.evict_before(self.sequence);
+        }
+    }
+
+    /// The last round, between two groups.
+    pub(crate) fn finish_checkpoint(&mut self) {
+        if self.shared.rounds.done.swap(false, Relaxed) {
+            self.last_round();
+            self.shared.rounds.active.store(false, Relaxed);
+        }
+    }
+
+    /// Copies what is left when the store closes, so that the file alone is whole.
+    pub(crate) fn last_checkpoint(&mut self) {
+        if self.shared.read_only_error().is_none() {
+            self.shared.reads.slots.close();
+            self.last_round();
+        }
+    }
+
+    fn last_round(&mut self) {
+        let start = Instant::now();
+        self.shared.reads.slots.end_idle();
+        let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
+        self.connection.watch.disarm();
+        match self.connection.privileged(raw::checkpoint) {
+            Ok((frames, copied)) => {
+                self.observe(frames, copied, start);
+                if frames == copied {
+                    self.shared.reads.slots.end_idle();
+                    self.wal.copied_all_at = Some(frames);
+                } else {
+                    self.wal.next_frames = frames + soft / 4;
+                }
+            }
+            // Nothing is lost by a round that failed; the next one tries again.
+            Err(error) => {
+                self.wal.next_frames = self.connection.wal_frames.load(Relaxed) + soft / 4;
+                *lock(&self.shared.trouble) = Some(format!("a checkpoint failed: {error}"));
+            }
+        }
+    }
+
+    fn observe(&self, frames: u64, copied: u64, start: Instant) {
+        if let Some(o) = &self.shared.config.observer {
+            o.checkpointed(CheckpointMode::Between, frames, copied, start.elapsed());
+        }
+    }
+}
+
+struct Checkpointer {
+    stores: Mutex<VecDeque<Arc<Shared>>>,
+    ready: Condvar,
+}
+
+/// Asks the checkpointer for rounds on a store. A store is in its queue at most once (`Rounds::active`).
+fn submit(shared: Arc<Shared>) {
+    static CHECKPOINTER: OnceLock<&'static Checkpointer> = OnceLock::new();
+    let checkpointer = CHECKPOINTER.get_or_init(|| {
+        let c: &'static Checkpointer =
+            Box::leak(Box::new(Checkpointer { stores: Mutex::new(VecDeque::new()), ready: Condvar::new() }));
+        std::thread::Builder::new()
+            .name("checkpointer".to_owned())
+            .spawn(move || serve(c))
+            .expect("a process that cannot start a thread cannot serve");
+        c
+    });
+    lock(&checkpointer.stores).push_back(shared);
+    checkpointer.ready.notify_one();
+}
+
+fn serve(checkpointer: &'static Checkpointer) {
+    loop {
+        let mut stores = lock(&checkpointer.stores);
+        let shared = loop {
+            match stores.pop_front() {
+                Some(shared) => break shared,
+                None => stores = checkpointer.ready.wait(stores).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        drop(stores);
+        if let Err(error) = rounds(&shared) {
+            *lock(&shared.trouble) = Some(format!("a checkpoint failed: {error}"));
+        }
+        shared.rounds.done.store(true, Relaxed);
+        shared.queue.errand();
+    }
+}
+
+/// PASSIVE rounds, each synced, until little is left or the rest stops shrinking.
+fn rounds(shared: &Shared) -> crate::Result<()> {
+    let mut held = lock(&shared.rounds.connection);
+    if shared.is_closed() {
+        return Ok(());
+    }
+    if held.is_none() {
+        *held = Some(open(&shared.path, &shared.config)?);
+    }
+    let connection = held.as_ref().expect("opened above");
+    let mut left_before = u64::MAX;
+    for _ in 0..ROUNDS_MAX {
+        let start = Instant::now();
+        shared.reads.slots.end_idle();
+        let (frames, copied) = connection.privileged(raw::checkpoint)?;
+        raw::sync_database_file(connection.sqlite())?;
+        if let Some(o) = &shared.config.observer {
+            o.checkpointed(CheckpointMode::Beside, frames, copied, start.elapsed());
+        }
+        let left = shared.wal_frames.load(Relaxed).saturating_sub(copied);
+        if left < LAST_ROUND_FRAMES || left > left_before / 10 * 9 {
+            break;
+        }
+        left_before = left;
+    }
+    Ok(())
+}
+
+fn open(path: &std::path::Path, config: &Config) -> crate::Result<Connection> {
+    let mut connection = Connection::open(path, Role::Checkpointer, config)?;
+    connection.own_statements(Role::Checkpointer)?;
+    Ok(connection)
+}

@@ -1,0 +1,99 @@
+//! Opening a store's file: the place, the lock, the header, the WAL, the shape.
+//!
+//! **Invariants**
+//! - Everything that reads the file by itself happens before SQLite opens it, under the store's lock.
+//! - WAL mode is set once, before the first reader opens.
+//! - A file is refused rather than repaired; nothing is changed in one that is refused.
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::header::{self, Found};
+use crate::lock::FileLock;
+use crate::migrate::{self, Migrations, PendingStepwise};
+use crate::sqlite::connection::{Connection, Role};
+use crate::sqlite::version;
+use crate::write::Tx;
+use crate::{place, wal};
+use rusqlite::Connection as Sqlite;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// A file that is ready to be served.
+pub(crate) struct Opened {
+    pub(crate) lock: FileLock,
+    pub(crate) connection: Connection,
+    pub(crate) steps: Vec<PendingStepwise>,
+    pub(crate) sequence: u64,
+    pub(crate) warnings: Vec<String>,
+}
+
+pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Result<Opened> {
+    let warnings = version::check()?;
+    place::prepare_folder(path)?;
+    let lock = FileLock::acquire(path)?;
+    let found = header::inspect(path, &lock)?;
+    wal::settle(path, &lock)?;
+    let mut connection = Connection::open(path, Role::Writer, config)?;
+    match found {
+        Found::New => create(connection.sqlite())?,
+        Found::Existing(_) => take_over(connection.sqlite())?,
+    }
+    let steps = bring_up(&mut connection, config, migrations)?;
+    connection.own_statements(Role::Writer)?;
+    let (sequence, _) = connection.sequence()?;
+    Ok(Opened { lock, connection, steps, sequence, warnings })
+}
+
+/// Gives a new file its format and the store's own table.
+fn create(sqlite: &Sqlite) -> Result<()> {
+    // Room for a checksum on each page stays possible: 8 bytes that SQLite leaves alone.
+    sqlite.file_control(None::<&str>, rusqlite::FileControl::ReserveBytes(&mut 8))?;
+    sqlite.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;")?;
+    into_wal_mode(sqlite)?;
+    sqlite.execute_batch(OWN_TABLE)?;
+    Ok(())
+}
+
+const OWN_TABLE: &str = "
+    BEGIN IMMEDIATE;
+    CREATE TABLE IF NOT EXISTS _monolite (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        sequence INTEGER NOT NULL,
+        writer_epoch INTEGER NOT NULL,
+        history_id BLOB NOT NULL
+    ) STRICT;
+    INSERT OR IGNORE INTO _monolite VALUES (1, 1, 0, randomblob(16));
+    COMMIT;";
+
+/// Checks a file that is there; one that SQLite made without us gets the store's own table.
+fn take_over(sqlite: &Sqlite) -> Result<()> {
+    let has_table = "SELECT count(*) FROM sqlite_schema WHERE name = '_monolite'";
+    let ours: i64 = sqlite.query_row(has_table, [], |row| row.get(0))?;
+    into_wal_mode(sqlite)?;
+    if ours == 0 {
+        sqlite.execute_batch(OWN_TABLE)?;
+    }
+    Ok(())
+}
+
+fn into_wal_mode(sqlite: &Sqlite) -> Result<()> {
+    let mode: String = sqlite.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode.eq_ignore_ascii_case("wal") {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Unsupported, format!("the file cannot be put into WAL mode; SQLite answers {mode:?}")))
+}
+
+fn bring_up(connection: &mut Connection, config: &Config, migrations: &Migrations) -> Result<Vec<PendingStepwise>> {
+    let (rights, watch) = (connection.rights(), connection.watch.clone());
+    let deadline = config.deadline;
+    migrate::apply(connection.sqlite_mut(), migrations, config.quick_rows_max, &mut |sqlite, batch| {
+        rights.store(false, Relaxed);
+        watch.arm_timed(Instant::now() + deadline);
+        let result = batch(&Tx::new(sqlite, &watch, 0));
+        watch.disarm();
+        rights.store(true, Relaxed);
+        result
+    })
+}

@@ -1,0 +1,113 @@
+//! Which kinds of read are slow: learnt from runs over budget, unlearnt by runs under it.
+//!
+//! A fixed table of atomics, looked up by hash; two kinds that collide share a fate, which costs time, never truth.
+//!
+//! **Invariants**
+//! - No lock and one atomic load on the fast path.
+
+use std::any::TypeId;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+const ENTRIES: usize = 1024;
+/// Runs under budget that bring a kind back to the caller's thread.
+const RUNS_TO_RETURN: u64 = 16;
+
+/// The identity of a kind of read or write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct WorkKind(u64);
+
+impl WorkKind {
+    /// By label where there is one, else by the closure's type.
+    pub(crate) fn of<F: 'static>(label: &'static str) -> Self {
+        if label.is_empty() { Self::of_type(TypeId::of::<F>()) } else { Self::of_label(label) }
+    }
+
+    /// By label where there is one, else by the closure's type name; for closures that borrow.
+    pub(crate) fn of_borrowing<F>(label: &'static str) -> Self {
+        Self::of_label(if label.is_empty() { std::any::type_name::<F>() } else { label })
+    }
+
+    fn of_label(label: &'static str) -> Self {
+        WorkKind(mix(label.as_ptr() as u64 ^ ((label.len() as u64) << 48)))
+    }
+
+    fn of_type(id: TypeId) -> Self {
+        struct Take(u64);
+        impl Hasher for Take {
+            fn finish(&self) -> u64 {
+                self.0
+            }
+            fn write(&mut self, bytes: &[u8]) {
+                for b in bytes {
+                    self.0 = self.0.rotate_left(8) ^ u64::from(*b);
+                }
+            }
+            fn write_u64(&mut self, v: u64) {
+                self.0 ^= v;
+            }
+        }
+        let mut take = Take(0);
+        id.hash(&mut take);
+        WorkKind(mix(take.0))
+    }
+}
+
+fn mix(x: u64) -> u64 {
+    let x = (x ^ (x >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x ^ (x >> 29)
+}
+
+/// The kinds that start in the slow lane.
+pub(crate) struct SlowKinds(Box<[AtomicU64]>);
+
+impl SlowKinds {
+    pub(crate) fn new() -> Self {
+        SlowKinds((0..ENTRIES).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    /// Whether reads of this kind start in the slow lane.
+    pub(crate) fn is_slow(&self, kind: WorkKind) -> bool {
+        let entry = self.entry(kind).load(Relaxed);
+        entry != 0 && entry >> 8 == kind.0 >> 8
+    }
+
+    /// A run went over its inline budget.
+    pub(crate) fn ran_over(&self, kind: WorkKind) {
+        self.entry(kind).store((kind.0 & !0xFF) | RUNS_TO_RETURN, Relaxed);
+    }
+
+    /// A run in the slow lane stayed under the inline budget.
+    pub(crate) fn ran_under(&self, kind: WorkKind) {
+        let entry = self.entry(kind);
+        let now = entry.load(Relaxed);
+        if now != 0 && now >> 8 == kind.0 >> 8 {
+            let left = (now & 0xFF).saturating_sub(1);
+            let next = if left == 0 { 0 } else { (now & !0xFF) | left };
+            let _ = entry.compare_exchange(now, next, Relaxed, Relaxed);
+        }
+    }
+
+    fn entry(&self, kind: WorkKind) -> &AtomicU64 {
+        &self.0[(kind.0 >> 32) as usize % ENTRIES]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_ran_over_is_slow_until_sixteen_runs_stay_under() {
+        let kinds = SlowKinds::new();
+        let (a, b) = (WorkKind::of_label("a"), WorkKind::of_label("bb"));
+        kinds.ran_over(a);
+        assert!(kinds.is_slow(a) && !kinds.is_slow(b));
+        for _ in 0..15 {
+            kinds.ran_under(a);
+        }
+        assert!(kinds.is_slow(a));
+        kinds.ran_under(a);
+        assert!(!kinds.is_slow(a));
+    }
+}

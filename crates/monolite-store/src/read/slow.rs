@@ -1,0 +1,228 @@
+//! The slow lane's side of a store: its waiting reads, their connections, their limits.
+//!
+//! **Invariants**
+//! - Every run has a deadline, and can be ended when its snapshot stands in the way of a checkpoint.
+//! - A snapshot here lives as long as its one run.
+//! - A read that nobody waits for any more is not started, and is stopped if it runs.
+
+use super::kinds::WorkKind;
+use super::slots::Reader;
+use super::*;
+use crate::config::Config;
+use crate::reply::Promise;
+use crate::sqlite::watch::{Watch, thread_cpu_ns};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Connections kept open for the next slow read.
+const IDLE_CONNECTIONS: usize = 2;
+/// Blocking reads of one store that run beyond the inline budget at a time.
+const BLOCKING_RUNS: usize = 8;
+
+/// The slow reads of a store.
+pub(crate) struct SlowReads {
+    path: PathBuf,
+    config: Config,
+    pub(crate) waiting: AtomicUsize,
+    idle: Mutex<Vec<Reader>>,
+    running: Mutex<Vec<(Arc<Watch>, u64)>>,
+    blocking: Mutex<usize>,
+    blocking_ended: Condvar,
+}
+
+/// A read in the slow lane and the future that waits for it.
+pub(crate) struct SlowCall<R> {
+    pub(crate) promise: Promise<R>,
+    watch: Mutex<Option<Arc<Watch>>>,
+}
+
+impl<R> SlowCall<R> {
+    /// Nobody waits any more.
+    pub(crate) fn abandon(&self) {
+        self.promise.abandon();
+        if let Some(watch) = &*lock(&self.watch) {
+            watch.evict();
+        }
+    }
+}
+
+impl SlowReads {
+    pub(crate) fn new(path: &Path, config: &Config) -> Self {
+        SlowReads {
+            path: path.to_owned(),
+            config: config.clone(),
+            waiting: AtomicUsize::new(0),
+            idle: Mutex::new(Vec::new()),
+            running: Mutex::new(Vec::new()),
+            blocking: Mutex::new(0),
+            blocking_ended: Condvar::new(),
+        }
+    }
+
+    /// Ends the runs whose snapshot is older than a commit.
+    pub(crate) fn evict_before(&self, sequence: u64) {
+        for (watch, snapshot) in &*lock(&self.running) {
+            if *snapshot < sequence {
+                watch.evict();
+            }
+        }
+    }
+
+    /// Closes the idle connections; running ones close at their end, the store being closed.
+    pub(crate) fn close(&self) {
+        self.evict_before(u64::MAX);
+        lock(&self.idle).clear();
+    }
+
+    /// A connection for one run outside of the slots.
+    pub(crate) fn reader(&self) -> Result<Reader, Error> {
+        match lock(&self.idle).pop() {
+            Some(reader) => Ok(reader),
+            None => Reader::open(&self.path, &self.config),
+        }
+    }
+
+    fn put_back(&self, reader: Reader) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < IDLE_CONNECTIONS {
+            idle.push(reader);
+        }
+    }
+}
+
+/// Queues a read for the slow lane.
+pub(crate) fn submit<T, E, F>(
+    shared: &Arc<Shared>,
+    ticket: Ticket,
+    kind: WorkKind,
+    f: F,
+) -> Result<Arc<SlowCall<Result<Seen<T>, E>>>, Error>
+where
+    F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    let slow = &shared.reads.slow;
+    if shared.is_closed() {
+        return Err(shared.closed_error());
+    }
+    if slow.waiting.fetch_add(1, Relaxed) >= shared.config.slow_queue_max {
+        slow.waiting.fetch_sub(1, Relaxed);
+        if let Some(o) = &shared.config.observer {
+            o.refused(ticket.label);
+        }
+        return Err(shared.overloaded("slow reads", shared.config.slow_queue_max));
+    }
+    let call = Arc::new(SlowCall { promise: Promise::new(), watch: Mutex::new(None) });
+    let (answer, shared) = (call.clone(), shared.clone());
+    lanes::submit(Box::new(move || {
+        shared.reads.slow.waiting.fetch_sub(1, Relaxed);
+        if answer.promise.is_abandoned() {
+            return;
+        }
+        let result = run(&shared, &ticket, kind, &f, Some(&answer.watch));
+        drop(f);
+        drop(shared); // a store whose last handle waits for this answer closes before it arrives
+        if let Some(waker) = answer.promise.set(result) {
+            waker.wake();
+        }
+    }));
+    Ok(call)
+}
+
+/// Runs on the calling thread, beside the slow lane's threads but under its limits.
+pub(crate) fn run_here<T, E, F>(shared: &Shared, ticket: &Ticket, kind: WorkKind, f: &F) -> Result<Seen<T>, E>
+where
+    F: Fn(&Snapshot<'_>) -> Result<T, E>,
+    E: From<Error>,
+{
+    let slow = &shared.reads.slow;
+    let deadline = deadline_of(shared, ticket);
+    {
+        let mut running = lock(&slow.blocking);
+        while *running >= BLOCKING_RUNS {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(shared.overloaded("blocking reads", BLOCKING_RUNS).into());
+            }
+            running = slow.blocking_ended.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *running += 1;
+    }
+    let result = run(shared, ticket, kind, f, None);
+    *lock(&slow.blocking) -= 1;
+    slow.blocking_ended.notify_one();
+    result
+}
+
+fn run<T, E, F>(
+    shared: &Shared,
+    ticket: &Ticket,
+    kind: WorkKind,
+    f: &F,
+    watched: Option<&Mutex<Option<Arc<Watch>>>>,
+) -> Result<Seen<T>, E>
+where
+    F: Fn(&Snapshot<'_>) -> Result<T, E>,
+    E: From<Error>,
+{
+    let slow = &shared.reads.slow;
+    if shared.is_closed() {
+        return Err(shared.closed_error().into());
+    }
+    let mut reader = slow.reader()?;
+    reader.refresh(&shared.epoch)?;
+    let sequence = reader.sequence;
+    let watch = reader.connection.watch.clone();
+    watch.arm_timed(deadline_of(shared, ticket));
+    lock(&slow.running).push((watch.clone(), sequence));
+    if let Some(place) = watched {
+        *lock(place) = Some(watch.clone());
+    }
+    let cpu = thread_cpu_ns();
+    let snapshot =
+        Snapshot::new(reader.connection.sqlite(), &reader.connection.watch, sequence, shared.config.gate_bytes);
+    let result = catch_unwind(AssertUnwindSafe(|| f(&snapshot)));
+    let cpu = thread_cpu_ns() - cpu;
+    watch.check_deadline();
+    watch.disarm();
+    if let Some(place) = watched {
+        *lock(place) = None;
+    }
+    lock(&slow.running).retain(|(w, _)| !Arc::ptr_eq(w, &watch));
+    if u128::from(cpu) <= shared.config.inline_budget.as_nanos() {
+        shared.reads.kinds.ran_under(kind);
+    } else {
+        shared.reads.kinds.ran_over(kind);
+    }
+    if reader.end().is_ok() && !shared.is_closed() {
+        slow.put_back(reader);
+    }
+    match (watch.tripped(), result) {
+        (Some(why), _) => Err(stopped(shared, ticket, why).into()),
+        (None, Ok(result)) => result.map(|value| Seen { value, sequence }),
+        (None, Err(panic)) => Err(panicked(panic.as_ref(), "read").into()),
+    }
+}
+
+fn deadline_of(shared: &Shared, ticket: &Ticket) -> Instant {
+    let longest = Instant::now() + shared.config.slow_time_max;
+    ticket.deadline.map_or(longest, |d| d.min(longest))
+}
+
+fn stopped(shared: &Shared, ticket: &Ticket, why: Tripped) -> Error {
+    let label = if ticket.label.is_empty() { "a read" } else { ticket.label };
+    if shared.is_closed() {
+        return shared.closed_error();
+    }
+    let text = match why {
+        Tripped::Evicted => format!("{label} was stopped: nobody waited for it, or its snapshot kept the WAL growing"),
+        _ => format!(
+            "{label} was stopped at its deadline or after the slow lane's limit of {:?}; read less or in pieces",
+            shared.config.slow_time_max
+        ),
+    };
+    Error::new(Kind::TooLong, text)
+}

@@ -1,0 +1,10 @@
+//! SQLite's C API, as far as the store needs it beside rusqlite.
+//!
+//! **Invariants**
+//! - Unsafe code of this crate lives here and nowhere else.
+
+pub(crate) mod connection;
+pub(crate) mod raw;
+#[allow(unsafe_code)]
+pub(crate) mod version;
+pub(crate) mod watch;

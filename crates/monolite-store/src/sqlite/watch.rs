@@ -1,0 +1,169 @@
+//! What a connection's progress handler looks at: the budget, the deadline, the order to stop.
+//!
+//! SQLite calls the handler every few hundred virtual machine steps on the thread that runs the statement.
+//! It cannot stop a single long opcode or a disk wait.
+//!
+//! **Invariants**
+//! - The flag set here decides what became of a run, never the closure's result.
+//! - `idle` is in force whenever the store's own statements run.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Why a run was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Tripped {
+    /// Over the inline budget of CPU time.
+    Budget = 1,
+    /// A value above the gate was announced.
+    Gate = 2,
+    /// Past its deadline.
+    Deadline = 3,
+    /// Its snapshot stood in the way of a checkpoint, or the store is closing.
+    Evicted = 4,
+}
+
+const MODE_IDLE: u8 = 0;
+const MODE_INLINE: u8 = 1;
+const MODE_TIMED: u8 = 2;
+
+/// The handler's view of the run in progress. Fields are written by the running thread; only `stop` by others.
+#[derive(Default)]
+pub(crate) struct Watch {
+    mode: AtomicU8,
+    tripped: AtomicU8,
+    cpu_first_ns: AtomicU64,
+    limit_ns: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Watch {
+    /// Arms for a run on the caller's thread: CPU time counts, from the first look on.
+    pub(crate) fn arm_inline(&self, budget: Duration) {
+        self.cpu_first_ns.store(0, Relaxed);
+        self.limit_ns.store(budget.as_nanos() as u64, Relaxed);
+        self.tripped.store(0, Relaxed);
+        self.mode.store(MODE_INLINE, Relaxed);
+    }
+
+    /// Arms for a run with a deadline.
+    pub(crate) fn arm_timed(&self, deadline: Instant) {
+        self.limit_ns.store(since_start_ns(deadline), Relaxed);
+        self.tripped.store(0, Relaxed);
+        self.stop.store(false, Relaxed);
+        self.mode.store(MODE_TIMED, Relaxed);
+    }
+
+    /// Disarms; the store's own statements are never interrupted.
+    pub(crate) fn disarm(&self) {
+        self.mode.store(MODE_IDLE, Relaxed);
+    }
+
+    /// Orders a timed run to stop; callable from any thread.
+    pub(crate) fn evict(&self) {
+        self.stop.store(true, Relaxed);
+    }
+
+    /// Marks the run in progress as stopped.
+    pub(crate) fn trip(&self, why: Tripped) {
+        self.tripped.store(why as u8, Relaxed);
+    }
+
+    /// Whether and why the run was stopped.
+    pub(crate) fn tripped(&self) -> Option<Tripped> {
+        match self.tripped.load(Relaxed) {
+            0 => None,
+            1 => Some(Tripped::Budget),
+            2 => Some(Tripped::Gate),
+            3 => Some(Tripped::Deadline),
+            _ => Some(Tripped::Evicted),
+        }
+    }
+
+    /// Whether the gate is in force: only on a caller's thread.
+    pub(crate) fn is_inline(&self) -> bool {
+        self.mode.load(Relaxed) == MODE_INLINE
+    }
+
+    /// Looks once more at the end of a timed run: the handler may not have run since its deadline.
+    pub(crate) fn check_deadline(&self) {
+        if self.tripped.load(Relaxed) == 0 && since_start_ns(Instant::now()) > self.limit_ns.load(Relaxed) {
+            self.trip(Tripped::Deadline);
+        }
+    }
+
+    /// The progress handler: whether to interrupt the statement.
+    pub(crate) fn look(&self) -> bool {
+        match self.mode.load(Relaxed) {
+            MODE_IDLE => return false,
+            MODE_INLINE => self.look_inline(),
+            _ => self.look_timed(),
+        }
+        self.tripped.load(Relaxed) != 0
+    }
+
+    fn look_inline(&self) {
+        let now = thread_cpu_ns();
+        let first = self.cpu_first_ns.load(Relaxed);
+        if first == 0 {
+            self.cpu_first_ns.store(now, Relaxed);
+        } else if now - first > self.limit_ns.load(Relaxed) {
+            self.trip(Tripped::Budget);
+        }
+    }
+
+    fn look_timed(&self) {
+        if self.stop.load(Relaxed) {
+            self.trip(Tripped::Evicted);
+        } else if since_start_ns(Instant::now()) > self.limit_ns.load(Relaxed) {
+            self.trip(Tripped::Deadline);
+        }
+    }
+}
+
+/// CPU time of the calling thread: a preemption is not a slow query.
+pub(crate) fn thread_cpu_ns() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    (t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64).max(1)
+}
+
+fn since_start_ns(at: Instant) -> u64 {
+    use std::sync::OnceLock;
+    static START: OnceLock<Instant> = OnceLock::new();
+    at.saturating_duration_since(*START.get_or_init(Instant::now)).as_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disarmed_watch_never_interrupts() {
+        let w = Watch::default();
+        w.arm_timed(Instant::now() - Duration::from_secs(1));
+        w.disarm();
+        assert!(!w.look());
+    }
+
+    #[test]
+    fn a_timed_run_trips_when_evicted() {
+        let w = Watch::default();
+        w.arm_timed(Instant::now() + Duration::from_secs(60));
+        assert!(!w.look());
+        w.evict();
+        assert!(w.look());
+        assert_eq!(w.tripped(), Some(Tripped::Evicted));
+    }
+
+    #[test]
+    fn an_inline_run_trips_by_cpu_time_after_the_first_look() {
+        let w = Watch::default();
+        w.arm_inline(Duration::from_micros(200));
+        assert!(!w.look(), "the first look only takes the time");
+        let end = thread_cpu_ns() + 400_000;
+        while thread_cpu_ns() < end {}
+        assert!(w.look());
+        assert_eq!(w.tripped(), Some(Tripped::Budget));
+    }
+}

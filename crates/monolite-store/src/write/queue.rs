@@ -1,0 +1,142 @@
+//! The writer's queue: first in, first out, bounded.
+//!
+//! **Invariants**
+//! - At most `queue_max` writes that somebody waits for; abandoned ones leave no more than as many husks again.
+//! - After `close` nothing enters.
+
+use super::job::Job;
+use crate::reply::lock;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// The queue between callers and the writer.
+pub(crate) struct Queue {
+    state: Mutex<QueueState>,
+    arrived: Condvar,
+    /// Writes that were dropped by their callers and are still in the queue.
+    husks: AtomicUsize,
+    max: usize,
+}
+
+struct QueueState {
+    jobs: VecDeque<Arc<dyn Job>>,
+    errand: bool,
+    idle: bool,
+    closed: Option<Closing>,
+}
+
+/// How the writer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// After the writes that are queued.
+    Drained,
+    /// At once, as a crash would.
+    Abandoned,
+}
+
+/// Why a write was not queued.
+pub(crate) enum NotQueued {
+    Full,
+    Closed,
+}
+
+/// What the writer should do next.
+pub(crate) enum Next {
+    /// Jobs were moved to the given buffer.
+    Jobs,
+    /// Somebody asked for the writer's attention: a checkpoint to finish.
+    Errand,
+    Close(Closing),
+}
+
+impl Queue {
+    pub(crate) fn new(max: usize) -> Self {
+        let state = QueueState { jobs: VecDeque::new(), errand: false, idle: false, closed: None };
+        Queue { state: Mutex::new(state), arrived: Condvar::new(), husks: AtomicUsize::new(0), max }
+    }
+
+    pub(crate) fn push(&self, job: Arc<dyn Job>) -> Result<(), NotQueued> {
+        let mut state = lock(&self.state);
+        if state.closed.is_some() {
+            return Err(NotQueued::Closed);
+        }
+        if self.husks.load(Relaxed) >= self.max {
+            state.jobs.retain(|job| !job.is_husk());
+            self.husks.store(0, Relaxed);
+        }
+        if state.jobs.len() >= self.max.saturating_add(self.husks.load(Relaxed)) {
+            return Err(NotQueued::Full);
+        }
+        state.jobs.push_back(job);
+        let wake = std::mem::take(&mut state.idle);
+        drop(state);
+        if wake {
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// A caller dropped its future; the husk is skipped when its turn comes, or swept when husks reach the bound.
+    pub(crate) fn dropped(&self) {
+        self.husks.fetch_add(1, Relaxed);
+    }
+
+    /// Asks for the writer's attention between groups.
+    pub(crate) fn errand(&self) {
+        let mut state = lock(&self.state);
+        state.errand = true;
+        state.idle = false;
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    pub(crate) fn close(&self, how: Closing) {
+        let mut state = lock(&self.state);
+        if state.closed != Some(Closing::Abandoned) {
+            state.closed = Some(how);
+        }
+        state.idle = false;
+        drop(state);
+        self.arrived.notify_one();
+    }
+
+    /// Waits for something to do; moves at most `most` jobs behind those in `into`.
+    ///
+    /// With `wait` false it answers `Jobs` at once, even with none.
+    pub(crate) fn next(&self, into: &mut VecDeque<Arc<dyn Job>>, most: usize, wait: bool) -> Next {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(how) = state.closed
+                && (how == Closing::Abandoned || (state.jobs.is_empty() && into.is_empty()))
+            {
+                return Next::Close(how);
+            }
+            if std::mem::take(&mut state.errand) {
+                return Next::Errand;
+            }
+            if !state.jobs.is_empty() || !into.is_empty() || !wait {
+                let n = most.saturating_sub(into.len()).min(state.jobs.len());
+                into.extend(state.jobs.drain(..n));
+                return Next::Jobs;
+            }
+            state.idle = true;
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A husk left the queue.
+    pub(crate) fn husk_gone(&self) {
+        let _ = self.husks.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+    }
+
+    /// Writes that wait.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.state).jobs.len().saturating_sub(self.husks.load(Relaxed))
+    }
+
+    /// Takes everything that is left.
+    pub(crate) fn drain(&self) -> Vec<Arc<dyn Job>> {
+        lock(&self.state).jobs.drain(..).collect()
+    }
+}

@@ -1,0 +1,299 @@
+//! The writer: the one thread that may change a store's file.
+//!
+//! Writes queue for it and run one after another inside a shared transaction, the *group*; replies leave after the
+//! group's single fsync.
+//!
+//! **Invariants**
+//! - After COMMIT, in this order: the epoch is raised, then replies leave; refusals too.
+//! - A group that changed nothing is rolled back and takes no number.
+//! - After a failed commit the writer stops: the outcome is unknown, the store only reads until a restart.
+//! - The sequence's update carries the writer epoch, so that a writer that was replaced cannot commit.
+//!
+//! Never here: a service's SQL, retries of an fsync.
+
+use super::group::{Filled, Member};
+use super::job::{Job, mark_writer_thread};
+use super::queue::{Closing, Next};
+use crate::checkpoint;
+use crate::error::{Error, Kind, Result};
+use crate::migrate::{self, PendingStepwise, Progress};
+use crate::read::kinds::WorkKind;
+use crate::reply::lock;
+use crate::sqlite::connection::Connection;
+use crate::store::Shared;
+use crate::write::Tx;
+use rusqlite::ffi;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+/// Kinds of write whose cost is remembered.
+const COSTS_MAX: usize = 4096;
+/// Transactions that one group may lose to its members before its writes go one by one.
+const LOST_MAX: usize = 2;
+
+/// The writer's own state; it lives on its thread.
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) connection: Connection,
+    pub(crate) sequence: u64,
+    pub(crate) costs: Costs,
+    epoch: i64,
+    epoch_in_file: i64,
+    carry: VecDeque<Arc<dyn Job>>,
+    steps: VecDeque<PendingStepwise>,
+    pub(crate) wal: checkpoint::Progress,
+}
+
+/// What a kind of write cost lately.
+#[derive(Default)]
+pub(crate) struct Costs(HashMap<WorkKind, Duration>);
+
+impl Costs {
+    pub(crate) fn learn(&mut self, kind: WorkKind, took: Duration) {
+        if let Some(cost) = self.0.get_mut(&kind) {
+            *cost = (*cost * 7 + took) / 8;
+        } else if self.0.len() < COSTS_MAX {
+            self.0.insert(kind, took);
+        }
+    }
+
+    fn of(&self, kind: WorkKind) -> Duration {
+        self.0.get(&kind).copied().unwrap_or_default()
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(shared: Arc<Shared>, connection: Connection, steps: Vec<PendingStepwise>) -> Result<Self> {
+        let (sequence, epoch_in_file) = connection.sequence()?;
+        Ok(Writer {
+            shared,
+            connection,
+            sequence,
+            costs: Costs::default(),
+            epoch: epoch_in_file + 1,
+            epoch_in_file,
+            carry: VecDeque::new(),
+            steps: steps.into(),
+            wal: checkpoint::Progress::default(),
+        })
+    }
+
+    /// The thread's life.
+    pub(crate) fn serve(mut self) {
+        mark_writer_thread();
+        let most = self.shared.config.group_writes_max;
+        loop {
+            let wait = self.steps.is_empty();
+            match self.shared.clone().queue.next(&mut self.carry, most, wait) {
+                Next::Close(Closing::Drained) => break self.last_checkpoint(),
+                Next::Close(Closing::Abandoned) => break,
+                Next::Errand => self.finish_checkpoint(),
+                Next::Jobs => {
+                    if !self.carry.is_empty() {
+                        self.group();
+                    }
+                    if !self.steps.is_empty() {
+                        self.step();
+                    }
+                }
+            }
+            *lock(&self.shared.holder) = None;
+            self.after_group();
+        }
+        let left = self.carry.drain(..).chain(self.shared.queue.drain());
+        wake(left.filter_map(|job| job.fail(self.shared.closed_error())).collect());
+    }
+
+    fn group(&mut self) {
+        let mut members = self.choose();
+        let mut lost = 0;
+        let mut wakers = Vec::with_capacity(members.len());
+        while !members.is_empty() {
+            if let Some(error) = self.shared.read_only_error() {
+                wakers.extend(members.drain(..).filter_map(|m| m.fail(error())));
+                break;
+            }
+            self.before_begin();
+            if let Err(error) = self.connection.begin() {
+                fail_all(&mut members, &error.within("the writer could not begin"), &mut wakers);
+                break;
+            }
+            let most = if lost > LOST_MAX { 1 } else { usize::MAX };
+            match self.fill(&mut members, most) {
+                Ok(filled) => {
+                    let rest = members.split_off(filled.ran);
+                    self.end_group(std::mem::take(&mut members), &filled, &mut wakers);
+                    if lost > 0 {
+                        members = rest; // they have waited for the culprit already
+                    } else {
+                        rest.into_iter().rev().for_each(|m| self.carry.push_front(m.job));
+                    }
+                }
+                Err(culprit) => {
+                    lost += 1;
+                    let culprit = members.remove(culprit);
+                    let rolled_back = self.connection.rollback();
+                    wakers.extend(culprit.answer(self.sequence, 0));
+                    if let Err(error) = rolled_back {
+                        fail_all(&mut members, &error.within("the writer could not roll back"), &mut wakers);
+                    }
+                }
+            }
+        }
+        wake(wakers);
+    }
+
+    /// Takes the next group's members out of the carried jobs.
+    fn choose(&mut self) -> Vec<Member> {
+        let config = &self.shared.config;
+        let mut members: Vec<Member> = Vec::with_capacity(self.carry.len());
+        let mut late = Vec::new();
+        let now = Instant::now();
+        let mut expected = Duration::ZERO;
+        while let Some(job) = self.carry.pop_front() {
+            let order = job.order();
+            let cost = self.costs.of(order.kind);
+            if cost > config.group_time_max && !members.is_empty() {
+                self.carry.push_front(job);
+                break;
+            }
+            if !job.claim() {
+                self.shared.queue.husk_gone();
+                continue;
+            }
+            if let Some(o) = &config.observer {
+                o.waited(order.ticket.label, now.saturating_duration_since(order.queued));
+            }
+            if now > order.deadline {
+                let waited = now.saturating_duration_since(order.queued);
+                let text = format!("the write waited {waited:?} for its turn, past its deadline; nothing was done");
+                late.extend(job.fail(Error::new(Kind::Late, text)));
+                continue;
+            }
+            expected += cost;
+            members.push(Member::new(job));
+            if expected > config.group_time_max {
+                break;
+            }
+        }
+        wake(late);
+        members
+    }
+
+    /// Commits or rolls back, raises the epoch, answers.
+    fn end_group(&mut self, members: Vec<Member>, filled: &Filled, wakers: &mut Vec<Waker>) {
+        let ended = if filled.changed {
+            self.commit(members.len())
+        } else {
+            self.connection.rollback().map(|()| self.sequence)
+        };
+        match ended {
+            Ok(sequence) => {
+                wakers.extend(members.into_iter().zip(0..).filter_map(|(m, place)| m.answer(sequence, place)));
+            }
+            Err(error) => {
+                let mut members = members;
+                fail_all(&mut members, &error, wakers);
+            }
+        }
+    }
+
+    /// Makes the open transaction durable under the next number.
+    fn commit(&mut self, writes: usize) -> Result<u64> {
+        let sequence = self.sequence + 1;
+        match self.connection.set_sequence(sequence, self.epoch, self.epoch_in_file) {
+            Ok(true) => {}
+            Ok(false) => {
+                let _ = self.connection.rollback();
+                self.shared.stop_writing("another writer has taken the file over");
+                return Err(Error::new(Kind::ReadOnly, "another writer has taken the file over; nothing was done"));
+            }
+            Err(error) => {
+                let _ = self.connection.rollback();
+                return Err(error.within("the group could not be numbered; nothing was done"));
+            }
+        }
+        let start = Instant::now();
+        self.connection.commit().map_err(|error| self.commit_failed(error))?;
+        self.epoch_in_file = self.epoch;
+        self.sequence = sequence;
+        self.shared.epoch.fetch_max(sequence, Ordering::AcqRel);
+        self.shared.wal_frames.store(self.connection.wal_frames.load(Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(o) = &self.shared.config.observer {
+            o.committed(writes, start.elapsed());
+        }
+        Ok(sequence)
+    }
+
+    /// Decides by the extended code whether the outcome of a failed COMMIT is known.
+    fn commit_failed(&self, error: Error) -> Error {
+        let code = match error.sqlite() {
+            Some(rusqlite::Error::SqliteFailure(e, _)) => e.extended_code,
+            _ => ffi::SQLITE_INTERNAL,
+        };
+        if code & 0xFF != ffi::SQLITE_IOERR {
+            let _ = self.connection.rollback();
+            return error.within("the commit was refused; nothing was done");
+        }
+        let _ = self.connection.rollback();
+        self.shared.stop_writing("the outcome of a commit is unknown since the disk failed; restart to find out");
+        Error::new(
+            Kind::OutcomeUnknown,
+            format!("the disk failed in a commit ({error}); the change may or may not be there after a restart"),
+        )
+    }
+
+    /// One batch of a stepwise migration, in a transaction of its own.
+    fn step(&mut self) {
+        let Some(pending) = self.steps.front().copied() else { return };
+        if self.shared.read_only_error().is_some() {
+            return self.steps.clear();
+        }
+        self.before_begin();
+        let result = self.connection.begin().and_then(|()| self.run_step(&pending)).and_then(|progress| {
+            self.commit(1)?;
+            Ok(progress)
+        });
+        match result {
+            Ok(Progress::More) => {}
+            Ok(Progress::Done) => drop(self.steps.pop_front()),
+            Err(error) => {
+                let _ = self.connection.rollback();
+                self.steps.clear();
+                let text = format!("{} stopped and goes on at the next start: {error}", pending.name());
+                *lock(&self.shared.trouble) = Some(text);
+            }
+        }
+    }
+
+    fn run_step(&self, pending: &PendingStepwise) -> Result<Progress> {
+        let (connection, sequence) = (&self.connection, self.sequence);
+        let deadline = Instant::now() + self.shared.config.deadline;
+        let rights = connection.rights();
+        connection.privileged(|sqlite| {
+            migrate::run_batch(sqlite, pending, sequence + 1, &mut |sqlite, batch| {
+                rights.store(false, Ordering::Relaxed);
+                connection.watch.arm_timed(deadline);
+                let result = batch(&Tx::new(sqlite, &connection.watch, sequence));
+                connection.watch.check_deadline();
+                connection.watch.disarm();
+                rights.store(true, Ordering::Relaxed);
+                match connection.watch.tripped() {
+                    Some(_) => Err(Error::new(Kind::Late, "a batch outlived its deadline; make it smaller")),
+                    None => result,
+                }
+            })
+        })
+    }
+}
+
+fn fail_all(members: &mut Vec<Member>, error: &Error, wakers: &mut Vec<Waker>) {
+    wakers.extend(members.drain(..).filter_map(|m| m.fail(error.again())));
+}
+
+fn wake(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
+}
