@@ -1,8 +1,11 @@
 //! The command line, as typed and as resolved.
 
+use crate::http::load::Load;
+use crate::kill::Kill;
 use crate::place::Place;
 use crate::report::Report;
 use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +22,20 @@ struct Typed {
 enum Command {
     /// One SQLite file used through monolite-store, against PostgreSQL and the usual ways to use SQLite.
     Store(Measured),
+    /// The standard server over HTTP, loaded by a process of its own.
+    Http(Measured),
+    /// Kills the standard server under load, again and again, and looks for what was acknowledged.
+    Kill(Killed),
+    /// The load generator; `http` starts it.
+    #[command(hide = true)]
+    Load(Load),
+    /// The empty handler; `http` starts it.
+    #[command(hide = true)]
+    Empty {
+        /// Where it listens.
+        #[arg(long)]
+        listen: SocketAddr,
+    },
 }
 
 /// What `store` and `http` have in common.
@@ -34,6 +51,23 @@ pub(crate) struct Measured {
     #[arg(long)]
     only: Option<String>,
     /// Where the data of both sides goes; must be a real disk.
+    #[arg(long, default_value = "/var/tmp")]
+    dir: PathBuf,
+}
+
+/// The kill rig's arguments.
+#[derive(Args)]
+struct Killed {
+    /// How many times to kill.
+    #[arg(long, default_value_t = 50)]
+    cycles: u32,
+    /// Repeats a run's random moments.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The server's executable; without it, it is built.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Where the data goes; must be a real disk.
     #[arg(long, default_value = "/var/tmp")]
     dir: PathBuf,
 }
@@ -98,6 +132,13 @@ impl Measured {
 pub fn run() -> ExitCode {
     let done = match Typed::parse().command {
         Command::Store(m) => crate::store::run(&m).and_then(|report| m.finish(report)),
+        Command::Http(m) => crate::http::run(&m).and_then(|report| m.finish(report)),
+        Command::Kill(k) => {
+            let kill = Kill { server: k.server, within: k.dir, cycles: k.cycles, seed: k.seed };
+            crate::kill::run(&kill).map(|survived| println!("{survived}"))
+        }
+        Command::Load(load) => load.run_here(),
+        Command::Empty { listen } => crate::http::empty(listen),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

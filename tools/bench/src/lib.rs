@@ -11,11 +11,14 @@
 //! Absent on purpose: thresholds. What must hold is the business of whoever reads the rows.
 
 mod arguments;
+mod http;
+pub mod kill;
 mod measure;
 mod peers;
 mod place;
 mod random;
 mod report;
+mod server;
 mod store;
 mod table;
 

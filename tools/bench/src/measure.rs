@@ -90,13 +90,16 @@ where
     }
 }
 
+/// The longest time that is told apart; longer ones count as this one: ten minutes.
+const LONGEST_NS: u64 = 600_000_000_000;
+
 /// A histogram of times, to three digits, in nanoseconds.
 #[derive(Clone)]
 pub(crate) struct Latency(Histogram<u64>);
 
 impl Default for Latency {
     fn default() -> Self {
-        Latency(Histogram::new(3).expect("three digits are allowed"))
+        Latency(Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds and three digits are allowed"))
     }
 }
 
@@ -106,9 +109,19 @@ impl Latency {
         self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Counts one time that was seen so often.
+    pub(crate) fn record_many(&mut self, time: Duration, count: u64) {
+        self.0.saturating_record_n(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), count);
+    }
+
+    /// The times seen, in nanoseconds, each with its count.
+    pub(crate) fn counts(&self) -> Vec<(u64, u64)> {
+        self.0.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
+    }
+
     /// Counts all of another's.
     pub(crate) fn add(&mut self, other: &Latency) {
-        self.0.add(&other.0).expect("both resize by themselves");
+        self.0.add(&other.0).expect("both have the same bounds");
     }
 
     /// The time that this share of all stay under, in microseconds.

@@ -32,6 +32,12 @@ impl Place {
         self.folder.path().join(name)
     }
 
+    /// Leaves the folder where it is.
+    pub(crate) fn keep(mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.folder.path().to_path_buf()
+    }
+
     /// What a durable row says about itself.
     pub(crate) fn durability(&self, both: &'static str) -> &'static str {
         if self.durable { both } else { "none: the folder is in memory (tmpfs), fsync does nothing" }

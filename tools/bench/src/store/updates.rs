@@ -4,6 +4,7 @@ use super::{Suite, on_sessions};
 use crate::arguments::Measured;
 use crate::measure::{Callers, Pair, Run, alone, in_turns};
 use crate::peers::actor::Actor;
+use crate::peers::postgres::{CONNECTIONS, SHARED};
 use crate::random::Random;
 use crate::report::{Row, Unit};
 use crate::table;
@@ -17,10 +18,20 @@ pub(crate) const NAMES: &[&str] = &[
     "durable_update_16_vs_postgres",
     "durable_update_64_vs_postgres",
     "durable_update_512_vs_postgres",
+    "durable_update_64_vs_shared_postgres",
+    "durable_update_512_vs_shared_postgres",
     AUTOCOMMIT,
     HANDMADE,
 ];
-const POSTGRES: [(usize, &str); 4] = [(1, NAMES[0]), (16, NAMES[1]), (64, NAMES[2]), (512, NAMES[3])];
+/// Name, callers, connections.
+const POSTGRES: [(&str, usize, usize); 6] = [
+    (NAMES[0], 1, 1),
+    (NAMES[1], 16, 16),
+    (NAMES[2], 64, 64),
+    (NAMES[3], 512, CONNECTIONS),
+    (NAMES[4], 64, SHARED),
+    (NAMES[5], 512, SHARED),
+];
 const AUTOCOMMIT: &str = "durable_update_64_vs_autocommit";
 const HANDMADE: &str = "durable_update_64_vs_handmade";
 
@@ -29,9 +40,9 @@ const FSYNC_SQLITE: &str = "both: fsync before each reply (synchronous=FULL)";
 
 /// Runs the rows that are asked for.
 pub(crate) async fn run(suite: &mut Suite, measured: &Measured) -> anyhow::Result<()> {
-    for (callers, name) in POSTGRES {
+    for (name, callers, connections) in POSTGRES {
         if measured.wants(&[name]) {
-            postgres(suite, name, callers).await?;
+            postgres(suite, name, callers, connections).await?;
         }
     }
     if measured.wants(&[AUTOCOMMIT]) {
@@ -43,7 +54,7 @@ pub(crate) async fn run(suite: &mut Suite, measured: &Measured) -> anyhow::Resul
     Ok(())
 }
 
-async fn postgres(suite: &mut Suite, name: &'static str, callers: usize) -> anyhow::Result<()> {
+async fn postgres(suite: &mut Suite, name: &'static str, callers: usize, connections: usize) -> anyhow::Result<()> {
     let (plan, durability) = (suite.plan, suite.place.durability(FSYNC));
     let before = suite.store.sequence();
     let postgres = match &suite.postgres {
@@ -55,7 +66,7 @@ async fn postgres(suite: &mut Suite, name: &'static str, callers: usize) -> anyh
             return Ok(());
         }
     };
-    let (sessions, rows) = (postgres.sessions(callers).await?, plan.rows);
+    let (sessions, rows) = (postgres.sessions(connections).await?, plan.rows);
     let peer = async |time| {
         on_sessions(&sessions, Callers::timed(callers), time, move |session, random| {
             session.update(table::key(random, rows))

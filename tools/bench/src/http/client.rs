@@ -1,0 +1,132 @@
+//! A bare HTTP/1.1 client over one keep-alive connection: light enough to share two cores with the server it loads.
+//!
+//! It understands what our servers send: a status, headers, a body with a length.
+
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Largest answer that is taken in.
+const ANSWER_MAX: usize = 64 << 20;
+/// Free room in the buffer before each read.
+const ROOM: usize = 16 << 10;
+
+/// A connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// An answer, borrowed from the connection's buffer.
+#[derive(Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+}
+
+impl Client {
+    /// Connects.
+    pub(crate) async fn connect(address: SocketAddr) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Client { stream, buffer: Vec::with_capacity(ROOM) })
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> std::io::Result<Answer<'_>> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        let head = loop {
+            if let Some(head) = Head::parse(&self.buffer)? {
+                break head;
+            }
+            self.fill().await?;
+        };
+        while self.buffer.len() < head.length + head.body {
+            self.fill().await?;
+        }
+        Ok(Answer { status: head.status, body: &self.buffer[head.length..head.length + head.body] })
+    }
+
+    async fn fill(&mut self) -> std::io::Result<()> {
+        if self.buffer.len() > ANSWER_MAX {
+            return Err(std::io::Error::other("the answer is too large"));
+        }
+        self.buffer.reserve(ROOM);
+        if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+}
+
+/// The request's bytes; a body makes it a POST.
+pub(crate) fn request(path: &str, bearer: Option<&str>, body: Option<&[u8]>) -> Vec<u8> {
+    let method = if body.is_some() { "POST" } else { "GET" };
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n");
+    if let Some(token) = bearer {
+        text.push_str(&format!("authorization: Bearer {token}\r\n"));
+    }
+    let mut bytes = text.into_bytes();
+    if let Some(body) = body {
+        let length = format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        bytes.extend_from_slice(length.as_bytes());
+        bytes.extend_from_slice(body);
+    } else {
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+struct Head {
+    status: u16,
+    /// Bytes of the head.
+    length: usize,
+    /// Bytes of the body.
+    body: usize,
+}
+
+impl Head {
+    /// The head, once all of it is there.
+    fn parse(bytes: &[u8]) -> std::io::Result<Option<Head>> {
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return Ok(None) };
+        let broken = || std::io::Error::new(std::io::ErrorKind::InvalidData, "not an HTTP/1.1 answer with a length");
+        let head = std::str::from_utf8(&bytes[..end]).map_err(|_| broken())?;
+        let mut lines = head.split("\r\n");
+        let first = lines.next().unwrap_or_default();
+        let status: u16 = first.get(9..12).and_then(|s| s.parse().ok()).ok_or_else(broken)?;
+        let mut body = None;
+        for line in lines {
+            let (name, value) = line.split_once(':').ok_or_else(broken)?;
+            if name.eq_ignore_ascii_case("content-length") {
+                body = Some(value.trim().parse().map_err(|_| broken())?);
+            } else if name.eq_ignore_ascii_case("transfer-encoding") {
+                return Err(broken());
+            }
+        }
+        let body = if status == 204 || status == 304 { 0 } else { body.ok_or_else(broken)? };
+        Ok(Some(Head { status, length: end + 4, body }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_once_all_of_it_is_there() {
+        let bytes = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\netag: \"1\"\r\n\r\n{}";
+        for cut in 0..bytes.len() - 2 {
+            assert!(Head::parse(&bytes[..cut]).expect("no part of it is wrong").is_none());
+        }
+        let head = Head::parse(bytes).expect("parses").expect("is whole");
+        assert_eq!((head.status, head.length, head.body), (201, bytes.len() - 2, 2));
+    }
+
+    #[test]
+    fn an_answer_without_a_length_is_refused_but_for_204() {
+        assert!(Head::parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+        assert!(Head::parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+        assert!(Head::parse(b"HTTP/1.1 204 No Content\r\n\r\n").expect("parses").is_some());
+    }
+}

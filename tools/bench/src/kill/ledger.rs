@@ -1,0 +1,94 @@
+//! What was sent and what was answered, by document number.
+//!
+//! **Invariants**
+//! - A number is noted as sent before its first byte leaves, and as acknowledged after the whole answer was read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+/// The ledger.
+#[derive(Default)]
+pub(crate) struct Ledger(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    sent: u64,
+    acknowledged: BTreeMap<u64, String>,
+    unanswered: BTreeSet<u64>,
+    /// Numbers from here on were not looked at yet.
+    verified: u64,
+}
+
+/// What is known of one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Answered with this id.
+    Acknowledged(String),
+    /// Sent, not answered.
+    Unanswered,
+    /// Never sent.
+    Unknown,
+}
+
+impl Ledger {
+    /// Notes that the next document is about to be sent: its number.
+    pub(crate) fn send(&self) -> u64 {
+        let mut entries = self.0.lock().expect("no holder panics");
+        let n = entries.sent;
+        entries.sent += 1;
+        entries.unanswered.insert(n);
+        n
+    }
+
+    /// Notes an answer.
+    pub(crate) fn acknowledge(&self, n: u64, id: String) {
+        let mut entries = self.0.lock().expect("no holder panics");
+        entries.unanswered.remove(&n);
+        entries.acknowledged.insert(n, id);
+    }
+
+    /// What is known of a document.
+    pub(crate) fn of(&self, n: u64) -> Known {
+        let entries = self.0.lock().expect("no holder panics");
+        match entries.acknowledged.get(&n) {
+            Some(id) => Known::Acknowledged(id.clone()),
+            None if entries.unanswered.contains(&n) => Known::Unanswered,
+            None => Known::Unknown,
+        }
+    }
+
+    /// The numbers that were sent since this was asked the last time.
+    pub(crate) fn latest(&self) -> std::ops::Range<u64> {
+        let mut entries = self.0.lock().expect("no holder panics");
+        let latest = entries.verified..entries.sent;
+        entries.verified = entries.sent;
+        latest
+    }
+
+    /// How many were acknowledged.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.0.lock().expect("no holder panics").acknowledged.len() as u64
+    }
+
+    /// How many were sent and not answered.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.0.lock().expect("no holder panics").unanswered.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_unanswered_until_it_is_acknowledged() {
+        let ledger = Ledger::default();
+        let (a, b) = (ledger.send(), ledger.send());
+        ledger.acknowledge(b, "id".into());
+        assert_eq!(ledger.of(a), Known::Unanswered);
+        assert_eq!(ledger.of(b), Known::Acknowledged("id".into()));
+        assert_eq!(ledger.of(2), Known::Unknown);
+        assert_eq!((ledger.acknowledged(), ledger.unanswered()), (1, 1));
+        assert_eq!((ledger.latest(), ledger.latest()), (0..2, 2..2));
+    }
+}

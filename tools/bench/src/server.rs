@@ -1,0 +1,151 @@
+//! The standard server as a process: built, started, signed in to, stopped or killed.
+
+use crate::http::client::{Client, request};
+use anyhow::{Context, bail};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for a server to answer.
+const START_MAX: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile.
+const ASK_EACH: Duration = Duration::from_millis(2);
+/// Longest wait for a server that was asked to stop.
+const STOP_MAX: Duration = Duration::from_secs(40);
+
+/// Linux's unit of CPU time in /proc (USER_HZ) on x86-64 and aarch64.
+const TICKS_A_SECOND: u64 = 100;
+
+const EMAIL: &str = "bench@example.org";
+const PASSWORD: &str = "correct horse battery staple";
+
+/// A running server. It is killed when this value goes.
+pub(crate) struct Server {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// From its start to its first good answer.
+    pub(crate) started_in: Duration,
+}
+
+/// Builds the server beside this executable, as cargo would, and says where it is.
+pub(crate) fn build() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let program = own.with_file_name("monolite");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", "monolite-server"]);
+    if own.parent().is_some_and(|folder| folder.ends_with("release")) {
+        command.arg("--release");
+    }
+    match command.current_dir(env!("CARGO_MANIFEST_DIR")).status() {
+        Ok(status) if !status.success() => bail!("building the server failed"),
+        Err(e) if !program.exists() => Err(e).context("there is no server, and no cargo to build it"),
+        _ => Ok(program),
+    }
+}
+
+/// Starts any of our servers and waits until it answers a path with success.
+pub(crate) async fn start(mut command: Command, address: SocketAddr, ready: &str) -> anyhow::Result<Server> {
+    let begin = Instant::now();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("starting the server")?;
+    let mut server = Server { child, address, started_in: Duration::ZERO };
+    let asked = request(ready, None, None);
+    let mut pause = tokio::time::interval(ASK_EACH);
+    loop {
+        if let Ok(mut client) = Client::connect(address).await
+            && client.ask(&asked).await.is_ok_and(|a| a.status == 200)
+        {
+            server.started_in = begin.elapsed();
+            return Ok(server);
+        }
+        if let Some(status) = server.child.try_wait()? {
+            bail!("the server ended with {status}");
+        }
+        if begin.elapsed() > START_MAX {
+            bail!("the server does not answer {ready}");
+        }
+        pause.tick().await;
+    }
+}
+
+/// The standard server on a data folder.
+pub(crate) async fn serve(program: &Path, data: &Path, log: &Path) -> anyhow::Result<Server> {
+    let (address, admin) = (free_address()?, free_address()?);
+    let mut command = Command::new(program);
+    command.arg("serve").arg("--data").arg(data);
+    command.args(["--listen", &address.to_string(), "--admin", &admin.to_string()]);
+    command.stderr(std::fs::File::options().create(true).append(true).open(log)?);
+    start(command, address, "/livez").await.with_context(|| format!("its log is {}", log.display()))
+}
+
+/// Makes a user and signs in: the token.
+pub(crate) async fn sign_in(program: &Path, data: &Path) -> anyhow::Result<String> {
+    command_line(program, &["users", "create", "--email", EMAIL, "--admin", "--password-stdin"], data)?;
+    let printed = command_line(program, &["sign-in", "--email", EMAIL, "--print-token", "--password-stdin"], data)?;
+    Ok(printed.trim().to_string())
+}
+
+fn command_line(program: &Path, arguments: &[&str], data: &Path) -> anyhow::Result<String> {
+    use std::io::Write;
+    let mut command = Command::new(program);
+    command.args(arguments).arg("--data").arg(data);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().expect("it is piped").write_all(PASSWORD.as_bytes())?;
+    let done = child.wait_with_output()?;
+    if !done.status.success() {
+        bail!("`monolite {}`: {}", arguments.join(" "), String::from_utf8_lossy(&done.stderr));
+    }
+    Ok(String::from_utf8(done.stdout)?)
+}
+
+impl Server {
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a crash would, at once.
+    pub(crate) fn kill(mut self) -> std::io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
+    /// Asks it to stop and waits for it.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let begin = Instant::now();
+        let mut pause = tokio::time::interval(Duration::from_millis(10));
+        while begin.elapsed() < STOP_MAX {
+            if let Some(status) = self.child.try_wait()? {
+                return if status.success() { Ok(()) } else { Err(anyhow::anyhow!("the server ended with {status}")) };
+            }
+            pause.tick().await;
+        }
+        bail!("the server does not stop")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails only where it ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The CPU time that a process has used, of all its threads.
+pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in brackets and may hold spaces; times are fields 14 and 15.
+    let after = stat.rsplit_once(')').context("/proc/PID/stat has a name in brackets")?.1;
+    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+    Ok(Duration::from_millis(ticks * 1000 / TICKS_A_SECOND))
+}
+
+/// An address that was free a moment ago.
+pub(crate) fn free_address() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
