@@ -38,8 +38,8 @@ impl Query {
     }
 
     /// Adds a condition if there is a value; each `?` in the condition stands for this value.
-    pub fn and<V: ToSql>(mut self, condition: &'static str, value: impl Into<Option<V>>) -> Self {
-        if let Some(value) = value.into() {
+    pub fn and<V: ToSql>(mut self, condition: &'static str, value: Option<V>) -> Self {
+        if let Some(value) = value {
             self.push(&value);
             let place = format!("?{}", self.values.len());
             self.text.push_str(" AND (");

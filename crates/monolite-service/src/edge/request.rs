@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 pub struct Request<'r> {
     /// Fields from the path and the query, decoded, as text; typed by the message they go to.
     pub fields: &'r [(&'r str, &'r str)],
-    /// A body: a JSON object with the other fields.
+    /// A body: a JSON object with the other fields, or where the message [takes](Takes::body) it whole, its field `body`.
     pub body: Option<&'r [u8]>,
     /// The version that the caller's precondition names.
     pub if_match: Option<u64>,

@@ -13,6 +13,8 @@ pub struct Takes {
     pub page: bool,
     /// It has a field `if_match` that is filled from the caller's precondition.
     pub if_match: bool,
+    /// It has a field `body`: that is the request's whole body, any JSON, and its other fields come from path and query.
+    pub body: bool,
 }
 
 impl Takes {
@@ -27,6 +29,7 @@ impl Takes {
         Takes {
             page: properties.get("page").is_some_and(is_page),
             if_match: properties.contains_key("if_match"),
+            body: properties.contains_key("body"),
             fields: properties.keys().cloned().collect(),
         }
     }
