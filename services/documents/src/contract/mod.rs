@@ -10,7 +10,7 @@ mod prepared;
 mod search;
 
 pub use document::{CreateDocument, DeleteDocument, Document, DocumentById, DocumentId, ReplaceDocument, Stored};
-pub use import::{ImportDocuments, Imported, ImportReport, NewDocument};
+pub use import::{ImportDocuments, ImportReport, Imported, NewDocument};
 pub use lists::{DocumentsByOwner, Line};
 pub use prepared::Prepared;
 pub use search::{DocumentSearch, FOUND_MAX, Found, Order, SUGGESTIONS_MAX, Suggestion, Suggestions, TitleSuggestions};

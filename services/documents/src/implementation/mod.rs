@@ -15,8 +15,8 @@ mod search;
 mod suggest;
 mod terms;
 
-use crate::contract::DOCUMENT_BYTES_MAX;
-use monolite_service::{DELETE, Failure, GET, POST, PUT, Refused, Service, SignedIn, Snapshot, UserId, migrations};
+use crate::contract::{CreateDocument, DOCUMENT_BYTES_MAX, ImportDocuments, ReplaceDocument};
+use monolite_service::{DELETE, Failure, GET, POST, PUT, Refused, Service, SignedIn, Snapshot, Tx, UserId, migrations};
 
 /// What a server may set.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ pub fn service() -> Service {
 pub fn service_with(limits: Limits) -> Service {
     let bytes_max = limits.document_bytes_max;
     Service::new("Documents", migrations![quick "../../migrations/0001_documents.sql"])
-        .write(move |tx, m| put::create(tx, m, bytes_max))
+        .write(move |tx: &Tx<'_>, m: CreateDocument| put::create(tx, m, bytes_max))
         .at(POST, "/documents", SignedIn)
         .creates("/documents/{id}")
         .body(bytes_max)
@@ -53,12 +53,12 @@ pub fn service_with(limits: Limits) -> Service {
         .at(GET, "/documents/suggest", SignedIn)
         .read(read::by_id)
         .at(GET, "/documents/{id}", SignedIn)
-        .write(move |tx, m| put::replace(tx, m, bytes_max))
+        .write(move |tx: &Tx<'_>, m: ReplaceDocument| put::replace(tx, m, bytes_max))
         .at(PUT, "/documents/{id}", SignedIn)
         .body(bytes_max)
         .write(remove::delete)
         .at(DELETE, "/documents/{id}", SignedIn)
-        .write(move |tx, m| import::import(tx, m, bytes_max))
+        .write(move |tx: &Tx<'_>, m: ImportDocuments| import::import(tx, m, bytes_max))
 }
 
 /// Whether the caller may see and change what this user owns.

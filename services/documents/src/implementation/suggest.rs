@@ -29,7 +29,8 @@ pub(super) fn suggest(s: &Snapshot<'_>, m: &TitleSuggestions) -> Outcome<TitleSu
     let owner = whose(s, m.owner)?;
     let (before, last) = split_last(&m.prefix);
     let terms = beginning(s, owner, &Words::of(last), m.limit.unwrap_or(SUGGESTIONS_DEFAULT) as usize)?;
-    let items = terms.into_iter().map(|t| Suggestion { text: format!("{before}{}", t.term), word: t.term, documents: t.uses });
+    let items =
+        terms.into_iter().map(|t| Suggestion { text: format!("{before}{}", t.term), word: t.term, documents: t.uses });
     Ok(Suggestions { items: items.collect() })
 }
 
