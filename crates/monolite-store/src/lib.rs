@@ -16,6 +16,7 @@ mod config;
 mod error;
 mod header;
 mod lock;
+mod maintain;
 mod migrate;
 mod observe;
 mod open;

@@ -12,7 +12,6 @@ use rusqlite::{Batch, Connection, Statement};
 pub(super) struct Piece<'c> {
     pub(super) statement: Statement<'c>,
     pub(super) text: String,
-    pub(super) line: usize,
 }
 
 /// The statements of a script, in order; the next is prepared when the one before has run.
@@ -57,7 +56,6 @@ impl<'c, 's> Script<'c, 's> {
 
     /// The next statement, refused or prepared.
     pub(super) fn next(&mut self) -> Result<Option<Piece<'c>>> {
-        let line = self.line();
         let start = self.at + blank(&self.sql[self.at..]);
         if start == self.sql.len() {
             return Ok(None);
@@ -73,7 +71,7 @@ impl<'c, 's> Script<'c, 's> {
         let text = statement.expanded_sql().ok_or_else(|| Error::new(Kind::Invalid, "the statement is too long"))?;
         refuse_own_tables(&text)?;
         self.at = start + text.len();
-        Ok(Some(Piece { statement, text, line }))
+        Ok(Some(Piece { statement, text }))
     }
 }
 
@@ -160,9 +158,11 @@ mod tests {
         let c = Connection::open_in_memory().unwrap();
         let mut script = Script::new(&c, sql);
         let mut all = Vec::new();
-        while let Some(mut piece) = script.next().unwrap() {
+        loop {
+            let line = script.line();
+            let Some(mut piece) = script.next().unwrap() else { break };
             piece.statement.raw_execute().unwrap();
-            all.push((piece.line, piece.text));
+            all.push((line, piece.text));
         }
         all
     }

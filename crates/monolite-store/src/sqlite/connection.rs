@@ -6,6 +6,7 @@
 //! - Every connection has a busy timeout of 0: nothing inside waits for an SQLite lock.
 
 use super::raw::{self, RawStatement};
+use super::vfs;
 use super::watch::Watch;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -63,11 +64,13 @@ struct WriterOwn {
 impl Connection {
     /// Opens the file. The writer creates it; its own statements come with [`Connection::own_statements`].
     pub(crate) fn open(path: &Path, role: Role, config: &Config) -> Result<Self> {
-        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        if role == Role::Writer {
-            flags |= OpenFlags::SQLITE_OPEN_CREATE;
-        }
-        let mut sqlite = Sqlite::open_with_flags(path, flags)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut sqlite = if role == Role::Writer {
+            vfs::register()?; // writes the WAL's frames in large pieces: ADR 4
+            Sqlite::open_with_flags_and_vfs(path, flags | OpenFlags::SQLITE_OPEN_CREATE, vfs::NAME)?
+        } else {
+            Sqlite::open_with_flags(path, flags)?
+        };
         sqlite.busy_timeout(Duration::ZERO)?;
         set_up(&sqlite, role, config)?;
         let rights = Arc::new(AtomicBool::new(true));

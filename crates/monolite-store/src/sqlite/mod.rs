@@ -5,6 +5,9 @@
 
 pub(crate) mod connection;
 pub(crate) mod raw;
+mod tail;
 #[allow(unsafe_code)]
 pub(crate) mod version;
+#[allow(unsafe_code)]
+pub(crate) mod vfs;
 pub(crate) mod watch;

@@ -1,0 +1,351 @@
+//! The VFS "monolite": the system's own, but that a WAL's appended frames are written in large pieces.
+//!
+//! For the writer's connection only. Every method goes to the default VFS unchanged, but for WAL files, whose writes
+//! pass through a [`Tail`], and for the database file's `xShmLock`, which tells when the WAL's write lock is released.
+//! Measured and reasoned in docs/adr/0004.
+//!
+//! Why nobody misses bytes that are held back (SQLite 3.54.1, `walFrames`):
+//! - Other connections read frames up to the `mxFrame` of the wal-index header, and that header is written after the
+//!   frame with the commit mark and, with `synchronous=FULL`, after xSync. The tail holds back no marked frame.
+//! - Frames spilled before the commit are known to the writer's connection alone, which reads them through this VFS.
+//! - Recovery, by any process, needs the write lock; nothing is held back while nobody has it.
+//! - Frames that are rewritten before the commit (`iReCksum`) are behind the append position: written through, in order.
+//!
+//! **Invariants**
+//! - An [`Outer`] file lies in the memory that SQLite reserved for a file of this VFS: first itself, then the real file.
+//! - A WAL's outer file and its database's point to each other while both are open; both belong to one pager, so to one
+//!   connection, and are used by one thread at a time.
+
+use super::tail::{Below, Tail};
+use crate::error::{Error, Kind, Result};
+use rusqlite::ffi;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// The name to open the writer's connection with.
+pub(crate) const NAME: &CStr = c"monolite";
+
+/// Makes the VFS known to SQLite; once in a process.
+pub(crate) fn register() -> Result<()> {
+    static DONE: OnceLock<c_int> = OnceLock::new();
+    match *DONE.get_or_init(register_once) {
+        ffi::SQLITE_OK => Ok(()),
+        code => Err(Error::new(Kind::Internal, format!("the VFS could not be registered: SQLite's code {code}"))),
+    }
+}
+
+/// The VFS below: the one that was the default at registration.
+static REAL: AtomicPtr<ffi::sqlite3_vfs> = AtomicPtr::new(ptr::null_mut());
+
+fn register_once() -> c_int {
+    // SAFETY: finding the default VFS needs no more than an initialised library, which sqlite3_vfs_find sees to; the
+    // default VFS lives as long as the process. `ours` is leaked, so it does too, and its zName is static.
+    unsafe {
+        let real = ffi::sqlite3_vfs_find(ptr::null());
+        if real.is_null() {
+            return ffi::SQLITE_ERROR;
+        }
+        REAL.store(real, Ordering::Release);
+        let mut ours = *real;
+        ours.zName = NAME.as_ptr();
+        ours.pNext = ptr::null_mut();
+        ours.szOsFile = (size_of::<Outer>() as c_int) + (*real).szOsFile;
+        ours.xOpen = Some(open);
+        ffi::sqlite3_vfs_register(Box::leak(Box::new(ours)), 0)
+    }
+}
+
+/// A file of this VFS. The real file lies right behind it.
+#[repr(C)]
+struct Outer {
+    base: ffi::sqlite3_file,
+    /// A database's WAL, while that is open; a WAL's database.
+    partner: *mut Outer,
+    tail: Option<Tail>,
+}
+
+// The real file behind it must be aligned as SQLite aligns files.
+const _: () = assert!(size_of::<Outer>().is_multiple_of(8) && align_of::<Outer>() <= 8);
+
+/// The real file under an outer one.
+struct Real(*mut ffi::sqlite3_file);
+
+impl Real {
+    /// # Safety
+    /// `file` is an open file of this VFS.
+    unsafe fn of(file: *mut ffi::sqlite3_file) -> Real {
+        // SAFETY: the memory reserved by szOsFile holds the real file right behind the outer one.
+        Real(unsafe { file.cast::<Outer>().add(1).cast() })
+    }
+
+    fn methods(&self) -> &ffi::sqlite3_io_methods {
+        // SAFETY: the real file was opened by the real VFS, which set its methods; they are static.
+        unsafe { &*(*self.0).pMethods }
+    }
+}
+
+/// Most bytes of one write: the unix VFS looks at the lower 17 bits of a length only (`seekAndWriteFd`).
+const PIECE: usize = 120 << 10;
+
+impl Below for Real {
+    fn write(&mut self, data: &[u8], at: i64) -> c_int {
+        let method = self.methods().xWrite.expect("every file has xWrite");
+        let mut at = at;
+        for piece in data.chunks(PIECE) {
+            // SAFETY: the real file is open; `piece` is readable for its length.
+            let code = unsafe { method(self.0, piece.as_ptr().cast(), piece.len() as c_int, at) };
+            if code != ffi::SQLITE_OK {
+                return code;
+            }
+            at += piece.len() as i64;
+        }
+        ffi::SQLITE_OK
+    }
+}
+
+/// # Safety
+/// `file` is an open file of this VFS, and its connection is in use by this thread alone.
+unsafe fn outer<'a>(file: *mut ffi::sqlite3_file) -> &'a mut Outer {
+    // SAFETY: by the caller's word; SQLite's connection mutex serialises all calls on its files.
+    unsafe { &mut *file.cast() }
+}
+
+/// Calls a method of the real file.
+macro_rules! real {
+    ($file:ident . $method:ident ( $($arg:expr),* )) => {{
+        // SAFETY: SQLite calls methods on open files of this VFS only.
+        let real = unsafe { Real::of($file) };
+        let method = real.methods().$method.expect("the system's VFS has all methods of version 2");
+        // SAFETY: the arguments are those that SQLite gave for this very method.
+        unsafe { method(real.0, $($arg),*) }
+    }};
+}
+
+/// Writes what a WAL holds back, or answers its error.
+macro_rules! flush_or_return {
+    ($file:ident) => {{
+        // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection.
+        let (this, mut real) = unsafe { (outer($file), Real::of($file)) };
+        if let Some(tail) = &mut this.tail {
+            let code = tail.flush(&mut real);
+            if code != ffi::SQLITE_OK {
+                return code;
+            }
+        }
+    }};
+}
+
+static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
+    iVersion: 2, // without xFetch: the store maps no file
+    xClose: Some(close),
+    xRead: Some(read),
+    xWrite: Some(write),
+    xTruncate: Some(truncate),
+    xSync: Some(sync),
+    xFileSize: Some(file_size),
+    xLock: Some(lock),
+    xUnlock: Some(unlock),
+    xCheckReservedLock: Some(check_reserved_lock),
+    xFileControl: Some(file_control),
+    xSectorSize: Some(sector_size),
+    xDeviceCharacteristics: Some(device_characteristics),
+    xShmMap: Some(shm_map),
+    xShmLock: Some(shm_lock),
+    xShmBarrier: Some(shm_barrier),
+    xShmUnmap: Some(shm_unmap),
+    xFetch: None,
+    xUnfetch: None,
+};
+
+unsafe extern "C" fn open(
+    _vfs: *mut ffi::sqlite3_vfs,
+    name: ffi::sqlite3_filename,
+    file: *mut ffi::sqlite3_file,
+    flags: c_int,
+    out_flags: *mut c_int,
+) -> c_int {
+    let real_vfs = REAL.load(Ordering::Acquire);
+    // SAFETY: set before this VFS was registered; the system's VFS lives as long as the process.
+    let real_open = unsafe { (*real_vfs).xOpen }.expect("every VFS has xOpen");
+    let is_wal = flags & ffi::SQLITE_OPEN_WAL != 0;
+    if !is_wal && flags & ffi::SQLITE_OPEN_MAIN_DB == 0 {
+        // SAFETY: journals and temporary files are the real VFS's alone; the memory is larger than it needs.
+        return unsafe { real_open(real_vfs, name, file, flags, out_flags) };
+    }
+    // SAFETY: `file` points to szOsFile bytes, aligned to 8, that are ours to fill; the real file's part follows. The
+    // Tail written here is dropped in close. SQLite calls no method of a file whose pMethods is null.
+    unsafe {
+        let this: *mut Outer = file.cast();
+        ptr::write(
+            this,
+            Outer {
+                base: ffi::sqlite3_file { pMethods: ptr::null() },
+                partner: ptr::null_mut(),
+                tail: is_wal.then(Tail::default),
+            },
+        );
+        let code = real_open(real_vfs, name, Real::of(file).0, flags, out_flags);
+        if code != ffi::SQLITE_OK {
+            ptr::drop_in_place(this);
+            (*file).pMethods = ptr::null();
+            return code;
+        }
+        (*this).base.pMethods = &METHODS;
+        if is_wal {
+            join(this, name);
+        }
+        code
+    }
+}
+
+/// # Safety
+/// `wal` was just opened by this VFS under the name that SQLite's pager gave.
+unsafe fn join(wal: *mut Outer, name: *const c_char) {
+    // SAFETY: the name of a WAL that a pager gives to xOpen leads to its database's file, which is open under the same
+    // VFS, so an Outer.
+    unsafe {
+        let database = ffi::sqlite3_database_file_object(name);
+        if !database.is_null() && ptr::eq((*database).pMethods, &METHODS) {
+            let database: *mut Outer = database.cast();
+            (*database).partner = wal;
+            (*wal).partner = database;
+        }
+    }
+}
+
+unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
+    // SAFETY: SQLite closes an open file once and calls nothing on it afterwards. A partner that is not null is open:
+    // whichever closes first takes itself out of the other.
+    unsafe {
+        let this = outer(file);
+        if let Some(tail) = &mut this.tail {
+            tail.forget();
+        }
+        if !this.partner.is_null() {
+            (*this.partner).partner = ptr::null_mut();
+        }
+    }
+    let code = real!(file.xClose());
+    // SAFETY: as above; the Outer was written in open.
+    unsafe {
+        ptr::drop_in_place(file.cast::<Outer>());
+        (*file).pMethods = ptr::null();
+    }
+    code
+}
+
+unsafe extern "C" fn read(
+    file: *mut ffi::sqlite3_file,
+    into: *mut c_void,
+    length: c_int,
+    at: ffi::sqlite3_int64,
+) -> c_int {
+    // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection.
+    let (this, mut below) = unsafe { (outer(file), Real::of(file)) };
+    if let Some(tail) = &mut this.tail {
+        let code = tail.before_read(&mut below, length as usize, at);
+        if code != ffi::SQLITE_OK {
+            return code;
+        }
+    }
+    real!(file.xRead(into, length, at))
+}
+
+unsafe extern "C" fn write(
+    file: *mut ffi::sqlite3_file,
+    from: *const c_void,
+    length: c_int,
+    at: ffi::sqlite3_int64,
+) -> c_int {
+    // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection.
+    let (this, mut below) = unsafe { (outer(file), Real::of(file)) };
+    let Some(tail) = &mut this.tail else { return real!(file.xWrite(from, length, at)) };
+    // SAFETY: SQLite gives `length` readable bytes.
+    let data = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), length as usize) };
+    tail.write(&mut below, data, at)
+}
+
+unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_int64) -> c_int {
+    flush_or_return!(file);
+    real!(file.xTruncate(size))
+}
+
+unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
+    flush_or_return!(file);
+    real!(file.xSync(flags))
+}
+
+unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut ffi::sqlite3_int64) -> c_int {
+    flush_or_return!(file);
+    real!(file.xFileSize(size))
+}
+
+unsafe extern "C" fn lock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int {
+    real!(file.xLock(level))
+}
+
+unsafe extern "C" fn unlock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int {
+    real!(file.xUnlock(level))
+}
+
+unsafe extern "C" fn check_reserved_lock(file: *mut ffi::sqlite3_file, out: *mut c_int) -> c_int {
+    real!(file.xCheckReservedLock(out))
+}
+
+unsafe extern "C" fn file_control(file: *mut ffi::sqlite3_file, op: c_int, arg: *mut c_void) -> c_int {
+    flush_or_return!(file);
+    real!(file.xFileControl(op, arg))
+}
+
+unsafe extern "C" fn sector_size(file: *mut ffi::sqlite3_file) -> c_int {
+    real!(file.xSectorSize())
+}
+
+unsafe extern "C" fn device_characteristics(file: *mut ffi::sqlite3_file) -> c_int {
+    real!(file.xDeviceCharacteristics())
+}
+
+unsafe extern "C" fn shm_map(
+    file: *mut ffi::sqlite3_file,
+    page: c_int,
+    size: c_int,
+    extend: c_int,
+    out: *mut *mut c_void,
+) -> c_int {
+    real!(file.xShmMap(page, size, extend, out))
+}
+
+/// Lock 0 is the WAL's write lock ("WAL-mode file format", section 2.3).
+const WRITE_LOCK: c_int = 0;
+
+unsafe extern "C" fn shm_lock(file: *mut ffi::sqlite3_file, offset: c_int, n: c_int, flags: c_int) -> c_int {
+    const RELEASE: c_int = ffi::SQLITE_SHM_UNLOCK | ffi::SQLITE_SHM_EXCLUSIVE;
+    if flags == RELEASE && offset == WRITE_LOCK {
+        // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection; a partner
+        // that is not null is open.
+        unsafe {
+            let wal = outer(file).partner;
+            if !wal.is_null() {
+                let mut below = Real::of(wal.cast());
+                if let Some(tail) = &mut (*wal).tail {
+                    tail.release(&mut below);
+                }
+            }
+        }
+    }
+    real!(file.xShmLock(offset, n, flags))
+}
+
+unsafe extern "C" fn shm_barrier(file: *mut ffi::sqlite3_file) {
+    real!(file.xShmBarrier());
+}
+
+unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c_int {
+    real!(file.xShmUnmap(delete))
+}
+
+#[cfg(test)]
+#[path = "vfs_tests.rs"]
+mod tests;
