@@ -1,0 +1,38 @@
+//! What a program may choose about sessions.
+
+use monolite_service::Millis;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The configuration of sessions: the section `[sessions]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// A session that was not used for so many seconds has ended; 86,400 (a day) unless given.
+    pub idle_seconds: u32,
+    /// A session ends after so many seconds even if used; 2,592,000 (30 days) unless given.
+    pub absolute_seconds: u32,
+    /// Sessions of one user; when one more begins, the oldest ends. 100 unless given.
+    pub per_user_max: u32,
+    /// Sessions whose use waits in memory to be written; of more, the use is not noted until the next write, a second
+    /// later at most. 65,536 unless given.
+    pub touches_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { idle_seconds: 86_400, absolute_seconds: 30 * 86_400, per_user_max: 100, touches_max: 65_536 }
+    }
+}
+
+impl Config {
+    /// Sessions that were last seen at this moment or before have ended.
+    pub(super) fn idle_since(&self, now: Millis) -> Millis {
+        now - Duration::from_secs(self.idle_seconds.into())
+    }
+
+    /// When a session that begins now ends at the latest.
+    pub(super) fn absolute_end(&self, now: Millis) -> Millis {
+        now + Duration::from_secs(self.absolute_seconds.into())
+    }
+}

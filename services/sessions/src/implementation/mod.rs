@@ -1,0 +1,59 @@
+//! What runs: the handlers of UserSessions with their SQL, and the authenticator.
+
+mod bearer;
+mod config;
+mod current_session;
+mod end_current_session;
+mod end_session;
+mod end_sessions;
+mod list_sessions;
+mod prune_sessions;
+mod rows;
+mod session_of_token;
+mod sign_in;
+mod touches;
+mod write_touches;
+
+use std::sync::Arc;
+
+use monolite_service::{Anyone, DELETE, GET, Migrations, POST, Service, SignedIn, Tx, migrations, seconds};
+
+pub use bearer::{Bearer, bearer};
+pub use config::Config;
+use prune_sessions::{PruneSessions, Pruner};
+use sign_in::BeginSession;
+use touches::Touches;
+use write_touches::WriteTouches;
+
+/// The service UserSessions, on `UserSessions.db`. Put [`bearer`] beside it as the program's authenticator.
+pub fn service(config: Config) -> Service {
+    let touches = Arc::new(Touches::new(config.touches_max));
+    let pruner = Pruner::default();
+    let (noting, writing) = (touches.clone(), touches);
+    Service::new("UserSessions", schema())
+        .flow(sign_in::sign_in)
+        .at(POST, "/sessions", Anyone)
+        .creates("/sessions/current")
+        .write(move |tx: &Tx<'_>, m: BeginSession| sign_in::begin_session(tx, m, &config))
+        .read(list_sessions::list_sessions)
+        .at(GET, "/sessions", SignedIn)
+        .write(end_sessions::end_sessions)
+        .at(DELETE, "/sessions", SignedIn)
+        .read(current_session::current_session)
+        .at(GET, "/sessions/current", SignedIn)
+        .write(end_current_session::end_current_session)
+        .at(DELETE, "/sessions/current", SignedIn)
+        .write(end_session::end_session)
+        .at(DELETE, "/sessions/{id}", SignedIn)
+        .read(move |s, m| session_of_token::session_of_token(s, m, &config, &noting))
+        .flow(move |f, m| write_touches::write_touches(f, m, writing.clone()))
+        .write(write_touches::touch_sessions)
+        .every(seconds(1), WriteTouches {})
+        .write(move |tx: &Tx<'_>, m: PruneSessions| prune_sessions::prune_sessions(tx, m, &config, &pruner))
+        .every(seconds(5), PruneSessions {})
+        .statements(rows::STATEMENTS)
+}
+
+fn schema() -> Migrations {
+    migrations![quick "../../migrations/0001_sessions.sql"]
+}

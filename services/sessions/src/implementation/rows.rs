@@ -1,0 +1,27 @@
+//! The statements that several handlers share, and all statements for the start's check.
+
+macro_rules! session_columns {
+    () => {
+        "id, user_id, created_at, last_seen_at, expires_at"
+    };
+}
+pub(super) use session_columns;
+
+/// One session by id.
+pub(super) const SESSION: &str = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = ?");
+
+/// The statements of UserSessions, prepared at start.
+pub(super) const STATEMENTS: &[&str] = &[
+    SESSION,
+    super::end_current_session::END,
+    super::end_session::END_ANY,
+    super::end_session::END_OWN,
+    super::end_sessions::END_ALL,
+    super::prune_sessions::BATCH,
+    super::prune_sessions::PRUNE,
+    super::session_of_token::GRANT,
+    super::sign_in::BEGIN,
+    super::sign_in::END_EXPIRED,
+    super::sign_in::END_OLDEST,
+    super::write_touches::TOUCH,
+];

@@ -1,0 +1,50 @@
+//! Signs in: verifies at Users, draws a token, then begins the session.
+
+use monolite_service::{Flow, Outcome, Translate, Tx, UserId, message, params};
+use monolite_users::{VerifyPassword, WrongCredentials};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Config;
+use crate::{Session, SignIn, SignedIn, Token, TokenHash};
+
+pub(super) const BEGIN: &str = "INSERT INTO sessions(token_hash, id, user_id, credentials_version, last_seen_at, expires_at, created_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5)";
+pub(super) const END_EXPIRED: &str =
+    "DELETE FROM sessions WHERE user_id = ?1 AND (expires_at <= ?2 OR last_seen_at <= ?3 OR credentials_version < ?4)";
+pub(super) const END_OLDEST: &str = "DELETE FROM sessions WHERE user_id = ?1 AND id IN \
+     (SELECT id FROM sessions WHERE user_id = ?1 ORDER BY id DESC LIMIT -1 OFFSET ?2)";
+
+/// The second half of signing in. Never served: whoever sends it has verified the user.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub(super) struct BeginSession {
+    token: TokenHash,
+    user: UserId,
+    credentials_version: u64,
+}
+
+message!(BeginSession => Session);
+
+pub(super) async fn sign_in(f: Flow, m: SignIn) -> Outcome<SignIn> {
+    let verified = f.call(VerifyPassword { email: m.email, password: m.password }).await?;
+    let token = Token::random()?;
+    let begin =
+        BeginSession { token: token.hash(), user: verified.user.id, credentials_version: verified.credentials_version };
+    let session = f.call(begin).await.refused(|_| WrongCredentials)?;
+    Ok(SignedIn { token: token.into_secret(), session, user: verified.user })
+}
+
+pub(super) fn begin_session(tx: &Tx<'_>, m: BeginSession, config: &Config) -> Outcome<BeginSession> {
+    let now = tx.now();
+    let session = Session {
+        id: tx.id(),
+        user_id: m.user,
+        created_at: now,
+        last_seen_at: now,
+        expires_at: config.absolute_end(now),
+    };
+    tx.run(END_EXPIRED, params![m.user, now, config.idle_since(now), m.credentials_version])?;
+    tx.run(END_OLDEST, params![m.user, config.per_user_max.saturating_sub(1)])?;
+    tx.run(BEGIN, params![m.token.as_bytes(), session.id, m.user, m.credentials_version, now, session.expires_at])?;
+    Ok(session)
+}

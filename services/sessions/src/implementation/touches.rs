@@ -1,0 +1,131 @@
+//! Touches: which sessions were seen since the last write, in memory.
+//!
+//! **Invariants**
+//! - At most one touch a session, the latest; at most `max` sessions. One more is not noted: it will be at its next use.
+//! - What was taken to be written and could not be is put back, unless a later touch is there.
+//! - Lost with the process: see the crate's page for what that means.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use monolite_service::Millis;
+
+use crate::TokenHash;
+
+/// A touch: a session, and when it was seen.
+pub(super) type Touch = (TokenHash, Millis);
+
+/// The touches that wait to be written.
+pub(super) struct Touches {
+    max: usize,
+    waiting: Mutex<HashMap<TokenHash, Millis>>,
+}
+
+impl Touches {
+    pub(super) fn new(max: usize) -> Self {
+        Touches { max, waiting: Mutex::default() }
+    }
+
+    /// Notes that a session was seen.
+    pub(super) fn note(&self, token: TokenHash, at: Millis) {
+        insert(&mut self.lock(), self.max, token, at);
+    }
+
+    /// When a session was seen, if that waits to be written.
+    pub(super) fn of(&self, token: &TokenHash) -> Option<Millis> {
+        self.lock().get(token).copied()
+    }
+
+    /// Takes at most so many touches to write them.
+    pub(super) fn take(&self, at_most: usize) -> Vec<Touch> {
+        let mut waiting = self.lock();
+        if waiting.len() <= at_most {
+            return waiting.drain().collect();
+        }
+        let some: Vec<Touch> = waiting.iter().take(at_most).map(|(&token, &at)| (token, at)).collect();
+        for (token, _) in &some {
+            waiting.remove(token);
+        }
+        some
+    }
+
+    /// Puts back what was taken and not written.
+    pub(super) fn put_back(&self, touches: Vec<Touch>) {
+        let mut waiting = self.lock();
+        for (token, at) in touches {
+            insert(&mut waiting, self.max, token, at);
+        }
+    }
+
+    /// A panic elsewhere leaves a map of touches, each of them whole.
+    fn lock(&self) -> MutexGuard<'_, HashMap<TokenHash, Millis>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn insert(waiting: &mut HashMap<TokenHash, Millis>, max: usize, token: TokenHash, at: Millis) {
+    let full = waiting.len() >= max;
+    match waiting.entry(token) {
+        Entry::Occupied(mut noted) => *noted.get_mut() = at.max(*noted.get()),
+        Entry::Vacant(free) if !full => {
+            free.insert(at);
+        }
+        Entry::Vacant(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Token;
+    use proptest::prelude::*;
+
+    fn tokens(n: usize) -> Vec<TokenHash> {
+        (0..n).map(|_| Token::random().unwrap().hash()).collect()
+    }
+
+    #[test]
+    fn many_touches_of_a_session_are_one_and_the_latest() {
+        let (touches, token) = (Touches::new(8), tokens(1)[0]);
+        for at in [3, 9, 5] {
+            touches.note(token, Millis(at));
+        }
+        assert_eq!(touches.of(&token), Some(Millis(9)));
+        assert_eq!(touches.take(8), [(token, Millis(9))]);
+        assert_eq!(touches.take(8), []);
+    }
+
+    #[test]
+    fn what_could_not_be_written_waits_again_behind_what_came_later() {
+        let (touches, tokens) = (Touches::new(8), tokens(2));
+        touches.note(tokens[0], Millis(1));
+        touches.note(tokens[1], Millis(1));
+        let taken = touches.take(8);
+        touches.note(tokens[0], Millis(2));
+        touches.put_back(taken);
+        assert_eq!((touches.of(&tokens[0]), touches.of(&tokens[1])), (Some(Millis(2)), Some(Millis(1))));
+    }
+
+    proptest! {
+        #[test]
+        fn the_map_never_holds_more_than_its_bound(max in 0usize..20, seen in prop::collection::vec((0usize..30, 0i64..9), 0..80), at_most in 1usize..9) {
+            let (touches, tokens) = (Touches::new(max), tokens(30));
+            for &(who, at) in &seen {
+                touches.note(tokens[who], Millis(at));
+            }
+            let mut taken = Vec::new();
+            loop {
+                let some = touches.take(at_most);
+                prop_assert!(some.len() <= at_most);
+                if some.is_empty() { break }
+                taken.extend(some);
+            }
+            prop_assert!(taken.len() <= max);
+            for (token, at) in taken {
+                let latest = seen.iter().filter(|&&(who, _)| tokens[who] == token).map(|&(_, at)| at).max();
+                prop_assert!(latest >= Some(at.0));
+            }
+        }
+    }
+}
