@@ -1,5 +1,7 @@
 //! What a store promises to its callers, on real files.
 
+#![allow(clippy::unwrap_used)]
+
 use monolite_store::{Config, Constraint, Error, Kind, Migration, Migrations, State, Store, Ticket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -209,9 +211,7 @@ fn a_queued_write_whose_future_was_dropped_never_runs() {
 }
 
 fn small_queue() -> Config {
-    let mut config = Config::default();
-    config.queue_max = 4;
-    config
+    Config { queue_max: 4, ..Config::default() }
 }
 
 #[test]
@@ -343,9 +343,7 @@ fn a_slow_read_is_stopped_at_its_deadline() {
 #[test]
 fn the_wal_is_recycled_under_writes_and_reads() {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = Config::default();
-    config.wal_soft_bytes = 1 << 20;
-    let store = open(&folder, config);
+    let store = open(&folder, Config { wal_soft_bytes: 1 << 20, ..Config::default() });
     let stop = Arc::new(AtomicU32::new(0));
     let reader = {
         let (store, stop) = (store.clone(), stop.clone());

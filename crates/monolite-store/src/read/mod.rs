@@ -21,7 +21,6 @@ use crate::store::Shared;
 use crate::ticket::Ticket;
 use kinds::{SlowKinds, WorkKind};
 use slots::Slots;
-use slow::SlowCall;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -60,7 +59,7 @@ pub struct ReadWith<T, E>(State<T, E>);
 
 enum State<T, E> {
     Ready(Option<Result<Seen<T>, E>>),
-    Waiting(Arc<SlowCall<Result<Seen<T>, E>>>),
+    Waiting(Arc<slow::Call<T, E>>),
 }
 
 /// What became of a run on the caller's thread.

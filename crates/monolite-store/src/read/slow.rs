@@ -32,6 +32,9 @@ pub(crate) struct SlowReads {
     blocking_ended: Condvar,
 }
 
+/// A call of [`crate::Store::read_with`] in the slow lane.
+pub(crate) type Call<T, E> = SlowCall<Result<Seen<T>, E>>;
+
 /// A read in the slow lane and the future that waits for it.
 pub(crate) struct SlowCall<R> {
     pub(crate) promise: Promise<R>,
@@ -98,7 +101,7 @@ pub(crate) fn submit<T, E, F>(
     ticket: Ticket,
     kind: WorkKind,
     f: F,
-) -> Result<Arc<SlowCall<Result<Seen<T>, E>>>, Error>
+) -> Result<Arc<Call<T, E>>, Error>
 where
     F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
