@@ -10,6 +10,8 @@
 //! - "database is locked" does not exist inside; every wait is bounded and its end is a typed error.
 //!
 //! Absent on purpose: an async runtime, services, HTTP, retries of an fsync.
+#![doc = ""]
+#![doc = include_str!("../README.md")]
 
 mod checkpoint;
 mod config;
