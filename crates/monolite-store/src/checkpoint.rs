@@ -1,25 +1,29 @@
 //! Checkpoints: copying the WAL into the database file, beside the writer.
 //!
 //! A checkpointer thread, shared by all stores of the process, copies in PASSIVE rounds while the writer goes on, and
-//! syncs the database file after each; the writer does the short last round between two groups. Then its next
-//! transaction starts the WAL over: the file is recycled, since syncing overwritten frames costs half of appended ones.
+//! syncs the database file after each; the writer does the short last round between two groups and starts the WAL over.
+//! The file is recycled, not truncated, since syncing overwritten frames costs half of appended ones.
+//!
+//! The WAL starts over only when no read uses it, and a read uses it unless all was copied when it began. So the last
+//! round may have to outwait two generations of reads; the writer gives them a millisecond for each `wal_soft_bytes`.
 //!
 //! **Invariants**
-//! - Success is `frames == copied`, never SQLite's `busy`.
-//! - Idle snapshots are ended before a round *and again after the last*, else the WAL is never started over.
+//! - The success of a PASSIVE round is `frames == copied`, never SQLite's `busy`.
+//! - Only the writer lets the WAL start over, between two groups.
+//! - Idle snapshots are ended before each round and each try to start over, else the WAL never starts over.
 //! - No reader blocks this for good: past `wal_hard_bytes`, reads with an old snapshot are ended.
 
 use crate::config::Config;
 use crate::observe::CheckpointMode;
 use crate::reply::lock;
 use crate::sqlite::connection::{Connection, Role};
-use crate::sqlite::raw;
+use crate::sqlite::raw::{self, Checkpoint};
 use crate::store::Shared;
 use crate::write::writer::Writer;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes of a WAL frame at the store's page size.
 pub(crate) const FRAME_BYTES: u64 = 4096 + 24;
@@ -27,6 +31,12 @@ pub(crate) const FRAME_BYTES: u64 = 4096 + 24;
 const ROUNDS_MAX: usize = 8;
 /// Frames that are left to the writer's own last round.
 const LAST_ROUND_FRAMES: u64 = 300;
+/// How long the writer waits in its last round for reads that use the WAL, for each `wal_soft_bytes` in the WAL.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// The most of those.
+const PATIENCE_TIMES_MAX: u32 = 64;
+/// How long until the next look, where no read in the slow lane ended.
+const LOOK_AGAIN: Duration = Duration::from_micros(100);
 
 /// The state of a store's checkpoint, shared with the checkpointer.
 #[derive(Default)]
@@ -40,7 +50,6 @@ pub(crate) struct Rounds {
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     next_frames: u64,
-    copied_all_at: Option<u64>,
 }
 
 impl Rounds {
@@ -50,23 +59,10 @@ impl Rounds {
 }
 
 impl Writer {
-    /// Called before each BEGIN: gives the WAL its chance to start over.
-    pub(crate) fn before_begin(&mut self) {
-        if self.wal.copied_all_at.is_some() {
-            self.shared.reads.slots.end_idle();
-        }
-    }
-
     /// Called after each group.
     pub(crate) fn after_group(&mut self) {
         let frames = self.connection.wal_frames.load(Relaxed);
         let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
-        if let Some(then) = self.wal.copied_all_at
-            && frames != then
-        {
-            self.wal.copied_all_at = None;
-            self.wal.next_frames = if frames < then { soft } else { frames + soft / 4 };
-        }
         let rounds = &self.shared.rounds;
         if rounds.done.load(Relaxed) {
             self.finish_checkpoint();
@@ -94,25 +90,33 @@ impl Writer {
         }
     }
 
+    /// Copies the rest and starts the WAL over, waiting a little for the reads that still use it.
     fn last_round(&mut self) {
         let start = Instant::now();
-        self.shared.reads.slots.end_idle();
+        let frames = self.connection.wal_frames.load(Relaxed);
         let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
+        let patience = PATIENCE * u32::try_from(frames / soft.max(1)).unwrap_or(u32::MAX).clamp(1, PATIENCE_TIMES_MAX);
         self.connection.watch.disarm();
-        match self.connection.privileged(raw::checkpoint) {
-            Ok((frames, copied)) => {
-                self.observe(frames, copied, start);
-                if frames == copied {
-                    self.shared.reads.slots.end_idle();
-                    self.wal.copied_all_at = Some(frames);
-                } else {
-                    self.wal.next_frames = frames + soft / 4;
+        loop {
+            self.shared.reads.slots.end_idle();
+            match self.connection.privileged(|c| raw::checkpoint(c, Checkpoint::Restart)) {
+                Ok(now) if now.done || start.elapsed() > patience => {
+                    self.observe(now.frames, now.copied, start);
+                    if now.done {
+                        self.connection.wal_frames.store(0, Relaxed);
+                        self.shared.wal_frames.store(0, Relaxed);
+                    }
+                    self.wal.next_frames = if now.done { soft } else { now.frames + soft / 4 };
+                    break;
                 }
-            }
-            // Nothing is lost by a round that failed; the next one tries again.
-            Err(error) => {
-                self.wal.next_frames = self.connection.wal_frames.load(Relaxed) + soft / 4;
-                *lock(&self.shared.trouble) = Some(format!("a checkpoint failed: {error}"));
+                // A read that began before all was copied uses the WAL until it ends; the next one will not.
+                Ok(_) => self.shared.reads.slow.wait_for_an_end(LOOK_AGAIN),
+                // Nothing is lost by a round that failed; the next one tries again.
+                Err(error) => {
+                    self.wal.next_frames = frames + soft / 4;
+                    *lock(&self.shared.trouble) = Some(format!("a checkpoint failed: {error}"));
+                    break;
+                }
             }
         }
     }
@@ -177,12 +181,12 @@ fn rounds(shared: &Shared) -> crate::Result<()> {
     for _ in 0..ROUNDS_MAX {
         let start = Instant::now();
         shared.reads.slots.end_idle();
-        let (frames, copied) = connection.privileged(raw::checkpoint)?;
+        let now = connection.privileged(|c| raw::checkpoint(c, Checkpoint::Passive))?;
         raw::sync_database_file(connection.sqlite())?;
         if let Some(o) = &shared.config.observer {
-            o.checkpointed(CheckpointMode::Beside, frames, copied, start.elapsed());
+            o.checkpointed(CheckpointMode::Beside, now.frames, now.copied, start.elapsed());
         }
-        let left = shared.wal_frames.load(Relaxed).saturating_sub(copied);
+        let left = shared.wal_frames.load(Relaxed).saturating_sub(now.copied);
         if left < LAST_ROUND_FRAMES || left > left_before / 10 * 9 {
             break;
         }

@@ -370,6 +370,7 @@ fn the_wal_is_recycled_under_writes_and_reads() {
     reader.join().unwrap();
     let wal = std::fs::metadata(folder.path().join("S/S.db-wal")).unwrap().len();
     assert_eq!(count(&store), 3200);
+    println!("a WAL of {wal} bytes, {} in use at most", largest.load(SeqCst));
     assert!(wal < 16 << 20, "about 25 MB of frames were written through a WAL of {wal} bytes");
     assert!(largest.load(SeqCst) < 16 << 20);
 }

@@ -14,7 +14,7 @@ use crate::sqlite::watch::{Watch, thread_cpu_ns};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Connections kept open for the next slow read.
 const IDLE_CONNECTIONS: usize = 2;
@@ -28,6 +28,7 @@ pub(crate) struct SlowReads {
     pub(crate) waiting: AtomicUsize,
     idle: Mutex<Vec<Reader>>,
     running: Mutex<Vec<(Arc<Watch>, u64)>>,
+    ended: Condvar,
     blocking: Mutex<usize>,
     blocking_ended: Condvar,
 }
@@ -59,6 +60,7 @@ impl SlowReads {
             waiting: AtomicUsize::new(0),
             idle: Mutex::new(Vec::new()),
             running: Mutex::new(Vec::new()),
+            ended: Condvar::new(),
             blocking: Mutex::new(0),
             blocking_ended: Condvar::new(),
         }
@@ -71,6 +73,12 @@ impl SlowReads {
                 watch.evict();
             }
         }
+    }
+
+    /// Waits until a run ends, at most this long.
+    pub(crate) fn wait_for_an_end(&self, longest: Duration) {
+        let running = lock(&self.running);
+        drop(self.ended.wait_timeout(running, longest).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Closes the idle connections; running ones close at their end, the store being closed.
@@ -203,6 +211,7 @@ where
     if reader.end().is_ok() && !shared.is_closed() {
         slow.put_back(reader);
     }
+    slow.ended.notify_all();
     match (watch.tripped(), result) {
         (Some(why), _) => Err(stopped(shared, ticket, why).into()),
         (None, Ok(result)) => result.map(|value| Seen { value, sequence }),

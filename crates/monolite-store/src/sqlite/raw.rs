@@ -138,17 +138,40 @@ pub(crate) fn sync_database_file(connection: &Connection) -> rusqlite::Result<()
     }
 }
 
-/// A checkpoint round that never waits: frames in the WAL and frames copied so far. SQLite's `busy` says nothing here.
-pub(crate) fn checkpoint(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
+/// How far a checkpoint goes. Neither waits: the busy timeout is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checkpoint {
+    /// Copies what no reader's snapshot holds back.
+    Passive,
+    /// The same, and then starts the WAL over if no reader uses it.
+    Restart,
+}
+
+/// What a checkpoint came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Copied {
+    /// Frames in the WAL.
+    pub(crate) frames: u64,
+    /// Frames that are in the database file too.
+    pub(crate) copied: u64,
+    /// Whether all that was asked for was done; says nothing after [`Checkpoint::Passive`].
+    pub(crate) done: bool,
+}
+
+/// Runs a checkpoint on a connection without a transaction.
+pub(crate) fn checkpoint(connection: &Connection, how: Checkpoint) -> rusqlite::Result<Copied> {
     let (mut frames, mut copied) = (0, 0);
+    let mode = match how {
+        Checkpoint::Passive => ffi::SQLITE_CHECKPOINT_PASSIVE,
+        Checkpoint::Restart => ffi::SQLITE_CHECKPOINT_RESTART,
+    };
     // SAFETY: the handle is open, the name is NUL-terminated, the out pointers are valid.
     let (db, code) = unsafe {
         let db = connection.handle();
-        let mode = ffi::SQLITE_CHECKPOINT_PASSIVE;
         (db, ffi::sqlite3_wal_checkpoint_v2(db, c"main".as_ptr(), mode, &mut frames, &mut copied))
     };
     if code != ffi::SQLITE_OK && code != ffi::SQLITE_BUSY {
         return Err(failure(db, code));
     }
-    Ok((frames.max(0) as u64, copied.max(0) as u64))
+    Ok(Copied { frames: frames.max(0) as u64, copied: copied.max(0) as u64, done: code == ffi::SQLITE_OK })
 }

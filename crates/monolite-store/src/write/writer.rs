@@ -116,7 +116,6 @@ impl Writer {
                 wakers.extend(members.drain(..).filter_map(|m| m.fail(error())));
                 break;
             }
-            self.before_begin();
             if let Err(error) = self.connection.begin() {
                 fail_all(&mut members, &error.within("the writer could not begin"), &mut wakers);
                 break;
@@ -252,7 +251,6 @@ impl Writer {
         if self.shared.read_only_error().is_some() {
             return self.steps.clear();
         }
-        self.before_begin();
         let result = self.connection.begin().and_then(|()| self.run_step(&pending)).and_then(|progress| {
             self.commit(1)?;
             Ok(progress)
