@@ -69,8 +69,13 @@ impl Suite {
         eprintln!("filling {} rows on each side", plan.rows);
         let store = table::store(&place.join("store/reading.db"), plan.rows).await?;
         let sqlite = Sqlite::new(place.join("peer.db"), plan.rows).context("the peer's SQLite file")?;
-        let postgres = Postgres::start(&place, plan.rows).await.map_err(|e| format!("{e:#}"));
-        if let Err(why) = &postgres {
+        let needed = [reads::NAMES, pages::NAMES, updates::NAMES].concat();
+        let needed = needed.iter().any(|n| with_postgres(n) && measured.wants(&[n]));
+        let postgres = match needed {
+            true => Postgres::start(&place, plan.rows).await.map_err(|e| format!("{e:#}")),
+            false => Err("no row that was asked for needs it".to_string()),
+        };
+        if let (true, Err(why)) = (needed, &postgres) {
             eprintln!("PEER MISSING: {why}");
         }
         Ok(Suite { plan, place, store, sqlite, postgres, report: Report::new("store") })
@@ -108,6 +113,11 @@ impl Suite {
     pub(crate) fn missing(&mut self, row: Row, why: &str) {
         self.report.add(row.note(format!("PEER MISSING: {why}")));
     }
+}
+
+/// Whether a row has PostgreSQL as its peer.
+fn with_postgres(name: &str) -> bool {
+    name.ends_with("postgres") || name == pages::FRAME
 }
 
 /// Operations of many callers on PostgreSQL's sessions.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The rows of this file.
 pub(crate) const NAMES: &[&str] = &[PAGE, FRAME];
 const PAGE: &str = "page_of_ten_queries_vs_postgres";
-const FRAME: &str = "queries_in_one_33ms_frame";
+pub(crate) const FRAME: &str = "queries_in_one_33ms_frame";
 
 /// Queries of one page.
 const QUERIES: f64 = 10.0;
