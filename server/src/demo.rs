@@ -5,13 +5,13 @@
 //!
 //! Tested in a real browser by `server/demo/test.py`.
 
-use monolite::Page;
+use monolite::StaticPage;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The files of the page.
-pub(crate) fn pages() -> [Page; 4] {
+pub(crate) fn pages() -> [StaticPage; 4] {
     [
         page("/demo", "text/html; charset=utf-8", include_bytes!("../demo/index.html")),
         page("/demo/demo.js", "text/javascript; charset=utf-8", include_bytes!("../demo/demo.js")),
@@ -20,6 +20,6 @@ pub(crate) fn pages() -> [Page; 4] {
     ]
 }
 
-fn page(path: &'static str, content_type: &'static str, body: &'static [u8]) -> Page {
-    Page { path, content_type, policy: POLICY, body }
+fn page(path: &'static str, content_type: &'static str, body: &'static [u8]) -> StaticPage {
+    StaticPage { path, content_type, policy: POLICY, body }
 }
