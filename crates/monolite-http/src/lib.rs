@@ -1,1 +1,40 @@
-//! x
+//! The HTTP edge: a host's routes as an HTTP API, with limits, problems, OpenAPI, health, metrics and a drain.
+//!
+//! [`router`] makes an [`Edge`] of a host; [`serve`] serves it (or any axum router) from a listener until its [`Stop`]
+//! says drain; [`admin_router`] has the metrics.
+//!
+//! **Invariants**
+//! - Every queue, payload and wait is bounded by a field of [`HttpConfig`].
+//! - Kinds of refusals and failures become statuses in one module; internal texts never leave.
+//!
+//! Never here: SQL, services, who may sign in.
+
+mod admin;
+mod answer;
+mod auth;
+mod body;
+mod conditional;
+mod config;
+mod contained;
+mod edge;
+mod exchange;
+mod headers;
+mod health;
+mod input;
+mod metrics;
+mod openapi;
+mod problem;
+mod serve;
+mod status;
+mod table;
+mod timing;
+mod trace;
+
+pub use admin::admin_router;
+pub use body::Body;
+pub use config::{HttpConfig, Limits, Page};
+pub use edge::{Edge, RoutesClash, router};
+pub use metrics::Metrics;
+pub use openapi::document as openapi_document;
+pub use problem::{FieldProblem, Problem};
+pub use serve::{Drained, Listen, Phase, Respond, Stop, listener, serve};

@@ -1,0 +1,85 @@
+//! The admin router: metrics and health, for an address that is not public.
+
+use crate::body::Body;
+use crate::headers;
+use crate::health::{self, Told};
+use crate::metrics::{Metrics, family, sample};
+use crate::serve::Stop;
+use axum::routing::get;
+use http::header::CONTENT_TYPE;
+use http::{Response, Uri};
+use monolite_runtime::{Health, Host, bucket_bound};
+use monolite_service::StoreState;
+use std::fmt::Write;
+
+/// `/metrics`, `/livez`, `/readyz` and `/up`.
+pub fn admin_router(host: &Host, metrics: &Metrics, stop: &Stop) -> axum::Router {
+    let (scraped, metrics) = (host.clone(), metrics.clone());
+    let (checked, stop) = (host.clone(), stop.clone());
+    let (up_host, up_stop) = (host.clone(), stop.clone());
+    axum::Router::new()
+        .route("/metrics", get(async move || page(&scraped, &metrics).map(Body::into_axum)))
+        .route("/livez", get(async || health::live().map(Body::into_axum)))
+        .route(
+            "/readyz",
+            get(async move |uri: Uri| {
+                health::ready(&checked, &stop, health::told(uri.query(), Told::Reasons)).map(Body::into_axum)
+            }),
+        )
+        .route("/up", get(async move || health::ready(&up_host, &up_stop, Told::Nothing).map(Body::into_axum)))
+}
+
+fn page(host: &Host, metrics: &Metrics) -> Response<Body> {
+    let mut text = metrics.page();
+    calls(&mut text, host);
+    gauges(&mut text, &host.health());
+    let mut response = Response::new(Body::from(text.into_bytes()));
+    response.headers_mut().insert(CONTENT_TYPE, headers::METRICS_TEXT);
+    response
+}
+
+/// Calls of each message; the host counts them, from 256 ns on.
+fn calls(to: &mut String, host: &Host) {
+    let all = host.counts();
+    let name = "monolite_call_seconds";
+    family(to, name, "histogram", "Calls of a message, waiting included.");
+    for counts in &all {
+        let labels = format!("service=\"{}\",message=\"{}\"", counts.service, counts.message);
+        let mut below = 0;
+        for (place, count) in counts.buckets.iter().enumerate() {
+            below += count;
+            let bound = bucket_bound(place).map_or("+Inf".to_owned(), |bound| format!("{}", bound.as_secs_f64()));
+            let _ = writeln!(to, "{name}_bucket{{{labels},le=\"{bound}\"}} {below}");
+        }
+        let _ = writeln!(to, "{name}_sum{{{labels}}} {:.9}", counts.time.as_secs_f64());
+        let _ = writeln!(to, "{name}_count{{{labels}}} {below}");
+    }
+    family(to, "monolite_calls_ended_total", "counter", "Calls that ended without a reply.");
+    for counts in &all {
+        for (how, count) in [("refused", counts.refused), ("failed", counts.failed)] {
+            let labels = format!("service=\"{}\",message=\"{}\",ended=\"{how}\"", counts.service, counts.message);
+            sample(to, "monolite_calls_ended_total", &labels, count);
+        }
+    }
+}
+
+fn gauges(to: &mut String, all: &[Health]) {
+    type Part = fn(&Health) -> u64;
+    let parts: [(&str, &str, Part); 7] = [
+        ("monolite_store_serving", "1 while a store takes writes.", |h| {
+            u64::from(h.status.state == StoreState::Serving)
+        }),
+        ("monolite_store_sequence", "The last commit of a store.", |h| h.status.sequence),
+        ("monolite_writer_queue_depth", "Writes that wait.", |h| h.status.queued as u64),
+        ("monolite_slow_lane_queue_depth", "Reads that wait for the slow lane.", |h| h.status.slow_queued as u64),
+        ("monolite_wal_bytes", "Bytes of the WAL in use.", |h| h.status.wal_bytes),
+        ("monolite_file_bytes", "Bytes of the database file.", |h| h.status.file_bytes),
+        ("monolite_writer_held", "1 while a write holds the writer.", |h| u64::from(h.status.holder.is_some())),
+    ];
+    for (name, help, part) in parts {
+        family(to, name, "gauge", help);
+        for health in all {
+            sample(to, name, &format!("service=\"{}\"", health.service), part(health));
+        }
+    }
+}

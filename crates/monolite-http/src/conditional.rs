@@ -1,0 +1,108 @@
+//! Preconditions: `ETag`, `If-Match`, `If-None-Match` over a row's version (RFC 9110, section 13).
+//!
+//! An entity tag of ours is the version in quotes, `"17"`, and always strong.
+
+use crate::input::Fault;
+use http::HeaderValue;
+
+/// What `If-Match` asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfMatch {
+    /// Exactly this version.
+    Version(u64),
+    /// A tag that no answer of ours ever had: it cannot match.
+    Never,
+}
+
+/// Reads `If-Match`; one tag is all a version can mean.
+pub(crate) fn if_match(value: &HeaderValue) -> Result<IfMatch, Fault> {
+    let malformed = || Fault::whole("malformed_if_match", "If-Match must be one quoted entity tag");
+    let text = value.to_str().map_err(|_| malformed())?.trim();
+    let (weak, tag) = one_tag(text).ok_or_else(malformed)?;
+    // A weak tag never matches here (strong comparison).
+    Ok(match version(tag) {
+        Some(version) if !weak => IfMatch::Version(version),
+        _ => IfMatch::Never,
+    })
+}
+
+/// Whether `If-None-Match` names this version, so that the answer is 304.
+pub(crate) fn if_none_match(value: &HeaderValue, current: Option<u64>) -> Result<bool, Fault> {
+    let malformed = || Fault::whole("malformed_if_none_match", "If-None-Match must be quoted entity tags or *");
+    let text = value.to_str().map_err(|_| malformed())?.trim();
+    if text == "*" {
+        return Ok(current.is_some());
+    }
+    let mut matches = false;
+    for part in text.split(',') {
+        let (_, tag) = one_tag(part.trim()).ok_or_else(malformed)?;
+        matches |= current.is_some() && version(tag) == current;
+    }
+    Ok(matches)
+}
+
+/// The tag of a version.
+pub(crate) fn tag(version: u64) -> HeaderValue {
+    let mut text = [b'"'; 22];
+    let mut at = text.len() - 1;
+    let mut rest = version;
+    loop {
+        at -= 1;
+        text[at] = b'0' + u8::try_from(rest % 10).expect("a digit is below ten");
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    HeaderValue::from_bytes(&text[at - 1..]).expect("digits and quotes are a header's value")
+}
+
+/// A tag without its quotes, and whether it is weak.
+fn one_tag(text: &str) -> Option<(bool, &str)> {
+    let (weak, quoted) = text.strip_prefix("W/").map_or((false, text), |rest| (true, rest));
+    let tag = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    (!tag.contains('"')).then_some((weak, tag))
+}
+
+fn version(tag: &str) -> Option<u64> {
+    let plain = tag.bytes().all(|b| b.is_ascii_digit()) && (tag == "0" || !tag.starts_with('0'));
+    tag.parse().ok().filter(|_| plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_read_back_as_its_version() {
+        for version in [0, 7, 10, 4_096, u64::MAX] {
+            assert_eq!(tag(version), HeaderValue::try_from(format!("\"{version}\"")).unwrap());
+            assert_eq!(if_match(&tag(version)), Ok(IfMatch::Version(version)));
+            assert_eq!(if_none_match(&tag(version), Some(version)), Ok(true));
+        }
+    }
+
+    #[test]
+    fn if_match_takes_one_tag_and_a_foreign_or_weak_one_never_matches() {
+        let read = |text: &'static str| if_match(&HeaderValue::from_static(text)).map_err(|fault| fault.code);
+        for foreign in ["\"abc\"", "\"\"", "W/\"7\"", "\"007\"", "\"+7\"", "\"99999999999999999999999\""] {
+            assert_eq!(read(foreign), Ok(IfMatch::Never), "{foreign}");
+        }
+        for bad in ["", "7", "\"7", "7\"", "*", "\"7\", \"8\"", "W/7", "\"7\"\"8\""] {
+            assert_eq!(read(bad), Err("malformed_if_match"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn if_none_match_takes_a_list_or_a_star() {
+        let read = |text: &'static str, at| if_none_match(&HeaderValue::from_static(text), at).map_err(|f| f.code);
+        assert_eq!(read("\"6\", W/\"7\"", Some(7)), Ok(true));
+        assert_eq!(read("\"6\"", Some(7)), Ok(false));
+        assert_eq!(read("*", Some(7)), Ok(true));
+        assert_eq!(read("*", None), Ok(false));
+        assert_eq!(read("\"abc\"", None), Ok(false));
+        for bad in ["", "7", "\"6\",", "*, \"7\""] {
+            assert_eq!(read(bad, Some(7)), Err("malformed_if_none_match"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The edge: from a request to its answer, for all paths.
+//!
+//! Routes of services are matched by a table of our own and answered without a stack of layers; health, the OpenAPI document and
+//! static pages have fixed paths; everything else goes to the program's own axum router.
+//!
+//! **Invariants**
+//! - Every answer has `Server-Timing` and `X-Content-Type-Options`; every refusal is a problem.
+//! - A panic is answered 500 and ends nothing else.
+//! - Heads above the limits are refused before anything is matched.
+
+use crate::body::Body;
+use crate::config::{HttpConfig, Limits, Page};
+use crate::contained::contained;
+use crate::exchange::{Exchange, late, panicked};
+use crate::headers::{self, SERVER_TIMING, TRACEPARENT, X_REQUEST_ID};
+use crate::health;
+use crate::metrics::{Metrics, RouteMeter};
+use crate::openapi;
+use crate::problem::Problem;
+use crate::serve::{Respond, Stop};
+use crate::table::{PREFIX, Table};
+use crate::timing;
+use crate::trace::{self, Trace};
+use bytes::Bytes;
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
+use hyper::body::Incoming;
+use monolite_runtime::{Host, Tally};
+use monolite_service::WorkKind;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Answers requests. Clones are handles to the same edge.
+#[derive(Clone)]
+pub struct Edge(Arc<Inner>);
+
+pub(crate) struct Inner {
+    host: Host,
+    table: Table,
+    pages: Vec<Page>,
+    openapi: Bytes,
+    extra: axum::Router,
+    metrics: Metrics,
+    other: Arc<RouteMeter>,
+    stop: Stop,
+    pub(crate) limits: Limits,
+    pub(crate) json_depth_max: usize,
+    pub(crate) inline_body_max: usize,
+}
+
+/// Two routes do not fit beside each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutesClash(String);
+
+impl fmt::Display for RoutesClash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "routes clash: {}", self.0)
+    }
+}
+
+impl std::error::Error for RoutesClash {}
+
+/// The edge of a host: its routes under `/api/v1`, health, `/openapi.json`, the configured pages, and `extra` for the rest.
+///
+/// # Errors
+/// When two routes cannot be told apart.
+pub fn router(
+    host: &Host,
+    config: &HttpConfig,
+    metrics: &Metrics,
+    stop: &Stop,
+    extra: axum::Router,
+) -> Result<Edge, RoutesClash> {
+    let table = Table::of(host.routes(), config.body_max, metrics).map_err(RoutesClash)?;
+    let document = openapi::document(host.routes(), &config.title, &config.version);
+    Ok(Edge(Arc::new(Inner {
+        host: host.clone(),
+        table,
+        pages: config.pages.clone(),
+        openapi: Bytes::from(document.to_string()),
+        extra,
+        metrics: metrics.clone(),
+        other: metrics.route("ANY", "other"),
+        stop: stop.clone(),
+        limits: config.limits.clone(),
+        json_depth_max: config.json_depth_max,
+        inline_body_max: config.inline_body_max,
+    })))
+}
+
+impl Respond for Edge {
+    async fn respond(self, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
+        self.answer(peer, request).await
+    }
+}
+
+impl Edge {
+    /// Answers one request.
+    pub async fn answer<B>(self, peer: IpAddr, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+    {
+        let inner = &*self.0;
+        let began = Instant::now();
+        let _in_flight = InFlight::of(&inner.metrics);
+        let (parts, body) = request.into_parts();
+        let trace = Trace::of(parts.headers.get(TRACEPARENT));
+        let path = parts.uri.path();
+        let (host, tally) = inner.host.tallied();
+        let (answered, meter) = match inner.check_head(&parts) {
+            Err(problem) => (Err(problem), &inner.other),
+            Ok(()) => match path.strip_prefix(PREFIX).and_then(|path| inner.table.at(path)) {
+                Some((at, params)) => {
+                    let meter = at.find(&parts.method).map_or(&inner.other, |route| &route.meter);
+                    let exchange = Exchange { inner, host: &host, parts: &parts, peer, began, trace };
+                    (exchange.run(at, params, body).await, meter)
+                }
+                None => (inner.elsewhere(&parts, body, peer, began).await, &inner.other),
+            },
+        };
+        let mut response = answered.unwrap_or_else(|problem| {
+            inner.metrics.problem(problem.code());
+            problem.answer(path, &trace.id())
+        });
+        finish(&mut response, &parts, &trace, &tally);
+        meter.ended(began.elapsed(), response.status());
+        response
+    }
+
+    /// The same edge as an axum router, to be nested or merged into another; it sees every peer as the local host.
+    pub fn into_axum(self) -> axum::Router {
+        axum::Router::new().fallback(move |request: Request<axum::body::Body>| {
+            let edge = self.clone();
+            async move { edge.answer(IpAddr::from([127, 0, 0, 1]), request).await.map(Body::into_axum) }
+        })
+    }
+
+    /// The OpenAPI document, as it is served.
+    pub fn openapi(&self) -> &[u8] {
+        &self.0.openapi
+    }
+}
+
+impl Inner {
+    fn check_head(&self, parts: &Parts) -> Result<(), Problem> {
+        let (count, bytes) =
+            (parts.headers.len(), parts.headers.iter().map(|(n, v)| n.as_str().len() + v.len()).sum::<usize>());
+        if count > self.limits.headers_max || bytes > self.limits.header_bytes_max {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Err(
+                Problem::new(status, "headers_too_large", "the request has too many or too large headers").closing()
+            );
+        }
+        let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        if target > self.limits.target_bytes_max {
+            return Err(
+                Problem::new(StatusCode::URI_TOO_LONG, "target_too_long", "the path and query are too long").closing()
+            );
+        }
+        Ok(())
+    }
+
+    /// Health, documents, pages, and the program's own routes.
+    async fn elsewhere<B>(
+        &self,
+        parts: &Parts,
+        body: B,
+        peer: IpAddr,
+        began: Instant,
+    ) -> Result<Response<Body>, Problem>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+    {
+        let reads = matches!(parts.method, Method::GET | Method::HEAD);
+        let path = parts.uri.path();
+        match path {
+            "/livez" if reads => return Ok(health::live()),
+            "/up" if reads => return Ok(health::ready(&self.host, &self.stop, health::Told::Nothing)),
+            "/readyz" if reads => {
+                return Ok(health::ready(
+                    &self.host,
+                    &self.stop,
+                    health::told(parts.uri.query(), health::Told::States),
+                ));
+            }
+            "/openapi.json" if reads => return Ok(typed(headers::JSON, self.openapi.clone())),
+            "/livez" | "/up" | "/readyz" | "/openapi.json" => return Err(only_get()),
+            _ => {}
+        }
+        if let Some(page) = self.pages.iter().find(|page| page.path == path) {
+            if !reads {
+                return Err(only_get());
+            }
+            let mut response = typed(http::HeaderValue::from_static(page.content_type), Bytes::from_static(page.body));
+            if !page.policy.is_empty() {
+                response.headers_mut().insert(CONTENT_SECURITY_POLICY, http::HeaderValue::from_static(page.policy));
+            }
+            return Ok(response);
+        }
+        self.own_routes(parts, body, peer, began).await
+    }
+
+    async fn own_routes<B>(
+        &self,
+        parts: &Parts,
+        body: B,
+        peer: IpAddr,
+        began: Instant,
+    ) -> Result<Response<Body>, Problem>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+    {
+        let mut router = self.extra.clone();
+        let mut request = Request::from_parts(parts.clone(), axum::body::Body::new(body));
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        let until = began + self.limits.request_time;
+        let answered = contained(async { tower::Service::call(&mut router, request).await });
+        let response = match tokio::time::timeout_at(until.into(), answered).await {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(_)) => return Err(panicked()),
+            Err(_) => return Err(late(WorkKind::Flow)),
+        };
+        // What axum answers by itself has no body; a problem says more.
+        if response.body().size_hint().exact() == Some(0) {
+            match response.status() {
+                StatusCode::NOT_FOUND => {
+                    return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"));
+                }
+                StatusCode::METHOD_NOT_ALLOWED => {
+                    return Err(only_get().allowing(response.headers().get(http::header::ALLOW).cloned()));
+                }
+                _ => {}
+            }
+        }
+        Ok(response.map(Body::boxed))
+    }
+}
+
+/// What every answer says.
+fn finish(response: &mut Response<Body>, parts: &Parts, trace: &Trace, tally: &Tally) {
+    let to = response.headers_mut();
+    let reads = tally.reads();
+    let timing =
+        if reads == 0 && tally.db().is_zero() { headers::NO_READS } else { timing::server_timing(tally.db(), reads) };
+    to.insert(SERVER_TIMING, timing);
+    to.insert(X_CONTENT_TYPE_OPTIONS, headers::NOSNIFF);
+    if let Some(id) = parts.headers.get(X_REQUEST_ID).filter(|id| trace::is_request_id(id)) {
+        to.insert(X_REQUEST_ID, id.clone());
+    }
+    if trace.is_given {
+        to.insert(TRACEPARENT, trace.parent());
+    }
+}
+
+fn typed(kind: http::HeaderValue, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn only_get() -> Problem {
+    let detail = "this path does not know this method";
+    let allow = http::HeaderValue::from_static("GET, HEAD");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).allowing(Some(allow))
+}
+
+struct InFlight<'m>(&'m Metrics);
+
+impl<'m> InFlight<'m> {
+    fn of(metrics: &'m Metrics) -> Self {
+        metrics.0.in_flight.raise();
+        InFlight(metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.0.in_flight.subtract(1);
+    }
+}

@@ -1,0 +1,268 @@
+//! One request of a service's route, from its head to its answer.
+//!
+//! The order is fixed: method, caller, access, preconditions, fields, body, call. So nobody who may not use a route
+//! learns what is wrong with the rest of the request, and no body is read for them.
+//!
+//! **Invariants**
+//! - Nothing reaches the host before everything the edge checks has been checked.
+//! - A body above the inline limit is scanned and decoded off the async workers.
+//! - The request's time limit holds for the body and the call together.
+//!
+//! Never here: what a status is (see `status.rs`), how an answer is written (see `answer.rs`).
+
+use crate::answer;
+use crate::auth;
+use crate::body::Body;
+use crate::conditional::{IfMatch, if_match};
+use crate::contained::contained;
+use crate::edge::Inner;
+use crate::input::{self, Expected, Fault, Pair};
+use crate::problem::Problem;
+use crate::status;
+use crate::table::{AtPath, Compiled, Content};
+use crate::trace::Trace;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body::Body as HttpBody;
+use matchit::Params;
+use monolite_runtime::{Answer, Host, Rejection, Request};
+use monolite_service::{BoxFuture, Caller, Credentials, WorkKind};
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long past a request's time a call may take to say what became of it; the call's own deadline comes first.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What is known of a request beside its head and body.
+pub(crate) struct Exchange<'e> {
+    pub(crate) inner: &'e Inner,
+    pub(crate) host: &'e Host,
+    pub(crate) parts: &'e Parts,
+    pub(crate) peer: IpAddr,
+    pub(crate) began: Instant,
+    pub(crate) trace: Trace,
+}
+
+type Called = BoxFuture<'static, Result<Answer, Rejection>>;
+
+impl Exchange<'_> {
+    /// Answers, or says why not.
+    pub(crate) async fn run<B>(&self, at: &AtPath, params: Params<'_, '_>, body: B) -> Result<Response<Body>, Problem>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let Some(route) = at.find(&self.parts.method) else { return Err(method_not_allowed(at)) };
+        let caller = self.caller(route).await?;
+        auth::admit(&caller, route.route.access)?;
+        let if_match = self.precondition(route)?;
+        let mut pairs = Vec::with_capacity(4);
+        self.fields(route, &params, &mut pairs).map_err(status::of_fault)?;
+        let body = self.body(route, body).await?;
+        let called = self.call(route, &caller, pairs, body, if_match).await?;
+        let answer = self.wait(route, called).await?;
+        answer::of(answer, route, &self.parts.headers, caller.user().is_some()).map_err(status::of_fault)
+    }
+
+    async fn caller(&self, route: &Compiled) -> Result<Caller, Problem> {
+        let until = self.began + self.inner.limits.request_time;
+        let caller = match auth::bearer(&self.parts.headers)? {
+            None => Caller::anonymous(Some(self.peer)),
+            Some(token) => {
+                let credentials = Credentials { bearer: Some(token.to_owned()), address: Some(self.peer) };
+                let known = contained(self.host.authenticate(&credentials));
+                let known = match tokio::time::timeout_at((until + GRACE).into(), known).await {
+                    Ok(Ok(known)) => known.map_err(|no| self.rejected(route, Rejection::of(no)))?,
+                    Ok(Err(_)) => return Err(panicked()),
+                    Err(_) => return Err(late(WorkKind::Read)),
+                };
+                if known.address().is_some() { known } else { known.with_address(self.peer) }
+            }
+        };
+        let caller = caller.with_deadline(until);
+        // A read of no foreign trace is in no log that could name it.
+        let is_named = self.trace.is_given || route.route.kind != WorkKind::Read;
+        Ok(if is_named { caller.with_trace(self.trace.id()) } else { caller })
+    }
+
+    fn precondition(&self, route: &Compiled) -> Result<Option<u64>, Problem> {
+        let headers = &self.parts.headers;
+        let is_read = route.method == Method::GET;
+        if !is_read && headers.contains_key(IF_NONE_MATCH) {
+            return Err(unsupported("If-None-Match"));
+        }
+        let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+        match if_match(value).map_err(status::of_fault)? {
+            _ if !route.route.takes.if_match && is_read => Ok(None),
+            _ if !route.route.takes.if_match => Err(unsupported("If-Match")),
+            IfMatch::Version(version) => Ok(Some(version)),
+            IfMatch::Never => {
+                Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", "it has changed since; read it again"))
+            }
+        }
+    }
+
+    /// Collects the fields from path and query; unknown, repeated and mistyped ones are refused.
+    fn fields<'a>(&'a self, route: &Compiled, params: &Params<'a, 'a>, pairs: &mut Vec<Pair<'a>>) -> Result<(), Fault> {
+        for (name, value) in params.iter() {
+            pairs.push((Cow::Borrowed(name), input::decode(value, false)?));
+        }
+        let in_path = pairs.len();
+        if let Some(query) = self.parts.uri.query() {
+            input::read_query(query, pairs)?;
+        }
+        for (n, (name, value)) in pairs.iter().enumerate() {
+            if n >= in_path {
+                let is_path = pairs[..in_path].iter().any(|(known, _)| known == name);
+                if !is_path && !route.query.iter().any(|known| **known == **name) {
+                    return Err(Fault::of_field(name, "unknown_field", "is not a field"));
+                }
+                if pairs[..n].iter().any(|(known, _)| known == name) {
+                    return Err(Fault::of_field(name, "duplicate_field", "is given twice"));
+                }
+            }
+            if let Some(wrong) = route.shapes.member(name).and_then(|shape| route.shapes.mismatch(shape, value)) {
+                return Err(Fault::of_field(name, "wrong_type", wrong));
+            }
+        }
+        if route.takes_content_type && !pairs.iter().any(|(name, _)| name == "content_type") {
+            let given = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            pairs.push((Cow::Borrowed("content_type"), Cow::Borrowed(given.unwrap_or("application/octet-stream"))));
+        }
+        Ok(())
+    }
+
+    async fn body<B>(&self, route: &Compiled, body: B) -> Result<Bytes, Problem>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let until = (self.began + self.inner.limits.request_time).into();
+        let headers = &self.parts.headers;
+        match route.content {
+            Content::None => {
+                let fault = Fault::whole("body_not_expected", "this method takes no body");
+                Err(status::of_fault(fault).closing())
+            }
+            Content::Upload => input::read_body(headers, body, route.body_max, until).await,
+            Content::Fields | Content::Whole => {
+                input::is_json(headers).map_err(|fault| status::of_fault(fault).closing())?;
+                input::read_body(headers, body, route.body_max, until).await
+            }
+        }
+    }
+
+    /// Checks the body against the message and hands all to the host, which decodes it before the first wait.
+    async fn call(
+        &self,
+        route: &Arc<Compiled>,
+        caller: &Caller,
+        pairs: Vec<Pair<'_>>,
+        body: Bytes,
+        if_match: Option<u64>,
+    ) -> Result<Called, Problem> {
+        let depth_max = self.inner.json_depth_max;
+        if route.content == Content::Upload || body.len() <= self.inner.inline_body_max {
+            return begin(route, self.host, caller, &pairs, body, if_match, depth_max);
+        }
+        let (route, host, caller) = (route.clone(), self.host.clone(), caller.clone());
+        let pairs: Vec<Pair<'static>> =
+            pairs.into_iter().map(|(name, value)| (name.into_owned().into(), value.into_owned().into())).collect();
+        let off = tokio::task::spawn_blocking(move || begin(&route, &host, &caller, &pairs, body, if_match, depth_max));
+        off.await.map_err(|_| panicked())?
+    }
+
+    async fn wait(&self, route: &Compiled, called: Called) -> Result<Answer, Problem> {
+        let until = self.began + self.inner.limits.request_time + GRACE;
+        match tokio::time::timeout_at(until.into(), contained(called)).await {
+            Ok(Ok(answered)) => answered.map_err(|rejection| self.rejected(route, rejection)),
+            Ok(Err(_)) => Err(panicked()),
+            Err(_) => Err(late(route.route.kind)),
+        }
+    }
+
+    fn rejected(&self, route: &Compiled, rejection: Rejection) -> Problem {
+        if let Rejection::Failed(failure) = &rejection
+            && status::is_worth_a_log(failure.kind())
+        {
+            let (message, trace_id) = (route.route.message, self.trace.id());
+            tracing::error!(service = route.route.service, message, trace_id, ?failure, "a call failed");
+        }
+        status::of_rejection(rejection, route.route.service)
+    }
+}
+
+fn begin(
+    route: &Compiled,
+    host: &Host,
+    caller: &Caller,
+    pairs: &[Pair<'_>],
+    body: Bytes,
+    if_match: Option<u64>,
+    depth_max: usize,
+) -> Result<Called, Problem> {
+    let mut names = [""; 8];
+    let given: Cow<'_, [&str]> = if pairs.len() <= names.len() {
+        names.iter_mut().zip(pairs).for_each(|(name, pair)| *name = &pair.0);
+        Cow::Borrowed(&names[..pairs.len()])
+    } else {
+        Cow::Owned(pairs.iter().map(|(name, _)| name.as_ref()).collect())
+    };
+    check(route, &given, &body, depth_max).map_err(status::of_fault)?;
+    let fields: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+    let is_upload = route.content == Content::Upload;
+    let text = (!is_upload && !body.is_empty()).then_some(&body[..]);
+    let request = Request { fields: &fields, body: text, if_match, upload: is_upload.then(|| body.clone()) };
+    Ok(route.route.call(host, caller, request))
+}
+
+fn check(route: &Compiled, given: &[&str], body: &[u8], depth_max: usize) -> Result<(), Fault> {
+    let shapes = &route.shapes;
+    match route.content {
+        Content::Fields if !body.is_empty() => {
+            return input::scan(body, &Expected { shapes, root: shapes.root(), depth_max, given }).map(drop);
+        }
+        Content::Whole => {
+            let root = shapes.member("body").unwrap_or(input::ANY);
+            input::scan(body, &Expected { shapes, root, depth_max, given: &[] })?;
+        }
+        Content::Fields | Content::None | Content::Upload => {}
+    }
+    match route.required.iter().find(|name| !given.contains(&name.as_ref())) {
+        Some(missing) => Err(Fault::of_field(missing, "missing_field", "is required")),
+        None => Ok(()),
+    }
+}
+
+fn method_not_allowed(at: &AtPath) -> Problem {
+    let detail = "this path does not know this method";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).allowing(Some(at.allow.clone()))
+}
+
+fn unsupported(header: &str) -> Problem {
+    let detail = format!("{header} is not understood here, and was not ignored");
+    Problem::new(StatusCode::BAD_REQUEST, "precondition_unsupported", detail)
+}
+
+pub(crate) fn panicked() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panicked", "the request failed")
+}
+
+/// The last resort, where neither the call nor the store ended in time.
+pub(crate) fn late(kind: WorkKind) -> Problem {
+    match kind {
+        WorkKind::Read => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "late", "the request was not done in time").retryable(None)
+        }
+        WorkKind::Write | WorkKind::Flow => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "outcome_unknown",
+            "it is not known whether the change was kept; read before trying again",
+        ),
+    }
+}

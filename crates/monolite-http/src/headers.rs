@@ -1,0 +1,18 @@
+//! Header values that never change, made at compile time.
+
+use http::{HeaderName, HeaderValue};
+
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+pub(crate) const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+pub(crate) const METRICS_TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub(crate) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
+pub(crate) const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"monolite\"");
+pub(crate) const NO_READS: HeaderValue = HeaderValue::from_static("db;dur=0;desc=\"0 reads\"");
+
+pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+pub(crate) const MONOLITE_COMMIT: HeaderName = HeaderName::from_static("monolite-commit");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -1,0 +1,147 @@
+//! Bodies: read up to a limit, in time.
+//!
+//! **Invariants**
+//! - No more than the limit is ever kept; a length that says too much is refused before a byte is read.
+
+use super::Fault;
+use crate::problem::Problem;
+use crate::status;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::{HeaderMap, StatusCode};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes of a too large body that are read and dropped, so that the peer reads our answer before the close.
+const DISCARDED_MAX: u64 = 1024 * 1024;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
+/// Room taken at once for a body that says its length.
+const ROOM_MAX: usize = 256 * 1024;
+
+/// Reads a body of at most so many bytes until a moment.
+pub(crate) async fn read<B>(headers: &HeaderMap, body: B, bytes_max: usize, until: Instant) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if said.is_some_and(|said| said > bytes_max as u64) {
+        if !headers.contains_key(EXPECT) {
+            let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
+        }
+        return Err(too_large(bytes_max));
+    }
+    match tokio::time::timeout_at(until, collect(body, bytes_max, said)).await {
+        Ok(read) => read,
+        Err(_) => {
+            let detail = "the body did not come in time";
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_too_slow", detail).retryable(None).closing())
+        }
+    }
+}
+
+/// Refuses any content type but JSON, with UTF-8 as the only charset.
+pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), Fault> {
+    let wrong = || Fault::whole("unsupported_media_type", "the body must be application/json");
+    let mut given = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(first), None) = (given.next(), given.next()) else { return Err(wrong()) };
+    let bytes = first.as_bytes();
+    if bytes == b"application/json" {
+        return Ok(());
+    }
+    let text = first.to_str().map_err(|_| wrong())?;
+    let mut parts = text.split(';');
+    let kind = parts.next().unwrap_or_default().trim();
+    let fits = kind.eq_ignore_ascii_case("application/json")
+        && parts.all(|part| match part.trim().split_once('=') {
+            Some((name, value)) => {
+                !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            None => part.trim().is_empty(),
+        });
+    if fits { Ok(()) } else { Err(wrong()) }
+}
+
+async fn collect<B>(mut body: B, bytes_max: usize, said: Option<u64>) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    let mut kept = Bytes::new();
+    let mut grown: Option<BytesMut> = None;
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let broken = |_| {
+            let detail = "the body ended before its length";
+            Problem::new(StatusCode::BAD_REQUEST, "broken_body", detail).closing()
+        };
+        let Ok(piece) = frame.map_err(broken)?.into_data() else { continue };
+        length += piece.len();
+        if length > bytes_max {
+            let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
+            return Err(too_large(bytes_max));
+        }
+        // A body in one piece is passed on as it came.
+        if kept.is_empty() && grown.is_none() {
+            kept = piece;
+            continue;
+        }
+        let all = grown.get_or_insert_with(|| {
+            let said = said.and_then(|said| usize::try_from(said).ok()).unwrap_or(0);
+            let mut all = BytesMut::with_capacity(said.clamp(kept.len() + piece.len(), ROOM_MAX.max(length)));
+            all.extend_from_slice(&kept);
+            all
+        });
+        all.extend_from_slice(&piece);
+    }
+    Ok(grown.map_or(kept, BytesMut::freeze))
+}
+
+async fn discard<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, bytes_max: u64) {
+    let mut dropped = 0;
+    while dropped < bytes_max
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        dropped += frame.data_ref().map_or(0, Bytes::len) as u64;
+    }
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    status::of_fault(Fault::whole("body_too_large", format!("the body has more than {bytes_max} bytes"))).closing()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn only_json_in_utf_8_is_json() {
+        let fits = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_str(value).unwrap());
+            is_json(&headers).is_ok()
+        };
+        for good in [
+            "application/json",
+            "Application/JSON",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json;",
+        ] {
+            assert!(fits(good), "{good}");
+        }
+        for bad in [
+            "",
+            "text/plain",
+            "application/jsonp",
+            "application/json; charset=latin1",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/json; x",
+        ] {
+            assert!(!fits(bad), "{bad}");
+        }
+        assert!(is_json(&HeaderMap::new()).is_err());
+    }
+}
