@@ -115,7 +115,8 @@ impl Assembly {
     /// Checks everything, then opens each service's file and prepares its statements.
     pub fn open(self) -> Result<Host, StartError> {
         check(&self.services)?;
-        let timer = Timer::start().map_err(|source| StartError::Io { what: "cannot start the timer's thread".into(), source })?;
+        let timer = Timer::start()
+            .map_err(|source| StartError::Io { what: "cannot start the timer's thread".into(), source })?;
         let mut services = Vec::with_capacity(self.services.len());
         for service in &self.services {
             services.push((service.name, self.open_store(service)?));
@@ -168,15 +169,25 @@ impl Assembly {
         if let Some(observe) = &self.observe {
             config.observer = Some(observe(service.name));
         }
-        let store = Store::open(&path, config, service.migrations.clone())
-            .map_err(|source| StartError::Store { service: service.name, path, source })?;
+        let store = Store::open(&path, config, service.migrations.clone()).map_err(|source| StartError::Store {
+            service: service.name,
+            path,
+            source,
+        })?;
         for sql in &service.statements {
             store.prepare(sql).map_err(|source| StartError::Statement { service: service.name, sql, source })?;
         }
         Ok(store)
     }
 
-    fn site(&self, service: &'static str, label: &'static str, store: &Store, spec: &HandlerSpec, meter: Arc<Stats>) -> Site {
+    fn site(
+        &self,
+        service: &'static str,
+        label: &'static str,
+        store: &Store,
+        spec: &HandlerSpec,
+        meter: Arc<Stats>,
+    ) -> Site {
         Site {
             service,
             label,

@@ -52,8 +52,7 @@ fn run(host: &Host, work: &[Background], closing: &AtomicBool) {
     let waker = Arc::new(Unpark(std::thread::current())).into();
     let mut cx = Context::from_waker(&waker);
     let began = Instant::now();
-    let mut pieces: Vec<_> =
-        work.iter().map(|work| Piece { work, due: began + work.period, running: None }).collect();
+    let mut pieces: Vec<_> = work.iter().map(|work| Piece { work, due: began + work.period, running: None }).collect();
     while !closing.load(SeqCst) {
         let now = Instant::now();
         for piece in &mut pieces {

@@ -10,7 +10,9 @@ use crate::route::Route;
 use crate::stats::{Counts, Stats};
 use crate::timer::Timer;
 use monolite_service::engine::{AlarmId, Calls, Engine, Handler, NoMeter, Replied, Site, Tally};
-use monolite_service::{Authenticator, Caller, Clock, Credentials, Error, Flow, Ids, Message, Millis, Outcome, Refused};
+use monolite_service::{
+    Authenticator, Caller, Clock, Credentials, Error, Flow, Ids, Message, Millis, Outcome, Refused,
+};
 use monolite_store::{Status, Store};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;

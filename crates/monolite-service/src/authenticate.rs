@@ -22,9 +22,6 @@ pub struct Credentials {
 /// Finds out who is calling. The flow calls as the system; the credentials without a bearer are an anonymous caller's.
 pub trait Authenticator: Send + Sync + 'static {
     /// The caller, or a refusal ([`Refused::Unauthenticated`](crate::Refused::Unauthenticated) for a bad token).
-    fn authenticate<'a>(
-        &'a self,
-        flow: &'a Flow,
-        credentials: &'a Credentials,
-    ) -> BoxFuture<'a, Result<Caller, Error>>;
+    fn authenticate<'a>(&'a self, flow: &'a Flow, credentials: &'a Credentials)
+    -> BoxFuture<'a, Result<Caller, Error>>;
 }

@@ -24,7 +24,7 @@ struct State {
 }
 
 enum Random {
-    System { buffer: [u8; 512], used: usize },
+    System { buffer: Box<[u8; 512]>, used: usize },
     Seeded(u64),
 }
 
@@ -33,7 +33,7 @@ const COUNTER_MAX: u16 = 0xFFF;
 impl TimeOrdered {
     /// Random bits from the system.
     pub fn new() -> Self {
-        Self::with(Random::System { buffer: [0; 512], used: 512 })
+        Self::with(Random::System { buffer: Box::new([0; 512]), used: 512 })
     }
 
     /// The same ids in each run: for tests.
@@ -77,7 +77,7 @@ impl Random {
         match self {
             Random::System { buffer, used } => {
                 if *used + 8 > buffer.len() {
-                    getrandom::fill(buffer).expect("the system gives random bytes");
+                    getrandom::fill(&mut buffer[..]).expect("the system gives random bytes");
                     *used = 0;
                 }
                 let mut eight = [0; 8];

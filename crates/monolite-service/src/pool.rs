@@ -5,24 +5,262 @@
 //! - Work whose caller went away before its turn is not done.
 //! - A panic fails its own work; the thread goes on.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-/// Bounded threads with a bounded queue, awaitable from any async runtime. Clones are handles to the same pool.
+/// Bounded threads with a bounded queue, awaitable from any async runtime. Clones are handles to the same pool; its
+/// threads start when they are first needed and end with the last handle.
 #[derive(Clone)]
-pub struct Pool(());
+pub struct Pool(Arc<Handle>);
+
+struct Handle(Arc<Shared>);
+
+struct Shared {
+    name: &'static str,
+    threads_max: usize,
+    queue_max: usize,
+    state: Mutex<State>,
+    work_or_end: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Box<dyn FnOnce() + Send>>,
+    threads: usize,
+    idle: usize,
+    closing: bool,
+}
 
 impl Pool {
     /// A pool of so many threads, with at most so many pieces of work waiting.
-    pub fn new(_name: &'static str, _threads: usize, _queue_max: usize) -> Self {
-        Pool(())
+    pub fn new(name: &'static str, threads_max: usize, queue_max: usize) -> Self {
+        let threads_max = threads_max.max(1);
+        let shared = Shared { name, threads_max, queue_max, state: Mutex::default(), work_or_end: Condvar::new() };
+        Pool(Arc::new(Handle(Arc::new(shared))))
     }
 
-    /// Runs work on a thread of the pool.
-    pub async fn run<T, F>(&self, _work: F) -> Result<T, Failure>
+    /// Runs work on a thread of the pool. Queued when called; if the future is dropped before its turn, it is not done.
+    pub fn run<T, F>(&self, work: F) -> impl Future<Output = Result<T, Failure>> + Send + 'static
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        unimplemented!()
+        let slot = Arc::new(Mutex::new(Slot { value: None, waker: None, wanted: true, answered: false }));
+        let job = {
+            let promise = Promise { slot: slot.clone() };
+            Box::new(move || {
+                if lock(&promise.slot).wanted {
+                    let panicked = |_| Failure::new(FailureKind::Panicked, "the work panicked");
+                    promise.keep(catch_unwind(AssertUnwindSafe(work)).map_err(panicked));
+                }
+            })
+        };
+        if let Err(refused) = self.0.0.push(job) {
+            lock(&slot).value = Some(Err(refused)); // in place of what the dropped job said
+        }
+        Waiting { slot }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.closing = true;
+        let never_run = std::mem::take(&mut state.queue);
+        drop(state);
+        self.0.work_or_end.notify_all();
+        drop(never_run);
+    }
+}
+
+impl Shared {
+    fn push(self: &Arc<Self>, job: Box<dyn FnOnce() + Send>) -> Result<(), Failure> {
+        let mut state = lock(&self.state);
+        if state.idle == 0 && state.threads >= self.threads_max && state.queue.len() >= self.queue_max {
+            let full = Failure::new(FailureKind::Overloaded, format!("too much work waits for {}", self.name));
+            return Err(full.with_retry_after(Duration::from_secs(1)));
+        }
+        if state.idle <= state.queue.len() && state.threads < self.threads_max {
+            let shared = self.clone();
+            let started = std::thread::Builder::new().name(self.name.into()).spawn(move || shared.work());
+            match started {
+                Ok(_) => state.threads += 1,
+                Err(e) if state.threads == 0 => {
+                    return Err(Failure::new(FailureKind::Overloaded, format!("no thread for {}: {e}", self.name)));
+                }
+                Err(_) => {} // the threads there are will come to it
+            }
+        }
+        state.queue.push_back(job);
+        drop(state);
+        self.work_or_end.notify_one();
+        Ok(())
+    }
+
+    fn work(&self) {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                drop(state);
+                job();
+                state = lock(&self.state);
+            } else if state.closing {
+                return;
+            } else {
+                state.idle += 1;
+                state = self.work_or_end.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        }
+    }
+}
+
+struct Slot<T> {
+    value: Option<Result<T, Failure>>,
+    waker: Option<Waker>,
+    wanted: bool,
+    answered: bool,
+}
+
+/// The pool's side of a piece of work: dropped without a value, it says that the pool is closed.
+struct Promise<T> {
+    slot: Arc<Mutex<Slot<T>>>,
+}
+
+impl<T> Promise<T> {
+    fn keep(&self, value: Result<T, Failure>) {
+        let mut slot = lock(&self.slot);
+        slot.value = Some(value);
+        let waker = slot.waker.take();
+        drop(slot);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        let slot = lock(&self.slot);
+        let unanswered = slot.value.is_none() && slot.wanted && !slot.answered;
+        drop(slot);
+        if unanswered {
+            self.keep(Err(Failure::new(FailureKind::Closed, "the pool is closed")));
+        }
+    }
+}
+
+struct Waiting<T> {
+    slot: Arc<Mutex<Slot<T>>>,
+}
+
+impl<T> Future for Waiting<T> {
+    type Output = Result<T, Failure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = lock(&self.slot);
+        if let Some(value) = slot.value.take() {
+            slot.answered = true;
+            return Poll::Ready(value);
+        }
+        slot.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        lock(&self.slot).wanted = false;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+    use std::task::Wake;
+    use std::thread::Thread;
+
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        let waker = Arc::new(Unpark(std::thread::current())).into();
+        let mut future = std::pin::pin!(future);
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(value) => return value,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
+    #[test]
+    fn work_is_done_on_another_thread() {
+        let pool = Pool::new("work", 2, 8);
+        let name = wait(pool.run(|| std::thread::current().name().map(str::to_owned))).unwrap();
+        assert_eq!(name.as_deref(), Some("work"));
+    }
+
+    #[test]
+    fn a_panic_fails_its_own_work_only() {
+        let pool = Pool::new("work", 1, 8);
+        let panicked = wait(pool.run(|| panic!("on purpose"))).unwrap_err();
+        assert_eq!(panicked.kind(), FailureKind::Panicked);
+        assert_eq!(wait(pool.run(|| 7)).unwrap(), 7);
+    }
+
+    #[test]
+    fn one_more_than_the_queue_holds_is_overloaded_and_dropped_work_is_not_done() {
+        let pool = Pool::new("work", 1, 2);
+        let (open, gate) = sync_channel::<()>(0);
+        let (started, running) = sync_channel(0);
+        let first = pool.run(move || {
+            started.send(()).unwrap();
+            gate.recv().unwrap();
+        });
+        running.recv().unwrap();
+        let (done, was_done) = sync_channel(1);
+        let dropped = pool.run(move || done.send(()).unwrap());
+        let last = pool.run(|| ());
+        let refused = wait(pool.run(|| ())).unwrap_err();
+        assert_eq!(refused.kind(), FailureKind::Overloaded);
+        assert!(refused.retry_after().is_some());
+        drop(dropped);
+        open.send(()).unwrap();
+        wait(first).unwrap();
+        wait(last).unwrap();
+        assert!(was_done.try_recv().is_err());
+    }
+
+    #[test]
+    fn work_waiting_when_the_pool_ends_is_answered() {
+        let pool = Pool::new("work", 1, 1);
+        let (open, gate) = sync_channel::<()>(0);
+        let (started, running) = sync_channel(0);
+        let first = pool.run(move || {
+            started.send(()).unwrap();
+            gate.recv().unwrap();
+        });
+        running.recv().unwrap();
+        let second = pool.run(|| ());
+        drop(pool);
+        assert_eq!(wait(second).unwrap_err().kind(), FailureKind::Closed);
+        open.send(()).unwrap();
+        wait(first).unwrap();
     }
 }

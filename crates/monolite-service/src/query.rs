@@ -114,3 +114,25 @@ fn substitute(condition: &str, place: &str, into: &mut String) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_values_leave_no_condition() {
+        let q = sql("SELECT 1 WHERE a = ?")
+            .bind(1)
+            .and("b = ?", None::<i64>)
+            .and("c IN (?, -?)", Some(3))
+            .and("d = ?", Some("x"));
+        assert_eq!(q.text(), "SELECT 1 WHERE a = ? AND (c IN (?2, -?2)) AND (d = ?3)");
+        assert_eq!(q.values, [Value::Integer(1), Value::Integer(3), Value::Text("x".into())]);
+    }
+
+    #[test]
+    fn question_marks_inside_quotes_stay() {
+        let q = sql("SELECT 1 WHERE 1").and("a = ? || '?' || \"?\"", Some(1)).only_if(false, "b").only_if(true, "c");
+        assert_eq!(q.text(), "SELECT 1 WHERE 1 AND (a = ?1 || '?' || \"?\") AND (c)");
+    }
+}

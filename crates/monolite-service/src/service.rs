@@ -101,10 +101,7 @@ impl Service {
     }
 
     /// Registers a read: a pure function of one snapshot of this service.
-    pub fn read<M: Message>(
-        self,
-        handler: impl Fn(&Snapshot<'_>, &M) -> Outcome<M> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn read<M: Message>(self, handler: impl Fn(&Snapshot<'_>, &M) -> Outcome<M> + Send + Sync + 'static) -> Self {
         self.register(AnyWork::<M>(Arc::new(Work::Read(Box::new(handler)))))
     }
 
@@ -113,7 +110,8 @@ impl Service {
     where
         F: Future<Output = Outcome<M>> + Send + 'static,
     {
-        let work = Work::Flow(Box::new(move |flow, message: M| Box::pin(handler(flow, message)) as BoxFuture<'static, _>));
+        let work =
+            Work::Flow(Box::new(move |flow, message: M| Box::pin(handler(flow, message)) as BoxFuture<'static, _>));
         self.register(AnyWork(Arc::new(work)))
     }
 
@@ -156,7 +154,8 @@ impl Service {
     pub fn every<M: Message>(mut self, period: Duration, message: M) -> Self {
         let run = move |flow: Flow| {
             let message = message.clone();
-            Box::pin(async move { flow.call(message).await.map(drop).map_err(|e| e.to_string()) }) as BoxFuture<'static, _>
+            Box::pin(async move { flow.call(message).await.map(drop).map_err(|e| e.to_string()) })
+                as BoxFuture<'static, _>
         };
         self.background.push(Background { period, message: M::NAME, run: Arc::new(run) });
         self

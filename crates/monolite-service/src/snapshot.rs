@@ -8,10 +8,11 @@ use crate::caller::{Caller, UserId};
 use crate::clock::Millis;
 use crate::engine::Site;
 use crate::failure::Failure;
-use crate::page::{Page, PageOf};
+use crate::page::{self, Page, PageOf};
 use crate::query::Query;
+use crate::rows;
 use monolite_store as store;
-use monolite_store::rusqlite::Params;
+use monolite_store::rusqlite::{CachedStatement, Params};
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
 
@@ -30,18 +31,42 @@ impl<'a> Snapshot<'a> {
     }
 
     /// The first row of a query, if there is one. Columns become fields by name; a single column may become a plain value.
-    pub fn one<T: DeserializeOwned>(&self, _sql: &str, _params: impl Params) -> Result<Option<T>, Failure> {
-        unimplemented!()
+    pub fn one<T: DeserializeOwned>(&self, sql: &str, params: impl Params) -> Result<Option<T>, Failure> {
+        let mut statement = self.prepare(sql)?;
+        let changes = !statement.readonly();
+        let mut rows = statement.query(params)?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let value = rows::read(row, rows::Columns::Unseen)?;
+        // A statement that changes (`DELETE .. RETURNING`) checks its foreign keys only at its end.
+        while changes && rows.next()?.is_some() {}
+        Ok(Some(value))
     }
 
     /// All rows of a query that is known to be short.
-    pub fn all<T: DeserializeOwned>(&self, _sql: &str, _params: impl Params) -> Result<Vec<T>, Failure> {
-        unimplemented!()
+    pub fn all<T: DeserializeOwned>(&self, sql: &str, params: impl Params) -> Result<Vec<T>, Failure> {
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query(params)?;
+        let mut values = Vec::new();
+        let mut columns = rows::Columns::Unseen;
+        while let Some(row) = rows.next()? {
+            values.push(rows::read(row, columns)?);
+            columns = rows::Columns::Known;
+        }
+        Ok(values)
     }
 
-    /// One page of a query in the order of its keys. The keys are columns of the query, together unique; `"at desc"` descends.
-    pub fn page<T: DeserializeOwned>(&self, _query: Query, _keys: &[&str], _of: &PageOf) -> Result<Page<T>, Failure> {
-        unimplemented!()
+    /// One page of a query in the order of its keys. The keys are columns of the query, NOT NULL and together unique;
+    /// `"at desc"` descends.
+    ///
+    /// Errors: a limit out of bounds and a cursor of another list are `Invalid`, with the field.
+    pub fn page<T: DeserializeOwned>(&self, query: Query, keys: &[&str], of: &PageOf) -> Result<Page<T>, Failure> {
+        page::read(self, query, keys, of)
+    }
+
+    /// A statement with rusqlite's methods, kept prepared.
+    pub fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, Failure> {
+        self.statements.set(self.statements.get() + 1);
+        Ok(self.db.prepare(sql)?)
     }
 
     /// The signed-in user; without one, the failure that says to sign in first.

@@ -28,12 +28,12 @@ impl<'a> Tx<'a> {
 
     /// Runs a statement that answers no rows; the number of rows it changed.
     pub fn run(&self, sql: &str, params: impl Params) -> Result<usize, Failure> {
-        Ok(self.tx.execute(sql, params)?)
+        Ok(self.prepare(sql)?.execute(params)?)
     }
 
     /// Runs `INSERT .. RETURNING ..` and answers its row.
-    pub fn insert<T: DeserializeOwned>(&self, _sql: &str, _params: impl Params) -> Result<T, Failure> {
-        unimplemented!()
+    pub fn insert<T: DeserializeOwned>(&self, sql: &str, params: impl Params) -> Result<T, Failure> {
+        self.one(sql, params)?.ok_or_else(|| Failure::internal("an INSERT returned no row"))
     }
 
     /// A fresh id: UUIDv7, ascending.

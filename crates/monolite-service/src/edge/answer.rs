@@ -1,9 +1,15 @@
 //! Answers: a reply as bytes, with what an edge needs to know about it.
 
 use super::Rejection;
+use crate::blob::Blob;
 use crate::engine::{Commit, Replied, Serving};
+use crate::failure::Failure;
 use crate::message::Message;
 use bytes::Bytes;
+use serde_json::value::RawValue;
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::HashMap;
 
 /// A reply with its types erased.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +27,71 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn of<M: Message>(_replied: Replied<M::Reply>, _serving: Serving) -> Result<Answer, Rejection> {
-        unimplemented!()
+    pub(crate) fn of<M: Message>(replied: Replied<M::Reply>, serving: Serving) -> Result<Answer, Rejection> {
+        let Replied { value, commit } = replied;
+        let mut answer =
+            Answer { body: Bytes::new(), content_type: None, location: None, version: M::version(&value), commit };
+        let any = &value as &dyn Any;
+        if let Some(blob) = any.downcast_ref::<Blob>() {
+            answer.version = answer.version.or(blob.version);
+            answer.content_type = Some(blob.content_type.clone());
+            answer.body = blob.bytes.clone();
+        } else if !any.is::<()>() {
+            let json = serde_json::to_vec(&value)
+                .map_err(|e| Failure::internal(format!("the reply of {} is not JSON: {e}", M::NAME)))?;
+            answer.body = json.into();
+        }
+        if let Some(template) = serving.creates {
+            answer.location = Some(location(template, &answer.body)?);
+        }
+        Ok(answer)
+    }
+}
+
+/// `/recipes/{id}` with the reply's field `id`, or with the reply itself where that is a plain text or number.
+fn location(template: &str, reply: &[u8]) -> Result<String, Failure> {
+    let fields: HashMap<Cow<'_, str>, &RawValue> =
+        if reply.first() == Some(&b'{') { serde_json::from_slice(reply).unwrap_or_default() } else { HashMap::new() };
+    let mut location = String::with_capacity(template.len() + 36);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        let json = match fields.get(name) {
+            Some(value) => value.get(),
+            None if fields.is_empty() => std::str::from_utf8(reply).unwrap_or_default(),
+            None => return Err(Failure::internal(format!("the reply has no field `{name}` for {template}"))),
+        };
+        location.push_str(before);
+        match serde_json::from_str::<String>(json) {
+            Ok(text) => push_encoded(&mut location, &text),
+            Err(_) => push_encoded(&mut location, json),
+        }
+        rest = after;
+    }
+    location.push_str(rest);
+    Ok(location)
+}
+
+fn push_encoded(location: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            location.push(char::from(byte));
+        } else {
+            location.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_takes_the_replys_fields_or_the_reply_itself() {
+        assert_eq!(location("/recipes/{id}", br#""0192-a""#).unwrap(), "/recipes/0192-a");
+        assert_eq!(location("/recipes/{id}", b"17").unwrap(), "/recipes/17");
+        let reply = br#"{"id":"a/b \u00e9","version":3}"#;
+        assert_eq!(location("/x/{version}/{id}/image", reply).unwrap(), "/x/3/a%2Fb%20%C3%A9/image");
+        assert!(location("/x/{key}", reply).is_err());
     }
 }

@@ -7,7 +7,13 @@
 mod answer;
 mod rejection;
 mod request;
+mod strict;
 mod takes;
+mod text;
+mod wrong;
+
+#[cfg(test)]
+mod tests;
 
 pub use answer::Answer;
 pub use rejection::Rejection;

@@ -23,9 +23,7 @@ impl Takes {
         let mut generator = SchemaGenerator::default();
         let schema = generator.root_schema_for::<M>();
         let Some(Value::Object(properties)) = schema.get("properties") else { return Takes::default() };
-        let is_page = |p: &Value| {
-            p.get("$ref").and_then(Value::as_str).is_some_and(|r| r.ends_with("/PageOf"))
-        };
+        let is_page = |p: &Value| p.get("$ref").and_then(Value::as_str).is_some_and(|r| r.ends_with("/PageOf"));
         Takes {
             page: properties.get("page").is_some_and(is_page),
             if_match: properties.contains_key("if_match"),

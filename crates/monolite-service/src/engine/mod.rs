@@ -16,8 +16,8 @@ mod tally;
 mod within;
 
 pub use call::{Calls, Commit, Replied};
-pub use registration::{Registration, Schemas, Serving};
 pub(crate) use registration::Typed;
+pub use registration::{Registration, Schemas, Serving};
 pub use site::{Ended, Handler, Meter, NoMeter, Site};
 pub use tally::Tally;
 pub use within::AlarmId;
