@@ -56,6 +56,9 @@ impl<'de> Reader<'de> {
         let Some(body) = self.request.body.filter(|b| !b.trim_ascii().is_empty()) else {
             return v.visit_map(WithBody { merged, body: NoBody });
         };
+        if self.takes.body {
+            return v.visit_map(WithBody { merged, body: WholeBody(Some(body)) });
+        }
         let mut json = serde_json::Deserializer::from_slice(body);
         let read = json.deserialize_map(BodyVisitor { visitor: v, merged, wrong: &mut wrong });
         let read = read.and_then(|value| json.end().map(|()| value));
@@ -170,7 +173,12 @@ impl<'r> Merged<'r> {
 
     /// The field's own name if a caller may give it.
     fn known(&self, name: &str) -> Result<(), Wrong> {
-        let by_convention = (self.takes.page && name == "page") || (self.takes.if_match && name == "if_match");
+        let by_convention = match name {
+            "page" => self.takes.page,
+            "if_match" => self.takes.if_match,
+            "body" => self.takes.body && !matches!(self.next, Source::Body),
+            _ => false,
+        };
         if by_convention || self.fields.is_some_and(|fields| !fields.contains(&name)) {
             return Err(Wrong::unknown_field(name, &[]));
         }
@@ -310,5 +318,24 @@ impl<'de> MapAccess<'de> for NoBody {
     }
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, _: S) -> Result<S::Value, Wrong> {
         Err(Wrong::new("", "there is no body"))
+    }
+}
+
+/// A request whose body, any JSON, is the one field `body`.
+struct WholeBody<'r>(Option<&'r [u8]>);
+
+impl<'de> MapAccess<'de> for WholeBody<'de> {
+    type Error = Wrong;
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
+        match self.0 {
+            Some(_) => seed.deserialize(StrDeserializer::new("body")).map(Some),
+            None => Ok(None),
+        }
+    }
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Wrong> {
+        let body = self.0.take().ok_or_else(|| Wrong::new("body", "is given once"))?;
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let read = seed.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
+        read.map_err(|e| Wrong::new("body", format!("is not the JSON that fits here: {e}")))
     }
 }

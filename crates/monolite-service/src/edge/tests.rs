@@ -147,3 +147,24 @@ proptest! {
         prop_assert_eq!(read::<Everything>(&[], Some(&body)).unwrap(), m);
     }
 }
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+struct Put {
+    id: Uuid,
+    title: Option<String>,
+    body: Json,
+}
+message!(Put => ());
+
+#[test]
+fn a_field_named_body_is_the_whole_body() {
+    for text in ["1", "[1, 2]", r#"{"title":"of the document","body":{},"zz":null}"#, r#""text""#, "null"] {
+        let put: Put = read(&[("id", ID), ("title", "its own")], Some(text)).unwrap();
+        assert_eq!((put.body.as_str(), put.title.as_deref()), (text, Some("its own")));
+    }
+    assert_eq!(wrong::<Put>(&[("id", ID), ("body", "1")], Some("2")).0, "body");
+    assert_eq!(wrong::<Put>(&[("id", ID), ("titel", "x")], Some("2")).0, "titel");
+    for text in ["", "{", "1 2", "{'a':1}", "\u{feff}1"] {
+        assert_eq!(wrong::<Put>(&[("id", ID)], Some(text)).0, "body", "{text:?}");
+    }
+}
