@@ -82,18 +82,27 @@ fn a_foreign_document_does_not_exist() {
     for id in [id, Uuid::from_u128(5), Uuid::nil(), Uuid::max()] {
         assert_eq!(refused(bob.read(id)), absent);
         assert_eq!(refused(bob.call(ReplaceDocument::new(id, json("1")))), absent);
-        assert_eq!(refused(bob.call(ReplaceDocument { if_match: Some(7), ..ReplaceDocument::new(id, json("1")) })), absent);
+        assert_eq!(
+            refused(bob.call(ReplaceDocument { if_match: Some(7), ..ReplaceDocument::new(id, json("1")) })),
+            absent
+        );
         assert_eq!(refused(bob.call(DeleteDocument { id, if_match: None })), absent);
     }
     assert!(bob.titles().is_empty() && bob.search("secret").is_empty() && bob.suggest("s").is_empty());
     assert_eq!(bob.call(CreateDocument::new(json("1")).keyed("k")).unwrap().version, 1, "a key is its owner's");
     let of_ann = DocumentsByOwner { owner: Some(ann.id), ..Default::default() };
     assert!(matches!(refused(bob.call(of_ann.clone())), Refused::Forbidden { .. }));
-    assert!(matches!(refused(bob.call(DocumentSearch { q: "a".into(), owner: Some(ann.id), limit: None })), Refused::Forbidden { .. }));
+    assert!(matches!(
+        refused(bob.call(DocumentSearch { q: "a".into(), owner: Some(ann.id), limit: None })),
+        Refused::Forbidden { .. }
+    ));
 
     assert_eq!(admin.read(id).unwrap().title.as_deref(), Some("Secret plan"));
     assert_eq!(admin.call(of_ann).unwrap().items.len(), 1);
-    assert_eq!(admin.call(DocumentSearch { q: "plan".into(), owner: Some(ann.id), limit: None }).unwrap().items.len(), 1);
+    assert_eq!(
+        admin.call(DocumentSearch { q: "plan".into(), owner: Some(ann.id), limit: None }).unwrap().items.len(),
+        1
+    );
     assert!(admin.search("plan").is_empty(), "an admin's own search is of their own documents");
     admin.call(DeleteDocument { id, if_match: None }).unwrap();
     assert_eq!(refused(ann.read(id)), absent);
@@ -103,7 +112,8 @@ fn a_foreign_document_does_not_exist() {
 fn a_key_again_replaces() {
     let world = World::new();
     let ann = world.user(1);
-    let create = |body: &str, title: &str| ann.call(CreateDocument::new(json(body)).titled(title).keyed("the key")).unwrap();
+    let create =
+        |body: &str, title: &str| ann.call(CreateDocument::new(json(body)).titled(title).keyed("the key")).unwrap();
     let first = create("1", "First");
     let second = create("2", "Second");
     assert_eq!(second, Stored { id: first.id, version: 2 });
@@ -151,8 +161,12 @@ fn nobody_in_particular_has_no_documents() {
     let world = World::new();
     let nobody = monolite_service::Caller::anonymous(None);
     let is_unauthenticated = |kind| kind == FailureKind::Unauthenticated;
-    assert!(matches!(world.call(&nobody, DocumentsByOwner::default()), Err(Error::Failed(f)) if is_unauthenticated(f.kind())));
-    assert!(matches!(world.call(&nobody, CreateDocument::new(json("1"))), Err(Error::Failed(f)) if is_unauthenticated(f.kind())));
+    assert!(
+        matches!(world.call(&nobody, DocumentsByOwner::default()), Err(Error::Failed(f)) if is_unauthenticated(f.kind()))
+    );
+    assert!(
+        matches!(world.call(&nobody, CreateDocument::new(json("1"))), Err(Error::Failed(f)) if is_unauthenticated(f.kind()))
+    );
 }
 
 #[test]

@@ -25,8 +25,13 @@ fn each_document_of_a_batch_has_its_own_result() {
         NewDocument::new(None, None, json("[]")),
     ];
     let report = ann.call(ImportDocuments { owner: None, documents }).unwrap();
-    let [Imported::Created(a), Imported::Refused(key), Imported::Refused(body), Imported::Replaced(again), Imported::Created(_)] =
-        &report.results[..]
+    let [
+        Imported::Created(a),
+        Imported::Refused(key),
+        Imported::Refused(body),
+        Imported::Replaced(again),
+        Imported::Created(_),
+    ] = &report.results[..]
     else {
         panic!("{report:?}");
     };
@@ -47,7 +52,8 @@ fn the_system_and_admins_import_for_others_and_members_do_not() {
     assert!(matches!(import(&admin.caller).unwrap().results[0], Imported::Replaced(_)));
     assert!(matches!(import(&ann.caller).unwrap().results[0], Imported::Replaced(_)));
     assert!(matches!(refused(import(&bob.caller)), Refused::Forbidden { .. }));
-    let ownerless = world.call(&Caller::system(), ImportDocuments { owner: None, documents: vec![new("k", "Title", "1")] });
+    let ownerless =
+        world.call(&Caller::system(), ImportDocuments { owner: None, documents: vec![new("k", "Title", "1")] });
     assert!(matches!(ownerless, Err(Error::Failed(_))));
     assert_eq!(ann.titles(), ["Title"]);
 }
@@ -100,7 +106,7 @@ proptest! {
     fn a_key_is_one_documents(steps in prop::collection::vec(step(), 1..60)) {
         let world = World::new();
         let mut model: HashMap<DocumentId, Known> = HashMap::new();
-        let mut put = |model: &mut HashMap<DocumentId, Known>, id: DocumentId, user, key: Option<String>, title: String| {
+        let put = |model: &mut HashMap<DocumentId, Known>, id: DocumentId, user, key: Option<String>, title: String| {
             let present = model.iter().find(|(_, k)| k.user == user && key.is_some() && k.key == key).map(|(id, k)| (*id, k.version));
             if let Some((at, _)) = present {
                 assert_eq!(at, id, "the key's document was replaced");

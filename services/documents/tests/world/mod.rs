@@ -1,6 +1,6 @@
 //! A host with Documents alone, on real files in a temporary folder; users are known by number.
 
-#![allow(dead_code)] // each test file uses its part
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses its part
 
 use monolite_documents::*;
 use monolite_runtime::{Assembly, BackgroundMode, Host};
