@@ -1,0 +1,8 @@
+//! The edge over a real socket, with a toy service behind it.
+
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+mod bad_input;
+mod notes;
+mod routes;
+mod world;
