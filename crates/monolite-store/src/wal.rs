@@ -10,7 +10,8 @@
 //! - Reading the `-wal` is safe beside SQLite (it takes no locks on it); it is changed only in [`settle`], before
 //!   the process's first SQLite connection and under the store's lock.
 //! - What recovery will show to the first reader is on disk before it is shown.
-//! - Memory is bounded by one buffer; the file is read once, from front to back.
+//! - Memory is bounded by one buffer; the file is read once, from front to back: 0.65 s a GiB in memory, where SQLite's
+//!   own recovery takes 0.85 s; a store's WAL is some tens of MiB.
 //!
 //! Layout of the file: SQLite's "WAL-mode file format", sections 4.1 to 4.5.
 
@@ -302,5 +303,34 @@ mod tests {
             let wal = settled(&copy).unwrap().unwrap_or_default();
             assert_eq!(u64::from(rows(&copy)), wal.commits, "cut at {cut}");
         }
+    }
+
+    /// `cargo test --release -p monolite-store wal::tests::time -- --ignored --nocapture`
+    #[test]
+    #[ignore = "a measurement: writes 1 GiB"]
+    fn time_of_a_scan_of_a_gibibyte() {
+        let t = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let db = t.path().join("x.db");
+        let c = Connection::open(&db).unwrap();
+        c.execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(v);",
+        )
+        .unwrap();
+        for _ in 0..64 {
+            c.execute("INSERT INTO t WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i<256) SELECT zeroblob(65000) FROM s", []).unwrap();
+        }
+        let file = File::open(place::beside(&db, "-wal")).unwrap();
+        file.sync_all().unwrap();
+        for _ in 0..3 {
+            let began = std::time::Instant::now();
+            let wal = scan(&file).unwrap();
+            println!("scan of {} MiB, {} commits: {:?}", wal.bytes >> 20, wal.commits, began.elapsed());
+        }
+        c.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        drop(c);
+        let began = std::time::Instant::now();
+        let c = Connection::open(&db).unwrap();
+        c.query_row("SELECT 1 FROM t LIMIT 1", [], |_| Ok(())).unwrap();
+        println!("SQLite's own recovery: {:?}", began.elapsed());
     }
 }

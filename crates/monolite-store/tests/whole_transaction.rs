@@ -1,0 +1,331 @@
+//! The errors with which SQLite ends the *whole* transaction, each beside innocent neighbours in one group.
+//!
+//! **Invariants**
+//! - The culprit is answered with its own kind, whatever its closure returned; nothing of it is kept.
+//! - The innocent run again and are acknowledged; what they wrote is there after a reopen.
+//!
+//! What SQLite does in each case was learnt by experiment; the cases are those of the store's design, and those beside
+//! them that end one statement only, so that a change in SQLite is noticed.
+
+use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store, Ticket, Tx};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const SCHEMA: &str = "
+CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT UNIQUE) STRICT;
+CREATE TABLE many(x INTEGER) STRICT;
+CREATE TABLE big(b BLOB) STRICT;
+CREATE TABLE trap(x INTEGER) STRICT;
+CREATE TRIGGER trapped BEFORE INSERT ON trap WHEN NEW.x < 0 BEGIN SELECT RAISE(ROLLBACK, 'trapped'); END;
+CREATE TRIGGER aborted BEFORE INSERT ON trap WHEN NEW.x = 0 BEGIN SELECT RAISE(ABORT, 'aborted'); END;
+WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i < 20000) INSERT INTO many SELECT i FROM s;";
+
+const ENDLESS: &str = "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s)";
+
+fn open(path: &Path) -> Store {
+    let migrations = Migrations::new(vec![Migration::Quick { name: "0001", sql: SCHEMA }]);
+    Store::open(path, Config::default(), migrations).expect("opens")
+}
+
+/// Keeps the writer busy until the returned sender is dropped: what is queued meanwhile forms one group.
+fn hold_writer(store: &Store) -> (std::thread::JoinHandle<()>, std::sync::mpsc::SyncSender<()>) {
+    let (go, wait) = sync_channel::<()>(1);
+    let (entered, is_in) = sync_channel::<()>(1);
+    let wait = Mutex::new(wait);
+    let s = store.clone();
+    let holder = std::thread::spawn(move || {
+        let _ = s.write_blocking(move |_| {
+            let _ = entered.try_send(());
+            let _ = wait.lock().expect("one thread").recv();
+            Ok::<_, Error>(())
+        });
+    });
+    is_in.recv().expect("the writer is held");
+    (holder, go)
+}
+
+fn answer<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+}
+
+fn texts(store: &Store) -> Vec<String> {
+    store
+        .read_blocking(|s| {
+            let mut statement = s.prepare("SELECT v FROM t ORDER BY v")?;
+            let rows = statement.query_map([], |r| r.get(0))?;
+            Ok::<_, Error>(rows.collect::<Result<_, _>>()?)
+        })
+        .expect("reads")
+}
+
+/// Runs `culprit` between two innocent writes of one group. Answers the culprit's kind and how often the first
+/// innocent one ran.
+fn among_innocents(
+    store: &Store,
+    ticket: Ticket,
+    culprit: impl FnMut(&Tx<'_>) -> Result<(), Error> + Send + 'static,
+) -> (Kind, u32) {
+    let runs = Arc::new(AtomicU32::new(0));
+    let counted = runs.clone();
+    let (holder, go) = hold_writer(store);
+    let before = store.write(move |tx| {
+        counted.fetch_add(1, SeqCst);
+        tx.execute("INSERT INTO t(v) VALUES ('before')", [])
+    });
+    let culprit = store.write_with(ticket, culprit);
+    let after = store.write_with(Ticket::default(), |tx| tx.execute("INSERT INTO t(v) VALUES ('after')", []));
+    drop(go);
+    let error = answer(culprit).expect_err("the culprit is answered with an error");
+    answer(before).expect("the innocent before it");
+    let after = answer(after).expect("the innocent behind it");
+    holder.join().expect("joins");
+    assert_eq!(store.sequence(), after.sequence);
+    (error.kind(), runs.load(SeqCst))
+}
+
+fn check(expect: Kind, runs: u32, ticket: Ticket, culprit: impl FnMut(&Tx<'_>) -> Result<(), Error> + Send + 'static) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("S/S.db");
+    let store = open(&path);
+    let found = among_innocents(&store, ticket, culprit);
+    assert_eq!(found, (expect, runs));
+    nothing_is_left_of_the_culprit(&store);
+    store.abandon();
+    nothing_is_left_of_the_culprit(&open(&path));
+}
+
+fn nothing_is_left_of_the_culprit(store: &Store) {
+    assert_eq!(texts(store), ["after", "before"]);
+    assert_eq!(store.status().state, State::Serving);
+    let sql = "SELECT (SELECT count(*) FROM big) + (SELECT count(*) FROM trap) + (SELECT sum(x) FROM many)";
+    let left = store.read_blocking(|s| s.query_row(sql, [], |r| r.get::<_, i64>(0))).expect("reads");
+    assert_eq!(left, 20000 * 20001 / 2, "something of the culprit was kept");
+}
+
+/// A deadline short enough to test and long enough to reach its turn.
+fn soon() -> Ticket {
+    Ticket::label("late").deadline(Instant::now() + Duration::from_millis(400))
+}
+
+#[test]
+fn constraint_ends_its_own_write_only() {
+    check(Kind::Constraint, 1, Ticket::default(), |tx| {
+        tx.execute("INSERT INTO big VALUES (x'00')", [])?;
+        tx.execute("INSERT INTO t(v) VALUES ('before')", []).map(drop)
+    });
+}
+
+#[test]
+fn raise_abort_ends_its_own_write_only() {
+    check(Kind::Constraint, 1, Ticket::default(), |tx| {
+        tx.execute("INSERT INTO big VALUES (x'00')", [])?;
+        tx.execute("INSERT INTO trap VALUES (0)", []).map(drop)
+    });
+}
+
+#[test]
+fn or_rollback_is_answered_and_the_innocent_run_again() {
+    check(Kind::Constraint, 2, Ticket::default(), |tx| {
+        tx.execute("INSERT INTO big VALUES (x'00')", [])?;
+        tx.execute("INSERT OR ROLLBACK INTO t(v) VALUES ('before')", []).map(drop)
+    });
+}
+
+#[test]
+fn raise_rollback_is_answered_and_the_innocent_run_again() {
+    check(Kind::Constraint, 2, Ticket::default(), |tx| tx.execute("INSERT INTO trap VALUES (-1)", []).map(drop));
+}
+
+#[test]
+fn culprit_that_hides_its_error_and_goes_on_is_answered_all_the_same() {
+    check(Kind::Internal, 2, Ticket::default(), |tx| {
+        let _ = tx.execute("INSERT INTO trap VALUES (-1)", []);
+        let _ = tx.execute("INSERT INTO big VALUES (x'00')", []);
+        Ok(())
+    });
+}
+
+#[test]
+fn culprit_that_panics_after_it_ended_the_transaction_fails_alone() {
+    check(Kind::Panicked, 2, Ticket::default(), |tx| {
+        let _ = tx.execute("INSERT INTO trap VALUES (-1)", []);
+        panic!("on purpose");
+    });
+}
+
+#[test]
+fn deadline_inside_an_update_is_answered_and_the_innocent_run_again() {
+    check(Kind::Late, 2, soon(), |tx| {
+        loop {
+            tx.execute("UPDATE many SET x = x + 1", [])?;
+        }
+    });
+}
+
+#[test]
+fn deadline_inside_an_insert_from_a_select_is_answered_and_the_innocent_run_again() {
+    check(Kind::Late, 2, soon(), |tx| tx.execute(&format!("{ENDLESS} INSERT INTO trap SELECT i FROM s"), []).map(drop));
+}
+
+#[test]
+fn deadline_inside_a_select_ends_its_own_write_only() {
+    check(Kind::Late, 1, soon(), |tx| {
+        tx.execute("INSERT INTO big VALUES (x'00')", [])?;
+        tx.query_row(&format!("{ENDLESS} SELECT count(*) FROM s"), [], |_| Ok(()))
+    });
+}
+
+#[test]
+fn deadline_counts_even_if_the_closure_returns_ok() {
+    check(Kind::Late, 1, soon(), |tx| {
+        tx.execute("INSERT INTO big VALUES (x'00')", [])?;
+        let _ = tx.query_row(&format!("{ENDLESS} SELECT count(*) FROM s"), [], |_| Ok(()));
+        Ok(())
+    });
+}
+
+#[test]
+fn several_culprits_in_one_group_are_each_answered() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder.path().join("S.db"));
+    let (holder, go) = hold_writer(&store);
+    let writes: Vec<_> = (0..40)
+        .map(|n| {
+            store.write(move |tx| match n % 4 {
+                0 => tx.execute("INSERT INTO trap VALUES (-1)", []),
+                1 => tx.execute("INSERT OR ROLLBACK INTO many(rowid, x) VALUES (1, 1)", []),
+                _ => tx.execute("INSERT INTO t(v) VALUES (?1)", [format!("{n:02}")]),
+            })
+        })
+        .collect();
+    drop(go);
+    for (n, write) in writes.into_iter().enumerate() {
+        assert_eq!(answer(write).is_ok(), n % 4 > 1, "write {n}");
+    }
+    holder.join().expect("joins");
+    assert_eq!(texts(&store).len(), 20);
+}
+
+/// Runs an ignored test below in a process of its own, since it changes what the process may use.
+fn child(test: &str, mut command: Command) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let test_program = std::env::current_exe().expect("a test");
+    let arguments = ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"];
+    let out =
+        command.arg(test_program).args(arguments).env("MONOLITE_TEST_FOLDER", folder.path()).output().expect("runs");
+    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+}
+
+fn childs_path() -> PathBuf {
+    PathBuf::from(std::env::var_os("MONOLITE_TEST_FOLDER").expect("run by another test")).join("S/S.db")
+}
+
+/// A small file system in memory, seen by the child alone. Needs user namespaces; where they are forbidden, the test
+/// says so and proves nothing.
+#[test]
+fn full_disk_is_told_as_full_and_the_store_goes_on_when_there_is_room() {
+    let in_a_namespace = || {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount"]);
+        command
+    };
+    if !in_a_namespace().arg("true").status().is_ok_and(|s| s.success()) {
+        return eprintln!("skipped: no user namespaces here");
+    }
+    let mut command = in_a_namespace();
+    let script = r#"mount -t tmpfs -o size=8m,mode=700 none "$MONOLITE_TEST_FOLDER" && exec "$@""#;
+    command.args(["sh", "-c", script, "sh"]);
+    child("child_with_a_full_disk", command);
+}
+
+#[test]
+#[ignore = "a process of its own, run by the test above"]
+fn child_with_a_full_disk() {
+    let path = childs_path();
+    let store = open(&path);
+    let ballast = path.with_file_name("ballast");
+    for round in 0..3 {
+        fill_the_disk(&ballast);
+        let (holder, go) = hold_writer(&store);
+        // It fits into memory and not onto the disk: the commit fails.
+        let large = store.write(|tx| tx.execute("INSERT INTO big SELECT randomblob(1000) FROM many LIMIT 3000", []));
+        let neighbour = store.write(|tx| tx.execute("INSERT INTO t(v) VALUES ('neighbour')", []));
+        drop(go);
+        assert_eq!(answer(large).expect_err("there is no room").kind(), Kind::Full);
+        // In one group with it or in the next one: what is told is what is there.
+        let kept = answer(neighbour).is_ok();
+        holder.join().expect("joins");
+        assert_eq!(texts(&store).contains(&"neighbour".to_owned()), kept);
+        assert_eq!(count_big(&store), 0, "reads go on");
+        assert_eq!(store.status().state, State::Serving);
+        std::fs::remove_file(&ballast).expect("there is one");
+        let sql = "INSERT OR REPLACE INTO t(id, v) VALUES (?1, 'room ' || ?1)";
+        store.write_blocking(move |tx| tx.execute(sql, [round + 100])).expect("writes resume by themselves");
+        store.write_blocking(|tx| tx.execute("DELETE FROM t WHERE v = 'neighbour'", [])).expect("and go on");
+    }
+    store.abandon();
+    let store = open(&path);
+    assert_eq!(texts(&store), ["room 100", "room 101", "room 102"]);
+    assert_eq!(count_big(&store), 0);
+    assert_eq!(store.check().expect("checks").problems, Vec::<String>::new());
+}
+
+fn count_big(store: &Store) -> i64 {
+    store.read_blocking(|s| s.query_row("SELECT count(*) FROM big", [], |r| r.get(0))).expect("reads")
+}
+
+/// Leaves room for a few pages.
+fn fill_the_disk(ballast: &Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(ballast).expect("creates");
+    while file.write_all(&[7; 4096]).is_ok() {}
+    let length = file.metadata().expect("is open").len();
+    file.set_len(length.saturating_sub(64 << 10)).expect("shrinks");
+}
+
+#[test]
+fn lack_of_memory_fails_its_own_write_and_the_store_goes_on() {
+    child("child_without_memory", Command::new("env"));
+}
+
+#[test]
+#[ignore = "a process of its own, run by the test above"]
+fn child_without_memory() {
+    let store = open(&childs_path());
+    let (holder, go) = hold_writer(&store);
+    let before = store.write(|tx| tx.execute("INSERT INTO t(v) VALUES ('before')", []));
+    let culprit = store.write(|tx| {
+        limit_memory(Some(memory_in_use() + (16 << 20)));
+        let refused = tx.execute("INSERT INTO big VALUES (randomblob(50000000))", []);
+        limit_memory(None);
+        refused
+    });
+    let after = store.write(|tx| tx.execute("INSERT INTO t(v) VALUES ('after')", []));
+    drop(go);
+    let error = answer(culprit).expect_err("there is no memory");
+    assert_eq!(error.kind(), Kind::Overloaded, "{error}");
+    answer(before).expect("the innocent before it");
+    answer(after).expect("the innocent behind it");
+    holder.join().expect("joins");
+    assert_eq!(texts(&store), ["after", "before"]);
+}
+
+fn memory_in_use() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    pages.split(' ').next().and_then(|n| n.parse::<u64>().ok()).expect("a number") * 4096
+}
+
+#[allow(unsafe_code)]
+fn limit_memory(bytes: Option<u64>) {
+    // SAFETY: plain system calls on values of our own; the process runs one test.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &mut limit), 0);
+        limit.rlim_cur = bytes.unwrap_or(limit.rlim_max);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+    }
+}
