@@ -35,9 +35,9 @@ enum End {
     Error,
     Panic,
     /// SQLite ends the whole transaction.
-    WholeTransaction,
+    Rollback,
     /// The same, and the closure says that all is well.
-    HidesTheEnd,
+    HiddenRollback,
     /// Leaves a deferred foreign key violated.
     Orphan,
     /// Leaves a statement in the middle of its rows.
@@ -55,7 +55,7 @@ enum Step {
 fn op() -> impl Strategy<Value = Op> {
     let end = prop_oneof![
         8 => Just(End::Well), 1 => Just(End::Unchanged), 1 => Just(End::Error), 1 => Just(End::Panic),
-        1 => Just(End::WholeTransaction), 1 => Just(End::HidesTheEnd), 1 => Just(End::Orphan), 1 => Just(End::Leak),
+        1 => Just(End::Rollback), 1 => Just(End::HiddenRollback), 1 => Just(End::Orphan), 1 => Just(End::Leak),
     ];
     (0..6i64, 1..1000i64, end).prop_map(|(key, add, end)| Op { key, add, end })
 }
@@ -81,8 +81,8 @@ fn run(tx: &Tx<'_>, op: &Op) -> Result<i64, Error> {
     match op.end {
         End::Error => return Err(Error::new(Kind::Invalid, "on purpose")),
         End::Panic => panic!("on purpose"),
-        End::WholeTransaction => drop(tx.execute("INSERT INTO trap VALUES (1)", [])?),
-        End::HidesTheEnd => drop(tx.execute("INSERT INTO trap VALUES (1)", [])),
+        End::Rollback => drop(tx.execute("INSERT INTO trap VALUES (1)", [])?),
+        End::HiddenRollback => drop(tx.execute("INSERT INTO trap VALUES (1)", [])),
         End::Orphan => drop(tx.execute("INSERT INTO child(k) VALUES (99)", [])?),
         End::Leak => {
             let mut statement = tx.prepare("SELECT k FROM kv UNION ALL SELECT k FROM kv")?;
@@ -147,8 +147,8 @@ fn compare(ops: &[Op], answers: Vec<Result<Written<i64>, Error>>, model: &mut BT
             (End::Well | End::Unchanged | End::Leak, Ok(written)) => written,
             (End::Error, Err(e)) if e.kind() == Kind::Invalid => continue,
             (End::Panic, Err(e)) if e.kind() == Kind::Panicked => continue,
-            (End::WholeTransaction | End::Orphan, Err(e)) if e.kind() == Kind::Constraint => continue,
-            (End::HidesTheEnd, Err(e)) if e.kind() == Kind::Internal => continue,
+            (End::Rollback | End::Orphan, Err(e)) if e.kind() == Kind::Constraint => continue,
+            (End::HiddenRollback, Err(e)) if e.kind() == Kind::Internal => continue,
             (end, answer) => panic!("{end:?} was answered with {answer:?}"),
         };
         assert_eq!(written.value, model.get(&op.key).copied().unwrap_or(0), "{op:?} read something else");
