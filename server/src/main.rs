@@ -1,2 +1,66 @@
-//! x
-fn main() {}
+//! The standard executable: the standard services over HTTP, and their commands.
+//!
+//! **Invariants**
+//! - It only puts together what the crates below offer; a program of one's own does the same with other services.
+
+mod commands;
+mod demo;
+
+use monolite::App;
+use monolite::config::Config;
+use std::process::ExitCode;
+use std::time::Duration;
+
+fn main() -> ExitCode {
+    app().run()
+}
+
+fn app() -> App {
+    let (users, sessions) = (monolite_users::Config::default(), monolite_sessions::Config::default());
+    let seconds = |n: u32| Duration::from_secs(n.into());
+    let app = App::new("monolite")
+        .config("users.open_registration", users.open_registration, "Whether anybody may create themselves a user.")
+        .config("users.hash_threads", users.hash_threads as u64, "Threads that hash passwords.")
+        .config("users.hash_queue", users.hash_queue as u64, "Passwords that may wait to be hashed.")
+        .config("sessions.idle", seconds(sessions.idle_seconds), "A session not used for so long has ended.")
+        .config("sessions.absolute", seconds(sessions.absolute_seconds), "A session ends after so long.")
+        .config(
+            "documents.bytes_max",
+            monolite::config::Value::Bytes(monolite_documents::DOCUMENT_BYTES_MAX),
+            "The largest document.",
+        )
+        .service_with(|config| monolite_users::service(users_config(config)))
+        .service_with(|config| monolite_sessions::service(sessions_config(config)))
+        .service(monolite_settings::Declared::new().declare("theme", "light").declare("language", "en").service())
+        .service_with(|config| {
+            let mut limits = monolite_documents::Limits::default();
+            limits.document_bytes_max = config.bytes("documents.bytes_max");
+            monolite_documents::service_with(limits)
+        })
+        .service(monolite_recipes::service())
+        .authenticate(monolite_sessions::bearer())
+        .first_step("first admin monolite users create --email you@example.org --admin")
+        .first_step("demo        /demo")
+        .command::<commands::Users>()
+        .command::<commands::SignIn>()
+        .command::<commands::Import>();
+    demo::pages().into_iter().fold(app, App::page)
+}
+
+fn users_config(config: &Config) -> monolite_users::Config {
+    monolite_users::Config {
+        open_registration: config.flag("users.open_registration"),
+        hash_threads: config.number("users.hash_threads") as usize,
+        hash_queue: config.number("users.hash_queue") as usize,
+        ..monolite_users::Config::default()
+    }
+}
+
+fn sessions_config(config: &Config) -> monolite_sessions::Config {
+    let seconds = |name: &str| u32::try_from(config.time(name).as_secs()).unwrap_or(u32::MAX);
+    monolite_sessions::Config {
+        idle_seconds: seconds("sessions.idle"),
+        absolute_seconds: seconds("sessions.absolute"),
+        ..monolite_sessions::Config::default()
+    }
+}

@@ -310,6 +310,25 @@ fn a_read_over_its_budget_runs_again_in_the_slow_lane_and_its_kind_starts_there(
 }
 
 #[test]
+fn a_single_long_opcode_is_noticed_and_its_kind_moves_to_the_slow_lane() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config::default());
+    let lanes: Vec<bool> = (0..20)
+        .map(|_| {
+            futures(store.read(|s| {
+                let n: i64 = s.query_row("SELECT length(hex(zeroblob(20000000)))", [], |r| r.get(0))?;
+                let here = std::thread::current().name().unwrap_or("").starts_with("slow-lane:");
+                Ok::<_, Error>((n == 40_000_000, here))
+            }))
+            .map(|(right, slow)| slow && right)
+            .unwrap()
+        })
+        .collect();
+    assert!(!lanes[0], "the first of a kind runs here");
+    assert!(lanes[8..].iter().all(|slow| *slow), "later ones do not: {lanes:?}");
+}
+
+#[test]
 fn the_gate_moves_a_read_of_a_large_value() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, Config::default());
@@ -348,8 +367,9 @@ fn the_wal_is_recycled_under_writes_and_reads() {
     let reader = {
         let (store, stop) = (store.clone(), stop.clone());
         std::thread::spawn(move || {
+            let sql = "SELECT count(v) FROM (SELECT v FROM t LIMIT 200)";
             while stop.load(SeqCst) == 0 {
-                count(&store);
+                store.read_blocking(|s| s.query_row(sql, [], |r| r.get::<_, i64>(0))).unwrap();
             }
         })
     };

@@ -53,10 +53,12 @@ impl<'de> Reader<'de> {
             next: Source::Field(0),
             key: None,
         };
-        let fields_of_body = self.request.body.filter(|b| !self.takes.body && !b.trim_ascii().is_empty());
-        let Some(body) = fields_of_body else {
-            return v.visit_map(WithBody { merged, body: NoBody, whole: self.request.body });
+        let Some(body) = self.request.body.filter(|b| !b.trim_ascii().is_empty()) else {
+            return v.visit_map(WithBody { merged, body: NoBody });
         };
+        if self.takes.body {
+            return v.visit_map(WithBody { merged, body: WholeBody(Some(body)) });
+        }
         let mut json = serde_json::Deserializer::from_slice(body);
         let read = json.deserialize_map(BodyVisitor { visitor: v, merged, wrong: &mut wrong });
         let read = read.and_then(|value| json.end().map(|()| value));
@@ -131,7 +133,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for BodyVisitor<'_, '_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, body: A) -> Result<V::Value, A::Error> {
-        let read = self.visitor.visit_map(WithBody { merged: self.merged, body, whole: None });
+        let read = self.visitor.visit_map(WithBody { merged: self.merged, body });
         read.map_err(|wrong| {
             let error = A::Error::custom(&wrong);
             *self.wrong = Some(wrong);
@@ -146,7 +148,6 @@ enum Source {
     Field(usize),
     Page,
     IfMatch,
-    Whole,
     Body,
 }
 
@@ -160,11 +161,9 @@ struct Merged<'r> {
     key: Option<&'static str>,
 }
 
-struct WithBody<'r, 'b, A> {
+struct WithBody<'r, A> {
     merged: Merged<'r>,
     body: A,
-    /// The body, where the message takes it whole.
-    whole: Option<&'b [u8]>,
 }
 
 impl<'r> Merged<'r> {
@@ -174,9 +173,12 @@ impl<'r> Merged<'r> {
 
     /// The field's own name if a caller may give it.
     fn known(&self, name: &str) -> Result<(), Wrong> {
-        let by_convention = (self.takes.page && name == "page")
-            || (self.takes.if_match && name == "if_match")
-            || (self.takes.body && name == "body");
+        let by_convention = match name {
+            "page" => self.takes.page,
+            "if_match" => self.takes.if_match,
+            "body" => self.takes.body && !matches!(self.next, Source::Body),
+            _ => false,
+        };
         if by_convention || self.fields.is_some_and(|fields| !fields.contains(&name)) {
             return Err(Wrong::unknown_field(name, &[]));
         }
@@ -200,9 +202,7 @@ impl<'r> Merged<'r> {
                 Source::IfMatch if self.takes.if_match && self.request.if_match.is_some() => {
                     return Ok(Some("if_match"));
                 }
-                Source::IfMatch => self.next = Source::Whole,
-                Source::Whole if self.takes.body && self.request.body.is_some() => return Ok(Some("body")),
-                Source::Whole => self.next = Source::Body,
+                Source::IfMatch => self.next = Source::Body,
                 Source::Body => return Ok(None),
             }
         }
@@ -215,7 +215,7 @@ impl<'r> Merged<'r> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithBody<'_, 'de, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithBody<'_, A> {
     type Error = Wrong;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
@@ -253,16 +253,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithBody<'_, 'de, A> {
                 merged.page(seed)
             }
             Source::IfMatch => {
-                merged.next = Source::Whole;
+                merged.next = Source::Body;
                 let version = merged.request.if_match.unwrap_or_default();
                 seed.deserialize(SomeVersion(version)).map_err(|e| e.within("if_match"))
-            }
-            Source::Whole => {
-                merged.next = Source::Body;
-                let mut json = serde_json::Deserializer::from_slice(self.whole.unwrap_or_default());
-                let value = Strict::new(seed, merged.trail).deserialize(&mut json);
-                let value = value.and_then(|value| json.end().map(|()| value));
-                value.map_err(|e| Wrong::new(merged.trail.after("body"), e.to_string()))
             }
             Source::Body => {
                 let value = self.body.next_value_seed(Strict::new(seed, merged.trail));
@@ -325,5 +318,24 @@ impl<'de> MapAccess<'de> for NoBody {
     }
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, _: S) -> Result<S::Value, Wrong> {
         Err(Wrong::new("", "there is no body"))
+    }
+}
+
+/// A request whose body, any JSON, is the one field `body`.
+struct WholeBody<'r>(Option<&'r [u8]>);
+
+impl<'de> MapAccess<'de> for WholeBody<'de> {
+    type Error = Wrong;
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
+        match self.0 {
+            Some(_) => seed.deserialize(StrDeserializer::new("body")).map(Some),
+            None => Ok(None),
+        }
+    }
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Wrong> {
+        let body = self.0.take().ok_or_else(|| Wrong::new("body", "is given once"))?;
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let read = seed.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
+        read.map_err(|e| Wrong::new("body", format!("is not the JSON that fits here: {e}")))
     }
 }

@@ -130,25 +130,6 @@ fn page_and_precondition_are_filled_by_convention_only() {
     assert_eq!(request.read::<List>(&Takes::of::<List>()).unwrap().if_match, Some(17));
 }
 
-#[test]
-fn a_field_named_body_is_the_whole_body() {
-    #[derive(Debug, PartialEq, Deserialize, schemars::JsonSchema)]
-    struct Put {
-        key: String,
-        body: Json,
-    }
-    let takes = Takes { body: true, ..Takes::default() };
-    let put = |fields: &[(&str, &str)], body| Request { fields, body, ..Request::default() }.read::<Put>(&takes);
-    let text = r#"{"key":1,"body":[2]}"#;
-    assert_eq!(
-        put(&[("key", "k")], Some(text.as_bytes())).unwrap(),
-        Put { key: "k".into(), body: Json::parse(text).unwrap() }
-    );
-    assert!(put(&[("key", "k"), ("body", "7")], Some(b"7")).is_err());
-    assert!(put(&[("key", "k")], None).is_err());
-    assert!(put(&[("key", "k")], Some(b"7 8")).is_err());
-}
-
 proptest! {
     #[test]
     fn no_bytes_do_harm(body: Vec<u8>, name: String, text: String) {
@@ -164,5 +145,26 @@ proptest! {
         };
         let body = serde_json::to_string(&m).unwrap();
         prop_assert_eq!(read::<Everything>(&[], Some(&body)).unwrap(), m);
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+struct Put {
+    id: Uuid,
+    title: Option<String>,
+    body: Json,
+}
+message!(Put => ());
+
+#[test]
+fn a_field_named_body_is_the_whole_body() {
+    for text in ["1", "[1, 2]", r#"{"title":"of the document","body":{},"zz":null}"#, r#""text""#, "null"] {
+        let put: Put = read(&[("id", ID), ("title", "its own")], Some(text)).unwrap();
+        assert_eq!((put.body.as_str(), put.title.as_deref()), (text, Some("its own")));
+    }
+    assert_eq!(wrong::<Put>(&[("id", ID), ("body", "1")], Some("2")).0, "body");
+    assert_eq!(wrong::<Put>(&[("id", ID), ("titel", "x")], Some("2")).0, "titel");
+    for text in ["", "{", "1 2", "{'a':1}", "\u{feff}1"] {
+        assert_eq!(wrong::<Put>(&[("id", ID)], Some(text)).0, "body", "{text:?}");
     }
 }

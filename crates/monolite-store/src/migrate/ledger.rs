@@ -46,7 +46,7 @@ impl Migration {
 
     /// SHA-256 of the SQL, with line ends as `\n` so that a checkout on another system is no change; of a stepwise
     /// migration, whose code has no text here, the name.
-    pub(super) fn checksum(&self) -> [u8; 32] {
+    pub fn checksum(&self) -> [u8; 32] {
         match self {
             Migration::Quick { sql, .. } => Sha256::digest(sql.replace("\r\n", "\n")).into(),
             Migration::Stepwise(s) => Sha256::digest(s.name).into(),

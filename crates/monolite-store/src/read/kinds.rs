@@ -2,6 +2,11 @@
 //!
 //! A fixed table of atomics, looked up by hash; two kinds that collide share a fate, which costs time, never truth.
 //!
+//! A run that the progress handler stopped is known to be slow. One that is a single long opcode, such as `count(*)`,
+//! is never looked at by the handler; it is noticed by the coarse clock, which costs a few nanoseconds and counts
+//! ticks of 1 to 10 ms. Two ticks make a kind slow at once; a single one, which any read may straddle, makes it a
+//! suspect, whose next run is measured in CPU time.
+//!
 //! **Invariants**
 //! - No lock and one atomic load on the fast path.
 
@@ -12,6 +17,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 const ENTRIES: usize = 1024;
 /// Runs under budget that bring a kind back to the caller's thread.
 const RUNS_TO_RETURN: u64 = 16;
+
+/// Marks a kind whose next run on the caller's thread is measured.
+const SUSPECT: u64 = 0xFF;
+
+/// Where a kind of read starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// On the caller's thread.
+    Inline,
+    /// On the caller's thread, its CPU time measured.
+    Measured,
+    /// In the slow lane.
+    Slow,
+}
 
 /// The identity of a kind of read or write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,10 +85,32 @@ impl SlowKinds {
         SlowKinds((0..ENTRIES).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// Whether reads of this kind start in the slow lane.
-    pub(crate) fn is_slow(&self, kind: WorkKind) -> bool {
+    /// Where reads of this kind start.
+    #[inline]
+    pub(crate) fn start(&self, kind: WorkKind) -> Start {
         let entry = self.entry(kind).load(Relaxed);
-        entry != 0 && entry >> 8 == kind.0 >> 8
+        if entry == 0 || entry >> 8 != kind.0 >> 8 {
+            Start::Inline
+        } else if entry & 0xFF == SUSPECT {
+            Start::Measured
+        } else {
+            Start::Slow
+        }
+    }
+
+    /// A run took this many ticks of the coarse clock.
+    #[inline]
+    pub(crate) fn took_ticks(&self, kind: WorkKind, ticks: u64) {
+        match ticks {
+            0 => {}
+            1 => self.entry(kind).store(kind.0 | SUSPECT, Relaxed),
+            _ => self.ran_over(kind),
+        }
+    }
+
+    /// A measured run stayed under its budget.
+    pub(crate) fn cleared(&self, kind: WorkKind) {
+        let _ = self.entry(kind).compare_exchange(kind.0 | SUSPECT, 0, Relaxed, Relaxed);
     }
 
     /// A run went over its inline budget.
@@ -81,7 +122,7 @@ impl SlowKinds {
     pub(crate) fn ran_under(&self, kind: WorkKind) {
         let entry = self.entry(kind);
         let now = entry.load(Relaxed);
-        if now != 0 && now >> 8 == kind.0 >> 8 {
+        if now != 0 && now >> 8 == kind.0 >> 8 && now & 0xFF != SUSPECT {
             let left = (now & 0xFF).saturating_sub(1);
             let next = if left == 0 { 0 } else { (now & !0xFF) | left };
             let _ = entry.compare_exchange(now, next, Relaxed, Relaxed);
@@ -102,12 +143,24 @@ mod tests {
         let kinds = SlowKinds::new();
         let (a, b) = (WorkKind::of_label("a"), WorkKind::of_label("bb"));
         kinds.ran_over(a);
-        assert!(kinds.is_slow(a) && !kinds.is_slow(b));
+        assert_eq!((kinds.start(a), kinds.start(b)), (Start::Slow, Start::Inline));
         for _ in 0..15 {
             kinds.ran_under(a);
         }
-        assert!(kinds.is_slow(a));
+        assert_eq!(kinds.start(a), Start::Slow);
         kinds.ran_under(a);
-        assert!(!kinds.is_slow(a));
+        assert_eq!(kinds.start(a), Start::Inline);
+    }
+
+    #[test]
+    fn one_tick_makes_a_suspect_and_two_a_slow_kind() {
+        let kinds = SlowKinds::new();
+        let kind = WorkKind::of_label("ticks");
+        kinds.took_ticks(kind, 1);
+        assert_eq!(kinds.start(kind), Start::Measured);
+        kinds.cleared(kind);
+        assert_eq!(kinds.start(kind), Start::Inline);
+        kinds.took_ticks(kind, 2);
+        assert_eq!(kinds.start(kind), Start::Slow);
     }
 }

@@ -16,10 +16,10 @@ pub use snapshot::Snapshot;
 
 use crate::error::{Error, Kind};
 use crate::reply::lock;
-use crate::sqlite::watch::Tripped;
+use crate::sqlite::watch::{Tripped, coarse_ns, coarse_tick_ns, thread_cpu_ns};
 use crate::store::Shared;
 use crate::ticket::Ticket;
-use kinds::{SlowKinds, WorkKind};
+use kinds::{SlowKinds, Start, WorkKind};
 use slots::Slots;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -76,9 +76,9 @@ impl<T, E> ReadWith<T, E> {
         E: From<Error> + Send + 'static,
     {
         let kind = WorkKind::of::<F>(ticket.label);
-        if !ticket.slow
-            && !shared.reads.kinds.is_slow(kind)
-            && let Inline::Done(result) = run_inline(shared, &ticket, kind, &f)
+        let start = start(shared, &ticket, kind);
+        if start != Start::Slow
+            && let Inline::Done(result) = run_inline(shared, &ticket, kind, start, &f)
         {
             return ReadWith(State::Ready(Some(result)));
         }
@@ -102,9 +102,9 @@ where
     E: From<Error>,
 {
     let kind = WorkKind::of_borrowing::<F>(ticket.label);
-    if !ticket.slow
-        && !shared.reads.kinds.is_slow(kind)
-        && let Inline::Done(result) = run_inline(shared, &ticket, kind, &f)
+    let start = start(shared, &ticket, kind);
+    if start != Start::Slow
+        && let Inline::Done(result) = run_inline(shared, &ticket, kind, start, &f)
     {
         return result;
     }
@@ -112,7 +112,12 @@ where
 }
 
 #[inline]
-fn run_inline<T, E, F>(shared: &Shared, ticket: &Ticket, kind: WorkKind, f: &F) -> Inline<T, E>
+fn start(shared: &Shared, ticket: &Ticket, kind: WorkKind) -> Start {
+    if ticket.slow { Start::Slow } else { shared.reads.kinds.start(kind) }
+}
+
+#[inline]
+fn run_inline<T, E, F>(shared: &Shared, ticket: &Ticket, kind: WorkKind, start: Start, f: &F) -> Inline<T, E>
 where
     F: Fn(&Snapshot<'_>) -> Result<T, E>,
     E: From<Error>,
@@ -135,8 +140,16 @@ where
     let snapshot =
         Snapshot::new(reader.connection.sqlite(), &reader.connection.watch, sequence, shared.config.gate_bytes);
     reader.connection.watch.arm_inline(shared.config.inline_budget);
+    let cpu = if start == Start::Measured { thread_cpu_ns() } else { 0 };
+    let clock = coarse_ns();
     let result = catch_unwind(AssertUnwindSafe(|| f(&snapshot)));
+    let clock = coarse_ns() - clock;
     reader.connection.watch.disarm();
+    if cpu != 0 {
+        judge(shared, kind, thread_cpu_ns() - cpu);
+    } else if clock != 0 {
+        shared.reads.kinds.took_ticks(kind, clock.div_ceil(coarse_tick_ns()));
+    }
     match (reader.connection.watch.tripped(), result) {
         (Some(why), _) => {
             if why == Tripped::Budget {
@@ -152,6 +165,16 @@ where
             let _ = reader.end();
             Inline::Done(Err(panicked(panic.as_ref(), "read").into()))
         }
+    }
+}
+
+/// Decides on a suspect by the CPU time of one run.
+#[cold]
+fn judge(shared: &Shared, kind: WorkKind, cpu_ns: u64) {
+    if u128::from(cpu_ns) > shared.config.inline_budget.as_nanos() {
+        shared.reads.kinds.ran_over(kind);
+    } else {
+        shared.reads.kinds.cleared(kind);
     }
 }
 

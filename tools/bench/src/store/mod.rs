@@ -1,5 +1,6 @@
 //! The suite `store`: one SQLite file through `monolite-store`, against PostgreSQL and the usual ways to use SQLite.
 
+mod call;
 mod pages;
 mod reads;
 mod slow;
@@ -39,6 +40,9 @@ pub(crate) fn run(measured: &Measured) -> anyhow::Result<Report> {
         let mut suite = Suite::new(measured).await?;
         if measured.wants(reads::NAMES) {
             reads::run(&mut suite, measured).await.context("point reads")?;
+        }
+        if measured.wants(&[call::NAME]) {
+            call::run(&mut suite).await.context("calls")?;
         }
         if measured.wants(pages::NAMES) {
             pages::run(&mut suite).await.context("pages")?;

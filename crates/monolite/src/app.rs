@@ -1,0 +1,142 @@
+//! The program: services, how callers are known, own routes, verbs and configuration, put together.
+//!
+//! **Invariants**
+//! - Building an app touches no file, thread or socket; `run` does.
+
+use crate::config::{Config, Key, Value};
+use crate::context::Plan;
+use crate::run;
+use crate::table::Entry;
+use crate::verb::Verb;
+use monolite_http::Page;
+use monolite_runtime::Host;
+use monolite_service::{Authenticator, Service};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub(crate) type MakeService = Box<dyn FnOnce(&Config) -> Service>;
+pub(crate) type MakeAuthenticator = Box<dyn FnOnce(&Config) -> Arc<dyn Authenticator>>;
+
+/// A program made of services.
+///
+/// ```no_run
+/// use monolite::{App, Service, migrations};
+///
+/// fn main() -> std::process::ExitCode {
+///     App::new("shop").service(Service::new("Orders", migrations![])).run()
+/// }
+/// ```
+pub struct App {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) services: Vec<MakeService>,
+    pub(crate) authenticator: Option<MakeAuthenticator>,
+    pub(crate) routes: axum::Router<Host>,
+    pub(crate) pages: Vec<Page>,
+    pub(crate) verbs: Vec<Entry>,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) first_steps: Vec<String>,
+}
+
+impl App {
+    /// A program without services; the name is what is typed to start it.
+    pub fn new(name: &'static str) -> Self {
+        App {
+            name,
+            version: crate::VERSION,
+            services: Vec::new(),
+            authenticator: None,
+            routes: axum::Router::new(),
+            pages: Vec::new(),
+            verbs: Vec::new(),
+            keys: Vec::new(),
+            first_steps: Vec::new(),
+        }
+    }
+
+    /// The program's own version, where it is not Monolite's.
+    pub fn version(self, version: &'static str) -> Self {
+        App { version, ..self }
+    }
+
+    /// With a service.
+    pub fn service(self, service: Service) -> Self {
+        self.service_with(|_| service)
+    }
+
+    /// With a service that depends on the configuration.
+    pub fn service_with(mut self, make: impl FnOnce(&Config) -> Service + 'static) -> Self {
+        self.services.push(Box::new(make));
+        self
+    }
+
+    /// With a way to know who is calling; without one everybody is anonymous.
+    pub fn authenticate(self, authenticator: impl Authenticator) -> Self {
+        self.authenticate_with(|_| Arc::new(authenticator))
+    }
+
+    /// With a way to know who is calling that depends on the configuration.
+    pub fn authenticate_with(mut self, make: impl FnOnce(&Config) -> Arc<dyn Authenticator> + 'static) -> Self {
+        self.authenticator = Some(Box::new(make));
+        self
+    }
+
+    /// With routes of an ordinary axum router, beside the services' own; its state is the host.
+    pub fn routes(mut self, routes: axum::Router<Host>) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// With a static page kept in the executable.
+    pub fn page(mut self, page: Page) -> Self {
+        self.pages.push(page);
+        self
+    }
+
+    /// With a verb of the command line; one of the same name as a standard verb takes its place.
+    pub fn command<V: Verb>(mut self) -> Self {
+        self.verbs.push(Entry::of::<V>());
+        self
+    }
+
+    /// With a configuration key of its own, `section.key`.
+    pub fn config(mut self, name: &'static str, default: impl Into<Value>, about: &'static str) -> Self {
+        self.keys.push(Key::new(name, default, about));
+        self
+    }
+
+    /// With another default for a known configuration key.
+    pub fn default_of(mut self, name: &'static str, default: impl Into<Value>) -> Self {
+        // The latest word of one name wins; see `Plan::keys`.
+        self.keys.push(Key { name, default: default.into(), about: "" });
+        self
+    }
+
+    /// With a line that `serve` prints at start: what to do first.
+    pub fn first_step(mut self, line: impl Into<String>) -> Self {
+        self.first_steps.push(line.into());
+        self
+    }
+
+    /// Reads the command line and does what it says; blocks until done.
+    ///
+    /// The exit code is 0 when it is done, 1 when it failed, 2 when it was asked for wrongly.
+    pub fn run(self) -> ExitCode {
+        run::run(self, std::env::args_os())
+    }
+
+    pub(crate) fn plan(self) -> (Plan, Vec<Entry>) {
+        let verbs = self.verbs;
+        let plan = Plan {
+            name: self.name,
+            version: self.version,
+            services: self.services,
+            authenticator: self.authenticator,
+            routes: self.routes,
+            pages: self.pages,
+            keys: self.keys,
+            first_steps: self.first_steps,
+        };
+        (plan, verbs)
+    }
+}

@@ -1,0 +1,67 @@
+//! `backup copy`: all files into an empty folder, while the server runs or not.
+
+use super::{Steps, files_of};
+use crate::context::Context;
+use crate::control::{Request, Step};
+use crate::folder::{Copied, Owner, copy_to, into_empty};
+use crate::output::size;
+use crate::verb::{Result, Verb};
+use std::path::{Path, PathBuf};
+
+/// Copy the data
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    #[command(subcommand)]
+    verb: BackupVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum BackupVerb {
+    /// Copy all files into an empty folder and verify the copies; the server may run
+    ///
+    /// The copy is a data folder: `serve --data DIR` runs on it. Each file is copied as of one moment, the files one
+    /// after another.
+    Copy {
+        /// The folder; it must be empty or not be there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+impl Verb for Backup {
+    const NAME: &'static str = "backup";
+
+    fn run(self, context: &Context) -> Result {
+        let BackupVerb::Copy { folder } = self.verb;
+        let folder = std::path::absolute(folder)?;
+        let steps = Steps::new(context);
+        let copies: Vec<Copied> = match context.client()? {
+            Some(client) => client.ask(&Request::Backup { folder: folder.clone() }, &mut |step| steps.at(step))?,
+            None => stopped(context, &folder, &steps)?,
+        };
+        drop(steps);
+        print(context, &folder, &copies)
+    }
+}
+
+fn stopped(context: &Context, folder: &Path, steps: &Steps) -> Result<Vec<Copied>> {
+    let files = files_of(context.data())?;
+    into_empty(folder)?;
+    let mut copies = Vec::new();
+    for file in &files {
+        let mut told = |done, total| steps.at(Step { what: file.service.clone(), done, total });
+        copies.push(copy_to(folder, file, Owner::Nobody, &mut told)?);
+    }
+    Ok(copies)
+}
+
+fn print(context: &Context, folder: &Path, copies: &[Copied]) -> Result {
+    let out = context.output();
+    if out.is_json() {
+        return copies.iter().try_for_each(|copy| out.json(copy));
+    }
+    let rows = copies.iter().map(|c| [c.service.clone(), size(c.bytes), c.sequence.to_string(), "verified".to_owned()]);
+    out.table(&["service", "bytes", "commit", "copy"], rows)?;
+    context.note(format!("copied to {}", folder.display()));
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `serve`: opens the services, listens, and drains when told to stop.
+//!
+//! **Invariants**
+//! - Sockets are taken before files are opened: a wrong address changes nothing on disk.
+//! - Ready is said (stderr, systemd) when requests are answered, not before.
+//! - The first SIGTERM or SIGINT drains; the second stops now. Acknowledged writes are on disk either way.
+
+use crate::context::Context;
+use crate::control::Listener;
+use crate::notify;
+use crate::serving::Serving;
+use crate::verb::{Result, Usage, Verb};
+use anyhow::Context as _;
+use monolite_http::{Drained, HttpConfig, Metrics, Phase, Stop};
+use monolite_runtime::{BackgroundMode, Host};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Run the server
+///
+/// Needs no configuration file. --data DIR is the data folder (./data), --listen ADDR where requests are answered
+/// (127.0.0.1:8080), --admin ADDR where metrics and health are (127.0.0.1:8081).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {}
+
+impl Verb for Serve {
+    const NAME: &'static str = "serve";
+
+    fn run(self, context: &Context) -> Result {
+        let listen = bind(context, "server.listen", "--listen")?;
+        let admin = bind(context, "server.admin", "--admin")?;
+        let metrics = Metrics::new();
+        let host = open(context, &metrics)?;
+        let serving = Arc::new(Serving {
+            name: context.name,
+            version: context.version,
+            host: host.clone(),
+            services: context.services().to_vec(),
+            data: std::path::absolute(context.data())?,
+            listen: listen.local_addr()?.to_string(),
+            admin: admin.local_addr()?.to_string(),
+            since: Instant::now(),
+        });
+        let control = Listener::open(context.data(), serving.clone())
+            .with_context(|| format!("cannot open the control socket in {}", context.data().display()))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build()?;
+        let drained = runtime.block_on(run(context, &serving, metrics, listen, admin))?;
+        drop(control);
+        notify::tell("STOPPING=1");
+        runtime.shutdown_background();
+        host.shutdown().context("the files were not closed in order; nothing acknowledged is lost")?;
+        if let Drained::CutShort(open) = drained {
+            context.note(format!("stopped with {open} connections cut"));
+        } else {
+            context.note("stopped");
+        }
+        Ok(())
+    }
+}
+
+async fn run(
+    context: &Context,
+    serving: &Serving,
+    metrics: Metrics,
+    listen: TcpListener,
+    admin: TcpListener,
+) -> Result<Drained> {
+    let config = edge(context);
+    let stop = Stop::on_signals()?;
+    let host = &serving.host;
+    let own = context.routes.clone().with_state(host.clone());
+    let router = monolite_http::router(host, &config, &metrics, &stop, own)?;
+    let for_operators = monolite_http::admin_router(host, &metrics, &stop);
+    let operators =
+        monolite_http::serve(monolite_http::listener(admin)?, for_operators, config.limits.clone(), stop.clone());
+    let operators = tokio::spawn(operators);
+    let requests =
+        tokio::spawn(monolite_http::serve(monolite_http::listener(listen)?, router, config.limits, stop.clone()));
+    greet(context, serving);
+    notify::tell("READY=1");
+    stop.reached(Phase::Draining).await;
+    notify::tell("STOPPING=1");
+    context.note(format!(
+        "draining: requests in flight have {} s; a second signal stops now",
+        context.config().time("server.drain").as_secs()
+    ));
+    let drained = requests.await?;
+    operators.abort();
+    Ok(drained)
+}
+
+/// The edge's configuration.
+pub(super) fn edge(context: &Context) -> HttpConfig {
+    HttpConfig {
+        title: context.name.to_owned(),
+        version: context.version.to_owned(),
+        pages: context.pages.clone(),
+        ..crate::standard_keys::http(context.config())
+    }
+}
+
+fn open(context: &Context, metrics: &Metrics) -> Result<Host> {
+    let metrics = metrics.clone();
+    let assembly = context.assembly(context.data()).background(BackgroundMode::Thread);
+    Ok(assembly.observe(move |service| metrics.observer(service)).open()?)
+}
+
+fn bind(context: &Context, key: &str, flag: &str) -> Result<TcpListener> {
+    let wanted = context.config().text(key);
+    let wrong = || Usage(format!("{key} must be an address such as 127.0.0.1:8080, not {wanted:?}"));
+    let addresses: Vec<SocketAddr> = wanted.to_socket_addrs().map_err(|_| wrong())?.collect();
+    TcpListener::bind(&addresses[..]).map_err(|e| {
+        let what = match e.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("{wanted} is in use by another program; stop it, or choose another address with {flag}")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                format!("{wanted}: this user may not listen there; choose a port above 1023 with {flag}")
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                format!("{wanted} is no address of this machine; choose another with {flag}")
+            }
+            _ => format!("cannot listen on {wanted}: {e}"),
+        };
+        anyhow::anyhow!(what)
+    })
+}
+
+fn greet(context: &Context, serving: &Serving) {
+    let sqlite = monolite_store::rusqlite::version();
+    let services: Vec<&str> = serving.host.services().collect();
+    context.note(format!("{} {} (monolite {}, SQLite {sqlite})", context.name, context.version, crate::VERSION));
+    context.note(format!("  services    {}", services.join(", ")));
+    context.note(format!("  data        {}", serving.data.display()));
+    context.note("  durability  full: an acknowledged write is on disk (one fsync for each group of writes)");
+    for line in &context.first_steps {
+        context.note(format!("  {line}"));
+    }
+    context.note(format!("  operators   http://{} (/metrics, /readyz)", serving.admin));
+    context.note(format!("  listening   http://{}", serving.listen));
+}

@@ -1,0 +1,94 @@
+//! `status`: whether a server runs on the data folder, and how its services do.
+
+use crate::context::Context;
+use crate::control::Request;
+use crate::folder::{Owner, Reader};
+use crate::output::size;
+use crate::status::{ServerStatus, ServiceStatus};
+use crate::verb::{Found, Result, Verb};
+
+/// Show whether a server runs on the data folder, and how its services do
+///
+/// The exit code is 1 where none runs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Print the server's process id and nothing else
+    #[arg(long)]
+    pid: bool,
+}
+
+impl Verb for Status {
+    const NAME: &'static str = "status";
+
+    fn run(self, context: &Context) -> Result {
+        let out = context.output();
+        let status = match context.client()? {
+            Some(client) => client.ask::<ServerStatus>(&Request::Status, &mut |_| {})?,
+            None => stopped(context),
+        };
+        match (self.pid, status.pid) {
+            (true, Some(pid)) => out.line(pid.to_string())?,
+            (true, None) => context.note(format!("no server runs on {}", status.data)),
+            (false, _) if out.is_json() => out.json(&status)?,
+            (false, _) => print(context, &status)?,
+        }
+        if status.running { Ok(()) } else { Err(Found.into()) }
+    }
+}
+
+fn stopped(context: &Context) -> ServerStatus {
+    let files = crate::folder::service_files(context.data()).unwrap_or_default();
+    let services = files.iter().map(|file| {
+        let (bytes, wal_bytes) = file.sizes();
+        let sequence = Reader::open(&file.path, Owner::Nobody).and_then(|reader| reader.sequence());
+        ServiceStatus {
+            service: file.service.clone(),
+            state: match &sequence {
+                Ok(_) => "stopped".to_owned(),
+                Err(e) => format!("{e:#}"),
+            },
+            sequence: sequence.ok(),
+            bytes,
+            wal_bytes,
+            queued: 0,
+            slow_queued: 0,
+            writer: None,
+        }
+    });
+    ServerStatus {
+        running: false,
+        pid: None,
+        program: context.name.to_owned(),
+        version: context.version.to_owned(),
+        data: context.data().display().to_string(),
+        listen: None,
+        admin: None,
+        uptime_seconds: None,
+        services: services.collect(),
+    }
+}
+
+fn print(context: &Context, status: &ServerStatus) -> Result {
+    let out = context.output();
+    match (status.pid, &status.listen, &status.admin) {
+        (Some(pid), Some(listen), Some(admin)) => {
+            out.line(format!("{} {} runs as process {pid}", status.program, status.version))?;
+            out.line(format!("  listens on {listen}, for operators on {admin}"))?;
+            out.line(format!("  for {} s", status.uptime_seconds.unwrap_or_default()))?;
+        }
+        _ => out.line("no server runs on this data folder")?,
+    }
+    out.line(format!("  data in {}", status.data))?;
+    let rows = status.services.iter().map(|s| {
+        [
+            s.service.clone(),
+            s.state.clone(),
+            s.sequence.map_or_else(String::new, |n| n.to_string()),
+            size(s.bytes),
+            size(s.wal_bytes),
+            s.queued.to_string(),
+            s.writer.clone().unwrap_or_default(),
+        ]
+    });
+    out.table(&["service", "state", "commit", "file", "WAL", "queued", "writer"], rows)
+}

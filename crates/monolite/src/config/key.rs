@@ -1,0 +1,26 @@
+//! Keys: what can be configured, with its default and a sentence about it.
+
+use super::Value;
+
+/// One thing that can be configured. The kind of its values is the kind of its default.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// The name: `section.key`, both of lower-case letters, digits and `_`.
+    pub name: &'static str,
+    /// What holds when nobody says anything.
+    pub default: Value,
+    /// What it does, in one sentence.
+    pub about: &'static str,
+}
+
+impl Key {
+    /// A key. Panics on a name that is not `section.key`: a mistake in the program.
+    pub fn new(name: &'static str, default: impl Into<Value>, about: &'static str) -> Self {
+        let plain = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
+        let good = name.split_once('.').is_some_and(|(section, key)| plain(section) && plain(key));
+        assert!(good, "a configuration key is `section.key`, not {name:?}");
+        Key { name, default: default.into(), about }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a verb works with: the configuration, the output, and ways to the data.
+
+use crate::app::{MakeAuthenticator, MakeService};
+use crate::config::{Config, Key};
+use crate::control::Client;
+use crate::link::Link;
+use crate::output::Output;
+use anyhow::Context as _;
+use monolite_http::Page;
+use monolite_runtime::{Assembly, BackgroundMode, Host};
+use monolite_service::{Authenticator, Service};
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Flags that every verb takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Globals {
+    /// The data folder [default: ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<String>,
+    /// Where `serve` listens [default: 127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "ADDR", hide = true)]
+    pub(crate) listen: Option<String>,
+    /// Where `serve` listens for operators [default: 127.0.0.1:8081]
+    #[arg(long, global = true, value_name = "ADDR", hide = true)]
+    pub(crate) admin: Option<String>,
+    /// A configuration file instead of ./monolite.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Set a configuration key: section.key=value
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print JSON, one value a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print no notes and no progress
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// An app before its configuration is known.
+pub(crate) struct Plan {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) services: Vec<MakeService>,
+    pub(crate) authenticator: Option<MakeAuthenticator>,
+    pub(crate) routes: axum::Router<Host>,
+    pub(crate) pages: Vec<Page>,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) first_steps: Vec<String>,
+}
+
+/// What a verb works with.
+pub struct Context {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) routes: axum::Router<Host>,
+    pub(crate) pages: Vec<Page>,
+    pub(crate) first_steps: Vec<String>,
+    services: Vec<Service>,
+    authenticator: Option<Arc<dyn Authenticator>>,
+    config: Config,
+    output: Output,
+    quiet: bool,
+    link: OnceCell<Link>,
+}
+
+impl Context {
+    pub(crate) fn new(plan: Plan, config: Config, output: Output, quiet: bool) -> Self {
+        Context {
+            name: plan.name,
+            version: plan.version,
+            services: plan.services.into_iter().map(|make| make(&config)).collect(),
+            authenticator: plan.authenticator.map(|make| make(&config)),
+            routes: plan.routes,
+            pages: plan.pages,
+            first_steps: plan.first_steps,
+            config,
+            output,
+            quiet,
+            link: OnceCell::new(),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where data goes.
+    pub fn output(&self) -> Output {
+        self.output
+    }
+
+    /// Whether notes and progress are unwanted.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        Path::new(self.config.text("server.data"))
+    }
+
+    /// The services, described.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// Prints a line to stderr, unless notes are unwanted.
+    pub fn note(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            crate::output::note(text);
+        }
+    }
+
+    /// The way to the services: through the server that runs on the data folder, else by opening the folder here.
+    pub fn link(&self) -> crate::Result<&Link> {
+        if let Some(link) = self.link.get() {
+            return Ok(link);
+        }
+        let link = match self.client()? {
+            Some(client) => Link::running(client, self.services.clone()),
+            None => Link::stopped(self.open(BackgroundMode::Off)?),
+        };
+        Ok(self.link.get_or_init(|| link))
+    }
+
+    /// The way to the server that runs on the data folder; none where none does.
+    pub(crate) fn client(&self) -> crate::Result<Option<Client>> {
+        let data = self.data();
+        Client::connect(data).with_context(|| format!("cannot reach the server that runs on {}", data.display()))
+    }
+
+    /// The services with what they run with, at a folder.
+    pub(crate) fn assembly(&self, folder: &Path) -> Assembly {
+        let mut assembly = Assembly::new(folder).services(self.services.iter().cloned());
+        if let Some(authenticator) = &self.authenticator {
+            assembly = assembly.authenticate(authenticator.clone());
+        }
+        let config = self.config.clone();
+        assembly
+            .deadline(config.time("store.deadline"))
+            .configure(move |_, store| crate::standard_keys::store(&config, store))
+    }
+
+    /// Opens the data folder here.
+    pub(crate) fn open(&self, background: BackgroundMode) -> crate::Result<Host> {
+        Ok(self.assembly(self.data()).background(background).open()?)
+    }
+}

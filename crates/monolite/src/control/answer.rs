@@ -1,0 +1,106 @@
+//! Answers to what commands ask of a running server.
+
+use super::{Refusal, Reply, Request, Step};
+use crate::folder::{self, Owner, ServiceFile};
+use crate::serving::Serving;
+use crate::sql::{self, Bounds, Rows};
+use crate::verb::Usage;
+use anyhow::{Context as _, anyhow};
+use monolite_runtime::{Rejection, block_on};
+use monolite_store::Ticket;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use std::path::Path;
+use std::time::Instant;
+
+/// Answers one request; long work tells how far it is.
+pub(super) fn answer(serving: &Serving, request: Request, progress: &mut dyn FnMut(Step)) -> Reply {
+    let answered = match request {
+        Request::Call { message, body } => return call(serving, &message, &body),
+        Request::Status => raw(&serving.status()),
+        Request::Query { service, sql, bounds } => query(serving, &service, sql, bounds).and_then(|rows| raw(&rows)),
+        Request::Check => check(serving, progress),
+        Request::Backup { folder } => backup(serving, &folder, progress),
+    };
+    match answered {
+        Ok(value) => Reply::Done(value),
+        Err(e) => Reply::Failed(Refusal {
+            code: if e.is::<Usage>() { "usage" } else { "failed" }.to_owned(),
+            detail: format!("{e:#}"),
+            retry_after_ms: None,
+        }),
+    }
+}
+
+fn raw(value: &impl Serialize) -> crate::Result<Box<RawValue>> {
+    Ok(to_raw_value(value)?)
+}
+
+fn call(serving: &Serving, name: &str, body: &RawValue) -> Reply {
+    let found = name.split_once('.').and_then(|(service, message)| {
+        let service = serving.services.iter().find(|s| s.name == service)?;
+        service.handlers.iter().find(|h| h.message == message)
+    });
+    let Some(handler) = found else {
+        return failed("unknown_message", format!("this server (monolite {}) does not answer {name}", crate::VERSION));
+    };
+    let flow = serving.host.flow(&serving.host.system());
+    match block_on(handler.registration.call_json(&flow, body.get().as_bytes())) {
+        Ok(reply) => match String::from_utf8(reply.to_vec()).map(RawValue::from_string) {
+            Ok(Ok(reply)) => Reply::Done(reply),
+            _ => failed("internal", "a reply is not JSON"),
+        },
+        Err(Rejection::Refused { code, detail, fields, .. }) => {
+            let fields: String = fields.iter().map(|f| format!("; {f}")).collect();
+            failed(&code, format!("{detail}{fields}"))
+        }
+        Err(Rejection::Failed(failure)) => Reply::Failed(Refusal {
+            code: "failed".to_owned(),
+            detail: failure.to_string(),
+            retry_after_ms: failure.retry_after().and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+        }),
+    }
+}
+
+fn failed(code: &str, detail: impl Into<String>) -> Reply {
+    Reply::Failed(Refusal { code: code.to_owned(), detail: detail.into(), retry_after_ms: None })
+}
+
+/// Runs a statement with the service's own rights to read.
+fn query(serving: &Serving, service: &str, text: String, bounds: Bounds) -> crate::Result<Rows> {
+    let store = serving.host.store(service).with_context(|| sql::unknown(service, serving.host.services()))?;
+    let ticket = Ticket::label("db").deadline(Instant::now() + bounds.time_max).slow();
+    let read = store.read_with(ticket, move |db| -> Result<Option<Rows>, monolite_store::Error> {
+        let mut statement = db.prepare(&text)?;
+        Ok(sql::rows(&mut statement, bounds)?)
+    });
+    match block_on(read) {
+        Ok(seen) => seen.value.ok_or_else(|| Usage(sql::WRITES.to_owned()).into()),
+        Err(e) => Err(anyhow!(e)),
+    }
+}
+
+fn check(serving: &Serving, progress: &mut dyn FnMut(Step)) -> crate::Result<Box<RawValue>> {
+    let files = files(serving);
+    let mut reports = Vec::new();
+    for (done, file) in files.iter().enumerate() {
+        progress(Step { what: file.service.clone(), done: done as u64, total: files.len() as u64 });
+        reports.push(folder::examine(file, Owner::Here, &serving.services));
+    }
+    raw(&reports)
+}
+
+fn backup(serving: &Serving, to: &Path, progress: &mut dyn FnMut(Step)) -> crate::Result<Box<RawValue>> {
+    folder::into_empty(to)?;
+    let mut copies = Vec::new();
+    for file in &files(serving) {
+        copies.push(folder::copy_to(to, file, Owner::Here, &mut |done, total| {
+            progress(Step { what: file.service.clone(), done, total });
+        })?);
+    }
+    raw(&copies)
+}
+
+fn files(serving: &Serving) -> Vec<ServiceFile> {
+    serving.host.services().map(|service| ServiceFile::of(&serving.data, service)).collect()
+}

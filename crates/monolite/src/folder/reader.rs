@@ -1,0 +1,217 @@
+//! A read-only SQLite connection to a service's file, beside or without the store that owns it.
+//!
+//! **Invariants**
+//! - The connection cannot write: SQLite refuses, not we. It never checkpoints, at close neither.
+//! - Of a stopped server's file the lock is shared meanwhile, so that no server starts under a long look.
+
+use crate::sql::{self, Bounds, Rows};
+use crate::verb::Usage;
+use anyhow::{Context as _, bail};
+use monolite_store::rusqlite::config::DbConfig;
+use monolite_store::rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use monolite_store::rusqlite::{Connection, OpenFlags};
+use rustix::fs::FlockOperation;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Opcodes between two looks at the clock.
+const STEPS: i32 = 1000;
+/// Problems of one file that are told.
+const PROBLEMS_MAX: usize = 100;
+
+/// Who holds the file that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A store of this process.
+    Here,
+    /// Nobody: the server is stopped, and is kept from starting meanwhile.
+    Nobody,
+}
+
+/// Reads one file.
+pub(crate) struct Reader {
+    connection: Connection,
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl Reader {
+    /// Opens a file that has an owner or could get one.
+    pub(crate) fn open(path: &Path, owner: Owner) -> crate::Result<Reader> {
+        // A missing file must not look like a damaged one.
+        std::fs::metadata(path).with_context(|| cannot(path))?;
+        let lock = if owner == Owner::Nobody { share_lock(path)? } else { None };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).with_context(|| cannot(path))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let header = connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0));
+        header.with_context(|| cannot(path))?;
+        Ok(Reader { connection, path: path.to_owned(), _lock: lock })
+    }
+
+    /// Opens a finished copy that nobody writes to; no files appear beside it.
+    pub(crate) fn of_copy(path: &Path) -> crate::Result<Reader> {
+        let mut uri = String::from("file:");
+        for byte in path.as_os_str().as_encoded_bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(*byte as char),
+                other => uri.push_str(&format!("%{other:02x}")),
+            }
+        }
+        uri.push_str("?immutable=1");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(uri, flags).with_context(|| cannot(path))?;
+        Ok(Reader { connection, path: path.to_owned(), _lock: None })
+    }
+
+    /// The connection, for statements of our own.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Runs a statement that somebody typed.
+    pub(crate) fn query(&mut self, sql: &str, bounds: Bounds) -> crate::Result<Rows> {
+        let until = Instant::now() + bounds.time_max;
+        self.connection.authorizer(Some(only_reads))?;
+        self.connection.progress_handler(STEPS, Some(move || Instant::now() > until))?;
+        let mut statement = self.connection.prepare(sql)?;
+        match sql::rows(&mut statement, bounds)? {
+            Some(rows) => Ok(rows),
+            None => Err(Usage(sql::WRITES.to_owned()).into()),
+        }
+    }
+
+    /// The last commit in the file.
+    pub(crate) fn sequence(&self) -> crate::Result<u64> {
+        let found = self.connection.query_row("SELECT sequence FROM _monolite", [], |row| row.get::<_, i64>(0));
+        let found = found.with_context(|| format!("{} has no commit sequence", self.path.display()))?;
+        Ok(u64::try_from(found)?)
+    }
+
+    /// Looks at every page, index and reference; what is wrong, if anything.
+    pub(crate) fn integrity(&self) -> crate::Result<Vec<String>> {
+        let mut problems = Vec::new();
+        let mut statement = self.connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS_MAX})"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let text: String = row.get(0)?;
+            if text != "ok" {
+                problems.push(text);
+            }
+        }
+        let mut statement = self.connection.prepare("PRAGMA foreign_key_check")?;
+        let mut rows = statement.query([])?;
+        while let (Some(row), true) = (rows.next()?, problems.len() < PROBLEMS_MAX) {
+            let (table, rowid, parent): (String, Option<i64>, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            problems.push(format!("{table} row {} refers to a missing row of {parent}", rowid.unwrap_or_default()));
+        }
+        Ok(problems)
+    }
+
+    /// Pages in the file.
+    pub(crate) fn pages(&self) -> crate::Result<u64> {
+        let pages: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        Ok(u64::try_from(pages)?)
+    }
+}
+
+fn cannot(path: &Path) -> String {
+    format!("cannot read {}", path.display())
+}
+
+/// Shares the store's lock; none where there is no lock file, so no store ever was.
+fn share_lock(path: &Path) -> crate::Result<Option<File>> {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".lock");
+    let Ok(file) = File::open(&name) else { return Ok(None) };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(file)),
+        Err(_) => {
+            let note = std::fs::read_to_string(&name).unwrap_or_default();
+            let holder =
+                note.split_ascii_whitespace().next().map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            bail!("{} is in use by another program{holder} that answers on no control socket here", path.display())
+        }
+    }
+}
+
+fn only_reads(context: AuthContext<'_>) -> Authorization {
+    match context.action {
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => Authorization::Allow,
+        AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension") => {
+            Authorization::Allow
+        }
+        // FTS5 asks for this one by itself.
+        AuthAction::Pragma { pragma_name: "data_version", pragma_value: None } => Authorization::Allow,
+        _ => Authorization::Deny,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const BOUNDS: Bounds = Bounds { rows_max: 10, time_max: Duration::from_millis(300) };
+
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x y?.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA journal_mode=WAL; CREATE TABLE t(a); INSERT INTO t VALUES (7)").unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn a_reader_reads_and_cannot_do_more() {
+        let (_folder, path) = file();
+        let mut reader = Reader::open(&path, Owner::Nobody).unwrap();
+        assert_eq!(reader.query("SELECT a FROM t", BOUNDS).unwrap().rows[0][0], 7);
+        for sql in [
+            "DELETE FROM t",
+            "ATTACH '/tmp/other.db' AS x",
+            "PRAGMA journal_mode=DELETE",
+            "SELECT load_extension('x')",
+            "BEGIN IMMEDIATE",
+            "VACUUM INTO '/tmp/x.db'",
+            "nonsense",
+        ] {
+            assert!(reader.query(sql, BOUNDS).is_err(), "{sql}");
+        }
+        let copy = Reader::of_copy(&path).unwrap();
+        assert!(copy.integrity().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_statement_without_end_is_ended() {
+        let (_folder, path) = file();
+        let mut reader = Reader::open(&path, Owner::Nobody).unwrap();
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        assert!(reader.query(endless, BOUNDS).unwrap_err().to_string().contains("interrupted"));
+    }
+
+    #[test]
+    fn a_locked_file_is_refused_with_its_holder() {
+        let (_folder, path) = file();
+        let mut lock = path.clone().into_os_string();
+        lock.push(".lock");
+        std::fs::write(&lock, "4711 monolite\n").unwrap();
+        let held = File::open(&lock).unwrap();
+        rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let refused = Reader::open(&path, Owner::Nobody).err().unwrap().to_string();
+        assert!(refused.contains("4711"), "{refused}");
+        drop(held);
+        Reader::open(&path, Owner::Nobody).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_database_is_an_error_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        assert!(format!("{:#}", Reader::open(&path, Owner::Nobody).err().unwrap()).contains("No such file"));
+        std::fs::write(&path, "this is no database, but long enough to look like one".repeat(100)).unwrap();
+        let refused = format!("{:#}", Reader::open(&path, Owner::Nobody).err().unwrap());
+        assert!(refused.contains("x.db") && refused.contains("not a database"), "{refused}");
+    }
+}

@@ -1,0 +1,81 @@
+//! From the arguments to the exit code.
+//!
+//! **Invariants**
+//! - 0: done. 1: it failed. 2: it was asked for wrongly (arguments, configuration, a target that is not empty).
+//! - An error is printed once, on stderr, with its causes.
+
+use crate::app::App;
+use crate::config::{ConfigError, Sources};
+use crate::context::{Context, Globals};
+use crate::output::{Output, note};
+use crate::table;
+use crate::verb::{Found, Usage};
+use crate::{logs, standard_keys};
+use clap::{Args, Command, FromArgMatches};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs an app with these arguments, the program's own name first.
+pub(crate) fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let (mut plan, own) = app.plan();
+    let verbs = table::verbs(own);
+    let mut command = Command::new(plan.name)
+        .version(plan.version)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .infer_subcommands(false);
+    command = Globals::augment_args(command).subcommands(verbs.iter().map(table::Entry::command));
+    let matches = match command.try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
+        }
+    };
+    let (name, inner) = matches.subcommand().expect("clap asks for a verb");
+    let verb = verbs.iter().find(|v| v.name == name).expect("clap knows only the verbs of the table");
+    let done = Globals::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|globals| {
+        let keys = standard_keys::with(std::mem::take(&mut plan.keys));
+        let config = crate::config::Config::new(keys).load(&sources(&globals)?)?;
+        logs::begin(&config)?;
+        verb.run(inner, &Context::new(plan, config, Output::new(globals.json), globals.quiet))
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => failed(name, &e),
+    }
+}
+
+fn sources(globals: &Globals) -> Result<Sources, Usage> {
+    let mut flags = Vec::new();
+    for pair in &globals.set {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Usage(format!("--set takes section.key=value, not {pair:?}")));
+        };
+        flags.push((key.to_owned(), value.to_owned(), format!("--set {key}")));
+    }
+    let named = [
+        ("server.data", "--data", &globals.data),
+        ("server.listen", "--listen", &globals.listen),
+        ("server.admin", "--admin", &globals.admin),
+    ];
+    for (key, flag, value) in named {
+        if let Some(value) = value {
+            flags.push((key.to_owned(), value.clone(), flag.to_owned()));
+        }
+    }
+    let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    Ok(Sources { file: globals.config.clone(), environment: environment.collect(), flags })
+}
+
+fn failed(verb: &str, error: &anyhow::Error) -> ExitCode {
+    if error.is::<Found>() {
+        return ExitCode::from(1);
+    }
+    note(format!("{verb}: {error:#}"));
+    if let Some(hint) = crate::explain::hint(error) {
+        note(format!("  {hint}"));
+    }
+    let asked_wrongly = error.is::<Usage>() || error.is::<ConfigError>() || error.is::<clap::Error>();
+    ExitCode::from(if asked_wrongly { 2 } else { 1 })
+}

@@ -1,0 +1,96 @@
+//! The keys that every app has, and what they set.
+
+use crate::config::{Config, Key, Value};
+use monolite_http::{HttpConfig, Limits};
+use monolite_store as store;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The standard keys, and an app's own; a later one of the same name gives only its default.
+pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
+    let mut all: BTreeMap<&'static str, Key> = BTreeMap::new();
+    for key in standard().into_iter().chain(own) {
+        match all.get_mut(key.name) {
+            Some(known) => known.default = key.default,
+            None => {
+                all.insert(key.name, key);
+            }
+        }
+    }
+    all.into_values().collect()
+}
+
+fn standard() -> Vec<Key> {
+    let (http, limits, store) = (HttpConfig::default(), Limits::default(), store::Config::default());
+    let count = |number: usize| Value::Number(number as u64);
+    let size = |bytes: usize| Value::Bytes(bytes as u64);
+    vec![
+        Key::new("server.data", "./data", "The data folder."),
+        Key::new("server.listen", "127.0.0.1:8080", "Where requests are answered."),
+        Key::new("server.admin", "127.0.0.1:8081", "Where metrics and health are answered, for operators."),
+        Key::new("server.drain", limits.drain_time, "How long requests in flight may go on after SIGTERM."),
+        Key::new("log.filter", "warn,monolite=info", "What is logged, in the words of RUST_LOG, which beats it."),
+        Key::new("log.format", "text", "text, or json lines."),
+        Key::new("http.body_max", size(http.body_max), "A request's body, for routes that state no limit."),
+        Key::new("http.json_depth_max", count(http.json_depth_max), "Nesting of a JSON body."),
+        Key::new("http.connections_max", count(limits.connections_max), "Connections open at once."),
+        Key::new("http.headers_max", count(limits.headers_max), "Headers of one request."),
+        Key::new("http.header_bytes_max", size(limits.header_bytes_max), "All headers of one request."),
+        Key::new("http.target_bytes_max", size(limits.target_bytes_max), "Path and query of one request."),
+        Key::new("http.header_wait", limits.header_wait, "From a connection's opening to the end of the headers."),
+        Key::new("http.request_time", limits.request_time, "From the end of the headers to the start of the answer."),
+        Key::new("store.deadline", store.deadline, "How long a call may take that says nothing."),
+        Key::new("store.queue_max", count(store.queue_max), "Writes waiting for one service's writer."),
+        Key::new("store.inline_budget", store.inline_budget, "CPU time of a read on the caller's thread."),
+        Key::new("store.slow_time_max", store.slow_time_max, "Time of a read in the slow lane."),
+        Key::new("store.reader_cache", Value::Bytes(store.reader_cache_bytes), "Page cache of a reading connection."),
+        Key::new("store.writer_cache", Value::Bytes(store.writer_cache_bytes), "Page cache of a writing connection."),
+        Key::new("db.rows_max", 1000_u64, "Rows that `db` prints."),
+        Key::new("db.time_max", Duration::from_secs(10), "How long a statement of `db` may run."),
+    ]
+}
+
+/// A store's limits as configured. Keys that nobody set leave what the service itself asked for.
+pub(crate) fn store(config: &Config, store: store::Config) -> store::Config {
+    let is_set = |name: &str| *config.origin(name) != crate::config::Origin::Default;
+    let mut changed = store;
+    if is_set("store.deadline") {
+        changed.deadline = config.time("store.deadline");
+    }
+    if is_set("store.queue_max") {
+        changed.queue_max = config.number("store.queue_max") as usize;
+    }
+    if is_set("store.inline_budget") {
+        changed.inline_budget = config.time("store.inline_budget");
+    }
+    if is_set("store.slow_time_max") {
+        changed.slow_time_max = config.time("store.slow_time_max");
+    }
+    if is_set("store.reader_cache") {
+        changed.reader_cache_bytes = config.bytes("store.reader_cache");
+    }
+    if is_set("store.writer_cache") {
+        changed.writer_cache_bytes = config.bytes("store.writer_cache");
+    }
+    changed
+}
+
+/// The edge's limits as configured.
+pub(crate) fn http(config: &Config) -> HttpConfig {
+    let count = |name: &str| config.number(name) as usize;
+    let size = |name: &str| config.bytes(name) as usize;
+    HttpConfig {
+        limits: Limits {
+            connections_max: count("http.connections_max"),
+            headers_max: count("http.headers_max"),
+            header_bytes_max: size("http.header_bytes_max"),
+            target_bytes_max: size("http.target_bytes_max"),
+            header_wait: config.time("http.header_wait"),
+            request_time: config.time("http.request_time"),
+            drain_time: config.time("server.drain"),
+        },
+        body_max: size("http.body_max"),
+        json_depth_max: count("http.json_depth_max"),
+        ..HttpConfig::default()
+    }
+}
