@@ -13,29 +13,23 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Flags that every verb takes.
+/// Flags that every verb takes. Their ids are theirs alone: a verb of a program may have a field `data`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Globals {
     /// The data folder [default: ./data]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(id = "monolite.data", long = "data", global = true, value_name = "DIR")]
     pub(crate) data: Option<String>,
-    /// Where `serve` listens [default: 127.0.0.1:8080]
-    #[arg(long, global = true, value_name = "ADDR", hide = true)]
-    pub(crate) listen: Option<String>,
-    /// Where `serve` listens for operators [default: 127.0.0.1:8081]
-    #[arg(long, global = true, value_name = "ADDR", hide = true)]
-    pub(crate) admin: Option<String>,
     /// A configuration file instead of ./monolite.toml
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(id = "monolite.config", long = "config", global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Set a configuration key: section.key=value
-    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    #[arg(id = "monolite.set", long = "set", global = true, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Print JSON, one value a line
-    #[arg(long, global = true)]
+    #[arg(id = "monolite.json", long = "json", global = true)]
     pub(crate) json: bool,
     /// Print no notes and no progress
-    #[arg(long, short, global = true)]
+    #[arg(id = "monolite.quiet", long = "quiet", short = 'q', global = true)]
     pub(crate) quiet: bool,
 }
 

@@ -4,6 +4,22 @@ use crate::control::Refused;
 use monolite_runtime::StartError;
 use monolite_store::Kind;
 
+/// An error with its causes, each said once.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    if let Some(StartError::Store { service, source, .. }) = error.downcast_ref::<StartError>() {
+        return format!("service {service}: {source}"); // it names the file
+    }
+    error.chain().fold(String::new(), |mut text, cause| {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            let between = if text.is_empty() { "" } else { ": " };
+            text.push_str(between);
+            text.push_str(&cause);
+        }
+        text
+    })
+}
+
 /// A sentence that says what to do; none where the error says it already.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(Refused(refusal)) = error.downcast_ref::<Refused>() {

@@ -40,7 +40,7 @@ pub use link::Link;
 pub use output::{Output, note, size};
 pub use progress::Progress;
 pub use terminal::{new_password, password};
-pub use verb::{Found, Result, Usage, Verb};
+pub use verb::{Found, Result, SetByFlag, Usage, Verb};
 
 pub use monolite_http::{HttpConfig, Page as StaticPage};
 pub use monolite_runtime::{Assembly, BackgroundMode, Host, StartError, block_on};

@@ -7,10 +7,11 @@
 use crate::app::App;
 use crate::config::{ConfigError, Sources};
 use crate::context::{Context, Globals};
+use crate::control::Refused;
 use crate::output::{Output, note};
 use crate::table;
-use crate::verb::{Found, Usage};
-use crate::{logs, standard_keys};
+use crate::verb::{Found, SetByFlag, Usage};
+use crate::{explain, logs, standard_keys};
 use clap::{Args, Command, FromArgMatches};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ pub(crate) fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> Ex
     let verb = verbs.iter().find(|v| v.name == name).expect("clap knows only the verbs of the table");
     let done = Globals::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|globals| {
         let keys = standard_keys::with(std::mem::take(&mut plan.keys));
-        let config = crate::config::Config::new(keys).load(&sources(&globals)?)?;
+        let config = crate::config::Config::new(keys).load(&sources(&globals, verb.sets(inner)?)?)?;
         logs::begin(&config)?;
         verb.run(inner, &Context::new(plan, config, Output::new(globals.json), globals.quiet))
     });
@@ -46,7 +47,7 @@ pub(crate) fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> Ex
     }
 }
 
-fn sources(globals: &Globals) -> Result<Sources, Usage> {
+fn sources(globals: &Globals, sets: Vec<SetByFlag>) -> Result<Sources, Usage> {
     let mut flags = Vec::new();
     for pair in &globals.set {
         let Some((key, value)) = pair.split_once('=') else {
@@ -54,15 +55,9 @@ fn sources(globals: &Globals) -> Result<Sources, Usage> {
         };
         flags.push((key.to_owned(), value.to_owned(), format!("--set {key}")));
     }
-    let named = [
-        ("server.data", "--data", &globals.data),
-        ("server.listen", "--listen", &globals.listen),
-        ("server.admin", "--admin", &globals.admin),
-    ];
-    for (key, flag, value) in named {
-        if let Some(value) = value {
-            flags.push((key.to_owned(), value.clone(), flag.to_owned()));
-        }
+    let data = globals.data.clone().map(|value| SetByFlag { key: "server.data", flag: "--data", value });
+    for set in data.into_iter().chain(sets) {
+        flags.push((set.key.to_owned(), set.value, set.flag.to_owned()));
     }
     let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     Ok(Sources { file: globals.config.clone(), environment: environment.collect(), flags })
@@ -72,10 +67,11 @@ fn failed(verb: &str, error: &anyhow::Error) -> ExitCode {
     if error.is::<Found>() {
         return ExitCode::from(1);
     }
-    note(format!("{verb}: {error:#}"));
-    if let Some(hint) = crate::explain::hint(error) {
+    note(format!("{verb}: {}", explain::told(error)));
+    if let Some(hint) = explain::hint(error) {
         note(format!("  {hint}"));
     }
-    let asked_wrongly = error.is::<Usage>() || error.is::<ConfigError>() || error.is::<clap::Error>();
+    let refused = error.downcast_ref::<Refused>().is_some_and(Refused::is_usage);
+    let asked_wrongly = refused || error.is::<Usage>() || error.is::<ConfigError>() || error.is::<clap::Error>();
     ExitCode::from(if asked_wrongly { 2 } else { 1 })
 }

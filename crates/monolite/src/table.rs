@@ -2,7 +2,7 @@
 
 use crate::commands;
 use crate::context::Context;
-use crate::verb::{Result, Verb};
+use crate::verb::{Result, SetByFlag, Verb};
 use clap::{ArgMatches, Command};
 
 /// A verb whose type is known only inside.
@@ -10,6 +10,7 @@ use clap::{ArgMatches, Command};
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
     command: fn() -> Command,
+    sets: fn(&ArgMatches) -> Result<Vec<SetByFlag>>,
     run: fn(&ArgMatches, &Context) -> Result,
 }
 
@@ -18,12 +19,17 @@ impl Entry {
         Entry {
             name: V::NAME,
             command: || V::augment_args(Command::new(V::NAME)),
+            sets: |matches| Ok(V::from_arg_matches(matches)?.sets()),
             run: |matches, context| V::from_arg_matches(matches)?.run(context),
         }
     }
 
     pub(crate) fn command(&self) -> Command {
         (self.command)()
+    }
+
+    pub(crate) fn sets(&self, matches: &ArgMatches) -> Result<Vec<SetByFlag>> {
+        (self.sets)(matches)
     }
 
     pub(crate) fn run(&self, matches: &ArgMatches, context: &Context) -> Result {

@@ -13,8 +13,24 @@ pub trait Verb: clap::Args + Send + 'static {
     /// What is typed.
     const NAME: &'static str;
 
+    /// Configuration keys that the verb's own flags set.
+    fn sets(&self) -> Vec<SetByFlag> {
+        Vec::new()
+    }
+
     /// Does it. Data goes to stdout, everything else to stderr.
     fn run(self, context: &Context) -> Result;
+}
+
+/// A configuration key that a flag sets.
+#[derive(Debug, Clone)]
+pub struct SetByFlag {
+    /// The key.
+    pub key: &'static str,
+    /// The flag, as it is typed.
+    pub flag: &'static str,
+    /// The value.
+    pub value: String,
 }
 
 /// The command was used wrongly: exit code 2, as for arguments that cannot be read.

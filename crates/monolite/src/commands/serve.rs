@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::control::Listener;
 use crate::notify;
 use crate::serving::Serving;
-use crate::verb::{Result, Usage, Verb};
+use crate::verb::{Result, SetByFlag, Usage, Verb};
 use anyhow::Context as _;
 use monolite_http::{Drained, HttpConfig, Metrics, Phase, Stop};
 use monolite_runtime::{BackgroundMode, Host};
@@ -19,13 +19,25 @@ use std::time::Instant;
 
 /// Run the server
 ///
-/// Needs no configuration file. --data DIR is the data folder (./data), --listen ADDR where requests are answered
-/// (127.0.0.1:8080), --admin ADDR where metrics and health are (127.0.0.1:8081).
+/// Needs no configuration file. SIGTERM or Ctrl-C drains; a second one stops now.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Serve {}
+pub(crate) struct Serve {
+    /// Where requests are answered [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where metrics and health are answered, for operators [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+}
 
 impl Verb for Serve {
     const NAME: &'static str = "serve";
+
+    fn sets(&self) -> Vec<SetByFlag> {
+        let set = |key, flag, value: &Option<String>| value.clone().map(|value| SetByFlag { key, flag, value });
+        let all = [set("server.listen", "--listen", &self.listen), set("server.admin", "--admin", &self.admin)];
+        all.into_iter().flatten().collect()
+    }
 
     fn run(self, context: &Context) -> Result {
         let listen = bind(context, "server.listen", "--listen")?;

@@ -1,6 +1,7 @@
 //! Answers to what commands ask of a running server.
 
-use super::{Refusal, Reply, Request, Step};
+use super::{Refusal, Reply, Request, Step, USAGE};
+use crate::explain;
 use crate::folder::{self, Owner, ServiceFile};
 use crate::serving::Serving;
 use crate::sql::{self, Bounds, Rows};
@@ -25,8 +26,8 @@ pub(super) fn answer(serving: &Serving, request: Request, progress: &mut dyn FnM
     match answered {
         Ok(value) => Reply::Done(value),
         Err(e) => Reply::Failed(Refusal {
-            code: if e.is::<Usage>() { "usage" } else { "failed" }.to_owned(),
-            detail: format!("{e:#}"),
+            code: if e.is::<Usage>() { USAGE } else { "failed" }.to_owned(),
+            detail: explain::told(&e),
             retry_after_ms: None,
         }),
     }

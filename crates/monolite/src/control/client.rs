@@ -1,6 +1,6 @@
 //! The command's side of the control socket.
 
-use super::{Refusal, Reply, Request, Step, frame, short_name};
+use super::{Refusal, Reply, Request, Step, USAGE, frame, short_name};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::fmt;
@@ -31,6 +31,13 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+impl Refused {
+    /// Whether what was asked for was wrong.
+    pub(crate) fn is_usage(&self) -> bool {
+        self.0.code == USAGE
+    }
+}
 
 impl Client {
     /// Connects to the server that runs on a data folder; none where none does.

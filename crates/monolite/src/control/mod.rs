@@ -25,6 +25,9 @@ use std::path::{Path, PathBuf};
 /// The socket's name in the data folder.
 pub(crate) const SOCKET: &str = "control.sock";
 
+/// The code of a request that asked for something wrong.
+const USAGE: &str = "usage";
+
 /// What a command asks.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
