@@ -1,12 +1,10 @@
 //! What a program may choose about sessions.
 
 use monolite_service::Millis;
-use serde::Deserialize;
 use std::time::Duration;
 
-/// The configuration of sessions: the section `[sessions]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// The configuration of sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// A session that was not used for so many seconds has ended; 86,400 (a day) unless given.
     pub idle_seconds: u32,
@@ -29,6 +27,12 @@ impl Config {
     /// Sessions that were last seen at this moment or before have ended.
     pub(super) fn idle_since(&self, now: Millis) -> Millis {
         now - Duration::from_secs(self.idle_seconds.into())
+    }
+
+    /// Sessions that were last seen at this moment or before may be removed: a minute later than they ended, so that one
+    /// whose last touch still waits to be written is not taken for idle.
+    pub(super) fn prunable_since(&self, now: Millis) -> Millis {
+        self.idle_since(now) - Duration::from_secs(60)
     }
 
     /// When a session that begins now ends at the latest.

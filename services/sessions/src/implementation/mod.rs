@@ -14,6 +14,9 @@ mod sign_in;
 mod touches;
 mod write_touches;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use monolite_service::{Anyone, DELETE, GET, Migrations, POST, Service, SignedIn, Tx, migrations, seconds};
@@ -27,7 +30,10 @@ use write_touches::WriteTouches;
 
 /// The service UserSessions, on `UserSessions.db`. Put [`bearer`] beside it as the program's authenticator.
 pub fn service(config: Config) -> Service {
-    let touches = Arc::new(Touches::new(config.touches_max));
+    service_with(config, Arc::new(Touches::new(config.touches_max)))
+}
+
+fn service_with(config: Config, touches: Arc<Touches>) -> Service {
     let pruner = Pruner::default();
     let (noting, writing) = (touches.clone(), touches);
     Service::new("UserSessions", schema())

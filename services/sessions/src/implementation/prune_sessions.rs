@@ -45,7 +45,7 @@ pub(super) fn prune_sessions(
         return Ok(());
     };
     let now = tx.now();
-    tx.run(PRUNE, params![*walked, last, now, config.idle_since(now)])?;
+    tx.run(PRUNE, params![*walked, last, now, config.prunable_since(now)])?;
     *walked = last;
     Ok(())
 }

@@ -43,7 +43,7 @@ pub(super) fn begin_session(tx: &Tx<'_>, m: BeginSession, config: &Config) -> Ou
         last_seen_at: now,
         expires_at: config.absolute_end(now),
     };
-    tx.run(END_EXPIRED, params![m.user, now, config.idle_since(now), m.credentials_version])?;
+    tx.run(END_EXPIRED, params![m.user, now, config.prunable_since(now), m.credentials_version])?;
     tx.run(END_OLDEST, params![m.user, config.per_user_max.saturating_sub(1)])?;
     tx.run(BEGIN, params![m.token.as_bytes(), session.id, m.user, m.credentials_version, now, session.expires_at])?;
     Ok(session)

@@ -24,7 +24,7 @@ pub(super) struct WriteTouches {}
 /// The sessions that were seen, and when.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub(super) struct TouchSessions {
-    touches: Vec<Touch>,
+    pub(super) touches: Vec<Touch>,
 }
 
 message!(WriteTouches => ());

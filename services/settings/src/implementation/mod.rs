@@ -5,6 +5,9 @@ mod rows;
 mod set_setting;
 mod setting_by_key;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use monolite_service::{GET, Migrations, PUT, Service, SignedIn, Tx, kib, migrations};

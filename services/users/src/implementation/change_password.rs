@@ -19,9 +19,9 @@ pub(super) const REPLACE: &str = "UPDATE passwords SET hash = ?2 WHERE user_id =
 /// The second half of changing a password. Never served.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub(super) struct ReplacePassword {
-    id: UserId,
-    hash: Secret,
-    credentials_version: u64,
+    pub(super) id: UserId,
+    pub(super) hash: Secret,
+    pub(super) credentials_version: u64,
 }
 
 message!(ReplacePassword => ());

@@ -17,6 +17,9 @@ mod user_by_id;
 mod users_by_ids;
 mod verify_password;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use monolite_service::{Access, GET, Migrations, PATCH, POST, Service, SignedIn, migrations};

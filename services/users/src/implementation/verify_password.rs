@@ -18,9 +18,9 @@ pub(super) const RENEW: &str = "UPDATE passwords SET hash = ?2 WHERE user_id = ?
 /// Replaces the hash of a password by one of the same password at the present cost. Grants stay.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub(super) struct RenewHash {
-    id: UserId,
-    hash: Secret,
-    outdated: Secret,
+    pub(super) id: UserId,
+    pub(super) hash: Secret,
+    pub(super) outdated: Secret,
 }
 
 message!(RenewHash => ());
