@@ -1,6 +1,6 @@
 //! The edge over a real socket, with a toy service behind it.
 
-#![allow(clippy::unwrap_used, missing_docs)] // tests
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)] // tests
 
 mod bad_input;
 mod notes;
