@@ -68,7 +68,11 @@ fn service() -> Service {
 struct Tokens;
 
 impl Authenticator for Tokens {
-    fn authenticate<'a>(&'a self, flow: &'a Flow, credentials: &'a Credentials) -> BoxFuture<'a, Result<Caller, Error>> {
+    fn authenticate<'a>(
+        &'a self,
+        flow: &'a Flow,
+        credentials: &'a Credentials,
+    ) -> BoxFuture<'a, Result<Caller, Error>> {
         Box::pin(async move {
             let token = credentials.bearer.clone().ok_or(Refused::unauthenticated())?;
             let user = flow.call(Session { token }).await?;

@@ -11,7 +11,7 @@
 use crate::body::Body;
 use crate::config::{HttpConfig, Limits, Page};
 use crate::contained::contained;
-use crate::exchange::{Exchange, late, panicked};
+use crate::exchange::{Exchange, unfinished};
 use crate::headers::{self, SERVER_TIMING, TRACEPARENT, X_REQUEST_ID};
 use crate::health;
 use crate::metrics::{Metrics, RouteMeter};
@@ -218,12 +218,10 @@ impl Inner {
         let mut request = Request::from_parts(parts.clone(), axum::body::Body::new(body));
         request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
         let until = began + self.limits.request_time;
-        let answered = contained(async { tower::Service::call(&mut router, request).await });
-        let response = match tokio::time::timeout_at(until.into(), answered).await {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(never))) => match never {},
-            Ok(Err(_)) => return Err(panicked()),
-            Err(_) => return Err(late(WorkKind::Flow)),
+        let answered = contained(until, async { tower::Service::call(&mut router, request).await }).await;
+        let response = match answered.map_err(|why| unfinished(why, WorkKind::Flow))? {
+            Ok(response) => response,
+            Err(never) => match never {},
         };
         // What axum answers by itself has no body; a problem says more.
         if response.body().size_hint().exact() == Some(0) {

@@ -14,7 +14,7 @@ use crate::answer;
 use crate::auth;
 use crate::body::Body;
 use crate::conditional::{IfMatch, if_match};
-use crate::contained::contained;
+use crate::contained::{Unfinished, contained};
 use crate::edge::Inner;
 use crate::input::{self, Expected, Fault, Pair};
 use crate::problem::Problem;
@@ -73,12 +73,9 @@ impl Exchange<'_> {
             None => Caller::anonymous(Some(self.peer)),
             Some(token) => {
                 let credentials = Credentials { bearer: Some(token.to_owned()), address: Some(self.peer) };
-                let known = contained(self.host.authenticate(&credentials));
-                let known = match tokio::time::timeout_at((until + GRACE).into(), known).await {
-                    Ok(Ok(known)) => known.map_err(|no| self.rejected(route, Rejection::of(no)))?,
-                    Ok(Err(_)) => return Err(panicked()),
-                    Err(_) => return Err(late(WorkKind::Read)),
-                };
+                let known = contained(until + GRACE, self.host.authenticate(&credentials)).await;
+                let known = known.map_err(|why| unfinished(why, WorkKind::Read))?;
+                let known = known.map_err(|no| self.rejected(route, Rejection::of(no)))?;
                 if known.address().is_some() { known } else { known.with_address(self.peer) }
             }
         };
@@ -170,20 +167,18 @@ impl Exchange<'_> {
         if route.content == Content::Upload || body.len() <= self.inner.inline_body_max {
             return begin(route, self.host, caller, &pairs, body, if_match, depth_max);
         }
+        let route_kind = route.route.kind;
         let (route, host, caller) = (route.clone(), self.host.clone(), caller.clone());
         let pairs: Vec<Pair<'static>> =
             pairs.into_iter().map(|(name, value)| (name.into_owned().into(), value.into_owned().into())).collect();
         let off = tokio::task::spawn_blocking(move || begin(&route, &host, &caller, &pairs, body, if_match, depth_max));
-        off.await.map_err(|_| panicked())?
+        off.await.map_err(|_| unfinished(Unfinished::Panicked, route_kind))?
     }
 
     async fn wait(&self, route: &Compiled, called: Called) -> Result<Answer, Problem> {
         let until = self.began + self.inner.limits.request_time + GRACE;
-        match tokio::time::timeout_at(until.into(), contained(called)).await {
-            Ok(Ok(answered)) => answered.map_err(|rejection| self.rejected(route, rejection)),
-            Ok(Err(_)) => Err(panicked()),
-            Err(_) => Err(late(route.route.kind)),
-        }
+        let answered = contained(until, called).await.map_err(|why| unfinished(why, route.route.kind))?;
+        answered.map_err(|rejection| self.rejected(route, rejection))
     }
 
     fn rejected(&self, route: &Compiled, rejection: Rejection) -> Problem {
@@ -249,20 +244,17 @@ fn unsupported(header: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "precondition_unsupported", detail)
 }
 
-pub(crate) fn panicked() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panicked", "the request failed")
-}
-
-/// The last resort, where neither the call nor the store ended in time.
-pub(crate) fn late(kind: WorkKind) -> Problem {
-    match kind {
-        WorkKind::Read => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "late", "the request was not done in time").retryable(None)
+/// The last resort, where neither the call nor the store said what became of it.
+pub(crate) fn unfinished(why: Unfinished, kind: WorkKind) -> Problem {
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    match (why, kind) {
+        (Unfinished::Panicked, _) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panicked", "the request failed"),
+        (Unfinished::Late, WorkKind::Read) => {
+            Problem::new(unavailable, "late", "the request was not done in time").retryable(None)
         }
-        WorkKind::Write | WorkKind::Flow => Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "outcome_unknown",
-            "it is not known whether the change was kept; read before trying again",
-        ),
+        (Unfinished::Late, WorkKind::Write | WorkKind::Flow) => {
+            let detail = "it is not known whether the change was kept; read before trying again";
+            Problem::new(unavailable, "outcome_unknown", detail)
+        }
     }
 }
