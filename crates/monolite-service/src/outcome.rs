@@ -63,7 +63,10 @@ impl<R> From<store::rusqlite::Error> for Error<R> {
 impl<R: Refusal> fmt::Display for Error<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Refused(r) => write!(f, "{} ({})", r.detail(), r.code()),
+            Error::Refused(r) => {
+                write!(f, "{} ({})", r.detail(), r.code())?;
+                r.fields().iter().try_for_each(|field| write!(f, "; {field}"))
+            }
             Error::Failed(failure) => failure.fmt(f),
         }
     }

@@ -18,7 +18,7 @@ mod config;
 mod error;
 mod header;
 mod lock;
-mod maintain;
+pub mod maintain;
 mod migrate;
 mod observe;
 mod open;

@@ -11,9 +11,10 @@ use rusqlite::Connection;
 /// Most messages of each sort; the rest is counted in the last one.
 const MESSAGES_MAX: usize = 100;
 
-/// Reads the whole file on a reader connection with an open authorizer and no transaction. Takes as long as reading
+/// Checks a whole file on a connection without authorizer and transaction: of a store, or of a file that no store has
+/// open. Damage is in the answer. Takes as long as reading
 /// each page and index entry: about a second for 500 MB.
-pub(crate) fn check(connection: &Connection) -> Result<Check> {
+pub fn check(connection: &Connection) -> Result<Check> {
     one_snapshot(connection, |sequence| {
         let pages: i64 = connection.query_row("PRAGMA main.page_count", [], |r| r.get(0))?;
         let mut problems = Vec::new();

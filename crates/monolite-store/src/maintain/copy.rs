@@ -28,9 +28,10 @@ use std::time::Instant;
 /// Pages copied in one step: about a millisecond.
 const STEP_PAGES: c_int = 512;
 
-/// Copies the database of a reader connection (authorizer open, no transaction) into `target`, which must not exist.
+/// Copies the database of a connection without authorizer and transaction, of a store or of a file that no store has
+/// open, into `target`, which must not exist.
 /// `progress` hears of pages done and pages in all after each step.
-pub(crate) fn copy_to(source: &Connection, target: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
+pub fn copy_to(source: &Connection, target: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
     let began = Instant::now();
     refuse_existing(target)?;
     let partial = place::beside(target, ".partial");

@@ -8,6 +8,9 @@ mod check;
 mod copy;
 mod one_snapshot;
 
+pub use check::check;
+pub use copy::copy_to;
+
 use crate::error::Result;
 use crate::sqlite::connection::{Connection, Role};
 use crate::status::{Check, Copied};

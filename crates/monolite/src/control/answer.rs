@@ -8,7 +8,7 @@ use crate::sql::{self, Bounds, Rows};
 use crate::verb::Usage;
 use anyhow::{Context as _, anyhow};
 use monolite_runtime::{Rejection, block_on};
-use monolite_store::Ticket;
+use monolite_store::{Store, Ticket};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use std::path::Path;
@@ -53,7 +53,7 @@ fn call(serving: &Serving, name: &str, body: &RawValue) -> Reply {
         },
         Err(Rejection::Refused { code, detail, fields, .. }) => {
             let fields: String = fields.iter().map(|f| format!("; {f}")).collect();
-            failed(&code, format!("{detail}{fields}"))
+            failed(&code, format!("{detail} ({code}){fields}"))
         }
         Err(Rejection::Failed(failure)) => Reply::Failed(Refusal {
             code: "failed".to_owned(),
@@ -84,9 +84,9 @@ fn query(serving: &Serving, service: &str, text: String, bounds: Bounds) -> crat
 fn check(serving: &Serving, progress: &mut dyn FnMut(Step)) -> crate::Result<Box<RawValue>> {
     let files = files(serving);
     let mut reports = Vec::new();
-    for (done, file) in files.iter().enumerate() {
-        progress(Step { what: file.service.clone(), done: done as u64, total: files.len() as u64 });
-        reports.push(folder::examine(file, Owner::Here, &serving.services));
+    for (file, store) in &files {
+        progress(Step { what: file.service.clone(), done: reports.len() as u64, total: files.len() as u64 });
+        reports.push(folder::examine(file, Owner::Store(store), &serving.services));
     }
     raw(&reports)
 }
@@ -94,14 +94,14 @@ fn check(serving: &Serving, progress: &mut dyn FnMut(Step)) -> crate::Result<Box
 fn backup(serving: &Serving, to: &Path, progress: &mut dyn FnMut(Step)) -> crate::Result<Box<RawValue>> {
     folder::into_empty(to)?;
     let mut copies = Vec::new();
-    for file in &files(serving) {
-        copies.push(folder::copy_to(to, file, Owner::Here, &mut |done, total| {
-            progress(Step { what: file.service.clone(), done, total });
-        })?);
+    for (file, store) in &files(serving) {
+        let mut told = |done, total| progress(Step { what: file.service.clone(), done, total });
+        copies.push(folder::copy_to(to, file, Owner::Store(store), &mut told)?);
     }
     raw(&copies)
 }
 
-fn files(serving: &Serving) -> Vec<ServiceFile> {
-    serving.host.services().map(|service| ServiceFile::of(&serving.data, service)).collect()
+fn files(serving: &Serving) -> Vec<(ServiceFile, &Store)> {
+    let file = |service| Some((ServiceFile::of(&serving.data, service), serving.host.store(service)?));
+    serving.host.services().filter_map(file).collect()
 }

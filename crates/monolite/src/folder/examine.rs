@@ -1,9 +1,10 @@
 //! The examination of a service's file: sound, of the right shape, how large.
 
 use super::{Owner, Reader, ServiceFile};
+use crate::explain;
 use monolite_service::Service;
 use monolite_store::rusqlite::Connection;
-use monolite_store::{Migration, Migrations};
+use monolite_store::{Migration, Migrations, maintain};
 use serde::{Deserialize, Serialize};
 
 /// What was found of one file.
@@ -28,7 +29,7 @@ pub(crate) struct FileReport {
 }
 
 /// Examines one file.
-pub(crate) fn examine(file: &ServiceFile, owner: Owner, services: &[Service]) -> FileReport {
+pub(crate) fn examine(file: &ServiceFile, owner: Owner<'_>, services: &[Service]) -> FileReport {
     let (bytes, wal_bytes) = file.sizes();
     let mut report = FileReport {
         service: file.service.clone(),
@@ -41,14 +42,16 @@ pub(crate) fn examine(file: &ServiceFile, owner: Owner, services: &[Service]) ->
         problems: Vec::new(),
     };
     let looked = Reader::open(&file.path, owner).and_then(|reader| {
-        report.pages = reader.pages()?;
-        report.problems = reader.integrity()?;
-        report.sequence = reader.sequence()?;
+        let found = match owner {
+            Owner::Store(store) => store.check()?,
+            Owner::Nobody => maintain::check(reader.connection())?,
+        };
+        (report.pages, report.sequence, report.problems) = (found.pages, found.sequence, found.problems);
         report.schema = schema(reader.connection(), &file.service, services, &mut report.problems)?;
         Ok(())
     });
     if let Err(e) = looked {
-        report.problems.push(format!("{e:#}"));
+        report.problems.push(explain::told(&e));
     }
     report
 }

@@ -1,0 +1,63 @@
+//! The configuration: layers, origins, mistakes.
+
+use crate::world::World;
+use std::process::Stdio;
+
+#[test]
+fn each_value_is_printed_with_where_it_came_from() {
+    let world = World::new();
+    std::fs::write(
+        world.folder.path().join("monolite.toml"),
+        "[server]\nlisten = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\n",
+    )
+    .unwrap();
+    let mut command = world.command(&["config", "print", "--json", "--set", "http.body_max=2MiB"]);
+    let output = command.env("MONOLITE__SERVER__ADMIN", "127.0.0.1:3").stderr(Stdio::inherit()).output().unwrap();
+    assert!(output.status.success());
+    let lines: Vec<serde_json::Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let find = |key: &str| {
+        let entry = lines.iter().find(|e| e["key"] == key).unwrap();
+        (entry["value"].as_str().unwrap(), entry["origin"].as_str().unwrap())
+    };
+    assert_eq!(find("server.listen"), ("127.0.0.1:1", "monolite.toml:2"));
+    assert_eq!(find("server.admin"), ("127.0.0.1:3", "environment MONOLITE__SERVER__ADMIN"));
+    assert_eq!(find("http.body_max"), ("2MiB", "flag --set http.body_max"));
+    assert_eq!(find("server.data").1, "flag --data");
+    assert_eq!(find("users.open_registration"), ("false", "default"));
+    let table = world.run(&["config", "print"]).good();
+    assert!(table.contains("monolite.toml:3"), "{table}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_wherever_it_stands() {
+    let world = World::new();
+    world.run(&["status", "--set", "server.listn=x"]).bad(2, &["server.listn", "did you mean server.listen?"]);
+    let mut command = world.command(&["serve"]);
+    let output = command.env("MONOLITE__USERS__OPEN", "true").output().unwrap();
+    crate::world::Ran::of(output).bad(2, &["MONOLITE__USERS__OPEN", "users.open"]);
+    std::fs::write(world.folder.path().join("monolite.toml"), "\n[http]\nbody_maxx = 1\n").unwrap();
+    world.run(&["serve"]).bad(2, &["monolite.toml:3", "http.body_maxx", "did you mean http.body_max?"]);
+    assert!(!world.data().exists());
+    world.run(&["config", "print", "--config", "absent.toml"]).bad(2, &["absent.toml"]);
+}
+
+#[test]
+fn wrong_arguments_end_with_two() {
+    let world = World::new();
+    world.run(&["no-such-verb"]).bad(2, &["no-such-verb"]);
+    world.run(&["serve", "--no-such-flag"]).bad(2, &["--no-such-flag"]);
+    world.run(&["status", "--set", "nonsense"]).bad(2, &["section.key=value"]);
+    let mut command = world.command(&["status"]);
+    let output = command.env("RUST_LOG", "=====").output().unwrap();
+    crate::world::Ran::of(output).bad(2, &["log filter"]);
+}
+
+#[test]
+fn the_openapi_document_is_printed_without_a_data_folder() {
+    let world = World::new();
+    let document: serde_json::Value = serde_json::from_str(&world.run(&["openapi"]).good()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert!(document["paths"]["/api/v1/sessions"]["post"].is_object());
+    assert!(!world.data().exists());
+}

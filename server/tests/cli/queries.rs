@@ -1,0 +1,71 @@
+//! `db`: reads, and only reads, the same with and without a server.
+
+use crate::world::World;
+
+fn both(check: impl Fn(&World)) {
+    let world = World::new();
+    world.admin("ann@example.org");
+    check(&world);
+    let server = world.serve();
+    check(&world);
+    server.stop();
+}
+
+#[test]
+fn rows_are_printed_as_a_table_or_as_json() {
+    both(|world| {
+        let table = world.run(&["db", "Users", "SELECT email, role FROM users"]).good();
+        assert!(table.contains("email") && table.contains("ann@example.org"), "{table}");
+        assert_eq!(world.value("Users", "SELECT email FROM users"), "ann@example.org");
+        let id = world.value("Users", "SELECT id FROM users");
+        assert_eq!(id.as_str().unwrap().len(), 36, "an id is shown as text: {id}");
+        let two = world.run_with(&["db", "Users", "--json"], "SELECT 1 AS a;\nSELECT\n 2 AS a").good();
+        assert_eq!(two, "{\"a\":1}\n{\"a\":2}\n");
+    });
+}
+
+#[test]
+fn statements_that_do_more_than_read_are_refused() {
+    both(|world| {
+        for sql in [
+            "DELETE FROM users",
+            "UPDATE users SET role = 'admin' RETURNING id",
+            "INSERT INTO users DEFAULT VALUES",
+            "DROP TABLE users",
+            "CREATE TEMP TABLE t(a)",
+            "ATTACH '/tmp/x.db' AS x",
+            "PRAGMA journal_mode = DELETE",
+            "BEGIN IMMEDIATE",
+            "VACUUM INTO '/tmp/monolite-vacuum.db'",
+            "SELECT load_extension('x')",
+            "SELEC 1",
+        ] {
+            let ran = world.run(&["db", "Users", sql]);
+            assert!(matches!(ran.code, Some(1 | 2)), "{sql}: {ran:?}");
+            assert!(ran.said.starts_with("db: ") && ran.out.is_empty(), "{sql}: {ran:?}");
+        }
+        assert_eq!(world.value("Users", "SELECT count(*) FROM users"), 1);
+    });
+}
+
+#[test]
+fn rows_and_time_are_bounded() {
+    both(|world| {
+        let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000) SELECT i FROM n";
+        let ran = world.run(&["db", "Users", many, "--json"]);
+        assert_eq!((ran.code, ran.out.lines().count()), (Some(0), 1000), "{}", ran.said);
+        assert!(ran.said.contains("only the first 1000 rows"), "{}", ran.said);
+        assert_eq!(world.run(&["db", "Users", many, "--json", "--rows", "5000"]).good().lines().count(), 5000);
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        let ended = world.run(&["db", "Users", endless, "--set", "db.time_max=200ms"]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+    });
+}
+
+#[test]
+fn a_wrong_service_and_an_empty_folder_are_said() {
+    both(|world| {
+        world.run(&["db", "Userz", "SELECT 1"]).bad(1, &["no service Userz", "Users"]);
+    });
+    World::new().run(&["db", "Users", "SELECT 1"]).bad(1, &["data folder"]);
+}
