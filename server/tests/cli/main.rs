@@ -1,5 +1,7 @@
 //! The executable from outside: real processes, files, sockets and signals.
 
+#![allow(clippy::unwrap_used)] // in helpers of tests too: a failure must stop the test
+
 mod architecture;
 mod backups;
 mod bad_folders;
