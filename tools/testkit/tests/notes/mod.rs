@@ -134,10 +134,9 @@ pub fn service() -> Service {
 
 fn add(tx: &Tx, m: AddNote) -> Outcome<AddNote> {
     let sql = "INSERT INTO notes(id, owner, title, at) VALUES (?, ?, ?, ?) RETURNING id";
-    Ok(tx
-        .insert(sql, params![tx.id(), tx.user()?, m.title, tx.now()])
+    tx.insert(sql, params![tx.id(), tx.user()?, m.title, tx.now()])
         .unique(Refused::conflict("title_taken"))
-        .checked(Refused::invalid("title", "is bad"))?)
+        .checked(Refused::invalid("title", "is bad"))
 }
 
 fn by_id(s: &Snapshot, m: &NoteById) -> Outcome<NoteById> {
