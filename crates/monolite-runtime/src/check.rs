@@ -38,9 +38,18 @@ pub(crate) fn check(services: &[Service]) -> Result<(), StartError> {
                 route(spec, endpoint).map_err(in_route)?;
             }
         }
+    }
+    for service in services {
         for background in &service.background {
+            let wrong = |what| StartError::Wrong { service: service.name, what };
             if background.period.is_zero() {
                 return Err(wrong(format!("message {}: a period of zero", background.message)));
+            }
+            if !seen.messages.contains_key(&background.message_type) {
+                return Err(wrong(format!(
+                    "message {}: sent every so often, but nobody handles it",
+                    background.message
+                )));
             }
         }
     }

@@ -215,3 +215,51 @@ fn tenant_of(user: Option<UserId>, address: Option<IpAddr>) -> Tenant {
     };
     Tenant(number.max(1)) // 0 is the system's
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, Refused};
+
+    fn ann() -> Caller {
+        Caller::signed_in(UserId(Uuid::from_u128(7)))
+    }
+
+    #[test]
+    fn access_goes_by_user_and_role() {
+        let admin = ann().with_roles(["admin"]);
+        let may = |caller: &Caller, access| match caller.may(access) {
+            Ok(()) => Ok(()),
+            Err(Error::Refused(refused)) => Err(refused),
+            Err(Error::Failed(failure)) => panic!("{failure}"),
+        };
+        for caller in [&Caller::anonymous(None), &ann(), &admin, &Caller::system()] {
+            assert_eq!(may(caller, Access::Anyone), Ok(()));
+        }
+        assert_eq!(may(&Caller::anonymous(None), Access::SignedIn), Err(Refused::Unauthenticated));
+        assert_eq!(may(&Caller::anonymous(None), Access::Role("admin")), Err(Refused::Unauthenticated));
+        assert!(matches!(may(&ann(), Access::Role("admin")), Err(Refused::Forbidden { .. })));
+        for caller in [&admin, &Caller::system()] {
+            assert_eq!(may(caller, Access::Role("admin")), Ok(()));
+        }
+    }
+
+    #[test]
+    fn tenants_are_users_then_addresses_then_the_system() {
+        let at = |address: &str| Caller::anonymous(Some(address.parse().unwrap())).tenant();
+        assert_eq!(Caller::system().tenant(), Tenant(0));
+        assert_ne!(at("10.0.0.1"), at("10.0.0.2"));
+        assert_eq!(at("2001:db8::1"), at("2001:db8::2"));
+        assert_ne!(at("2001:db8:0:1::1"), at("2001:db8:0:2::1"));
+        assert_eq!(ann().with_address("10.0.0.1".parse().unwrap()).tenant(), ann().tenant());
+        assert_ne!(ann().tenant(), Tenant(0));
+    }
+
+    #[test]
+    fn a_change_leaves_other_clones_as_they_were() {
+        let first = ann();
+        let second = first.clone().with_roles(["admin"]).with_trace("t").with_session(Uuid::nil());
+        assert!(!first.has_role("admin") && first.trace().is_none() && first.session().is_none());
+        assert!(second.has_role("admin") && second.trace() == Some("t") && second.user() == first.user());
+    }
+}

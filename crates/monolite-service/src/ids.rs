@@ -97,3 +97,39 @@ impl Random {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ids_ascend_also_when_the_clock_goes_back_and_when_a_millisecond_is_full() {
+        let ids = TimeOrdered::new();
+        let mut last = Uuid::nil();
+        for n in 0..20_000i64 {
+            let id = ids.id(Millis(1_000_000 - n / 10_000));
+            assert!(id > last);
+            assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
+            last = id;
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_ids_again_and_another_seed_others() {
+        let take = |seed| {
+            let ids = TimeOrdered::seeded(seed);
+            [5, 5, 6, 4].map(|now| ids.id(Millis(now)))
+        };
+        assert_eq!(take(1), take(1));
+        assert_ne!(take(1), take(2));
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_carries_its_moment(now in 1i64..(1 << 47)) {
+            let (seconds, nanos) = TimeOrdered::new().id(Millis(now)).get_timestamp().unwrap().to_unix();
+            prop_assert_eq!(seconds as i64 * 1000 + i64::from(nanos) / 1_000_000, now);
+        }
+    }
+}

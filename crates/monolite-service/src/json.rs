@@ -71,3 +71,29 @@ impl JsonSchema for Json {
         json_schema!(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_passes_byte_for_byte() {
+        #[derive(Serialize, Deserialize)]
+        struct Document {
+            content: Json,
+        }
+        let text = r#"{"content":{ "b": 1.0e5, "a":[null , "\u00e9"]}}"#;
+        let document: Document = serde_json::from_str(text).unwrap();
+        assert_eq!(document.content.as_str(), r#"{ "b": 1.0e5, "a":[null , "\u00e9"]}"#);
+        assert_eq!(serde_json::to_string(&document).unwrap(), text);
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for text in ["", "{", "{} {}", "nul", "'x'", "{\"a\":}"] {
+            assert!(Json::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(Json::parse("[1, 2]").unwrap().to::<Vec<u8>>().unwrap(), [1, 2]);
+        assert_eq!(Json::of(&[1, 2]).unwrap().as_str(), "[1,2]");
+    }
+}

@@ -3,6 +3,52 @@
 //! What callers depend on (the contract: message types) is apart from what runs (the implementation: functions with
 //! SQL). A service is described here and run by `monolite-runtime`; this crate starts nothing but a [`Pool`]'s threads.
 //!
+//! ```
+//! use monolite_service::*;
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//!
+//! // contract: no SQL, no HTTP
+//! #[derive(Clone, Serialize, Deserialize, JsonSchema)]
+//! pub struct AddNote { pub title: String }
+//! message!(AddNote => Uuid, check |m, c| { c.length("title", &m.title, 1..=200); });
+//!
+//! #[derive(Clone, Serialize, Deserialize, JsonSchema)]
+//! pub struct Notes { pub prefix: Option<String>, pub page: PageOf }
+//! message!(Notes => Page<Line>);
+//!
+//! #[derive(Serialize, Deserialize, JsonSchema)]
+//! pub struct Line { pub id: Uuid, pub title: String }
+//!
+//! // implementation
+//! pub fn service() -> Service {
+//!     Service::new("Notes", Migrations::default()) // migrations![quick "migrations/0001_notes.sql"]
+//!         .write(add).at(POST, "/notes", SignedIn).creates("/notes/{id}")
+//!         .read(notes).at(GET, "/notes", SignedIn)
+//! }
+//!
+//! fn add(tx: &Tx, m: AddNote) -> Outcome<AddNote> {
+//!     tx.insert("INSERT INTO notes(id, owner, title) VALUES (?, ?, ?) RETURNING id", params![tx.id(), tx.user()?, m.title])
+//!         .unique(Refused::conflict("title_taken"))
+//! }
+//!
+//! fn notes(s: &Snapshot, m: &Notes) -> Outcome<Notes> {
+//!     let query = sql("SELECT id, title FROM notes WHERE owner = ?")
+//!         .bind(s.user()?)
+//!         .and("substr(title, 1, length(?)) = ?", m.prefix.as_deref());
+//!     Ok(s.page(query, &["title", "id"], &m.page)?)
+//! }
+//! # assert_eq!(service().handlers.len(), 2);
+//! ```
+//!
+//! **How a request becomes a message.** A message's fields are filled from the path, the query and the JSON body, each
+//! once; texts are read as the fields' types (a list with commas). A field `page: PageOf` is filled from `limit` and
+//! `cursor`, a field `if_match: Option<u64>` from the caller's precondition, a field `body: Json` from the whole body.
+//! Unknown and duplicate names are refused.
+//!
+//! **What an answer is made of.** A reply `()` has no content; `message!(.., version |r| r.version)` gives the version
+//! that becomes the `ETag`; `.creates(..)` the place of the new thing; `.streams()` bytes instead of JSON.
+//!
 //! Never here: HTTP, an async runtime, a `rusqlite::Connection` in an author's hands.
 
 pub mod edge;

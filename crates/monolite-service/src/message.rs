@@ -116,3 +116,23 @@ impl Check {
         if self.wrong.is_empty() { Ok(()) } else { Err(Failure::invalid(self.wrong)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_collects_all_that_is_wrong() {
+        let mut check = Check::new();
+        check.field("a", false, "is empty").field("b", true, "is empty").length("c", "éé", 3..=5).range("d", 7, 1..=6);
+        let wrong: Vec<_> = check.finish().unwrap_err().fields().iter().map(ToString::to_string).collect();
+        assert_eq!(wrong, ["a is empty", "c must have 3 to 5 characters", "d must be 1 to 6"]);
+    }
+
+    #[test]
+    fn a_length_counts_characters_not_bytes() {
+        let mut check = Check::new();
+        check.length("title", "éééé", 1..=4).length("title", "😀😀", 2..=2);
+        assert!(check.finish().is_ok());
+    }
+}

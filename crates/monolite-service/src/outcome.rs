@@ -153,3 +153,61 @@ impl<T, A> Translate<T, A> for Result<T, Error<A>> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monolite_store::rusqlite::Connection;
+
+    /// What SQLite says to the second of two statements.
+    fn said(statements: [&str; 2]) -> Result<usize, Failure> {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(
+            "PRAGMA foreign_keys=1; CREATE TABLE a(id INTEGER PRIMARY KEY, name TEXT UNIQUE CHECK (name <> '')) STRICT;
+             CREATE TABLE b(a INTEGER NOT NULL REFERENCES a) STRICT",
+        )
+        .unwrap();
+        db.execute(statements[0], []).unwrap();
+        Ok(db.execute(statements[1], [])?)
+    }
+
+    #[track_caller]
+    fn code(outcome: Result<usize, Error>) -> String {
+        match outcome {
+            Err(Error::Refused(r)) => r.code().into_owned(),
+            other => panic!("not a refusal: {other:?}"),
+        }
+    }
+
+    const A: &str = "INSERT INTO a VALUES (1, 'x')";
+
+    #[test]
+    fn each_sort_of_constraint_has_its_word() {
+        let no = Refused::conflict;
+        let all = |statement| said([A, statement]).unique(no("unique")).foreign(no("foreign")).checked(no("checked"));
+        assert_eq!(code(all("INSERT INTO a VALUES (2, 'x')")), "unique");
+        assert_eq!(code(all("INSERT INTO a VALUES (1, 'y')")), "unique");
+        assert_eq!(code(all("INSERT INTO b VALUES (7)")), "foreign");
+        assert_eq!(code(all("INSERT INTO a VALUES (2, '')")), "checked");
+        assert_eq!(code(all("INSERT INTO b VALUES (NULL)")), "checked");
+        assert_eq!(all("INSERT INTO b VALUES (1)").unwrap(), 1);
+    }
+
+    #[test]
+    fn a_constraint_nobody_mapped_is_internal() {
+        let outcome: Result<usize, Error> = said([A, "INSERT INTO b VALUES (7)"]).unique(Refused::conflict("unique"));
+        let failure = outcome.unwrap_err();
+        assert_eq!(failure.failure().unwrap().kind(), crate::FailureKind::Internal);
+    }
+
+    #[test]
+    fn a_translated_refusal_keeps_failures() {
+        let refused: Result<(), Error<Refused>> = Err(Refused::stale().into());
+        assert_eq!(
+            refused.refused(|_| Refused::conflict("mine")).unwrap_err().refusal(),
+            Some(&Refused::conflict("mine"))
+        );
+        let failed: Result<(), Error<Refused>> = Err(Failure::internal("x").into());
+        assert!(failed.refused(|_| Refused::stale()).unwrap_err().failure().is_some());
+    }
+}

@@ -218,3 +218,46 @@ fn variant_in_snake_case<T: Serialize>(refusal: &T) -> String {
     }
     if code.is_empty() { "refused".into() } else { code }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+    enum NoStock {
+        UnknownSku,
+        OutOfStock { left: u32 },
+        Other(u32),
+    }
+    crate::refusal!(NoStock, |r| match r {
+        NoStock::UnknownSku => RefusalKind::NotFound,
+        _ => RefusalKind::Conflict,
+    });
+
+    #[test]
+    fn codes_are_the_variants_names_in_snake_case() {
+        let code = |r: NoStock| r.code().into_owned();
+        assert_eq!(code(NoStock::UnknownSku), "unknown_sku");
+        assert_eq!(code(NoStock::OutOfStock { left: 2 }), "out_of_stock");
+        assert_eq!(code(NoStock::Other(1)), "other");
+        assert_eq!(NoStock::UnknownSku.detail(), "unknown sku");
+    }
+
+    #[test]
+    fn the_stock_refusals_have_stable_codes() {
+        let codes = [
+            (Refused::not_found("recipe"), RefusalKind::NotFound, "recipe_not_found"),
+            (Refused::conflict("title_taken"), RefusalKind::Conflict, "title_taken"),
+            (Refused::forbidden("why"), RefusalKind::Forbidden, "forbidden"),
+            (Refused::invalid("title", "is empty"), RefusalKind::Invalid, "invalid"),
+            (Refused::unauthenticated(), RefusalKind::Unauthenticated, "unauthenticated"),
+            (Refused::stale(), RefusalKind::Stale, "stale"),
+            (Refused::too_large(7), RefusalKind::TooLarge, "too_large"),
+        ];
+        for (refused, kind, code) in codes {
+            assert_eq!((refused.kind(), refused.code().as_ref()), (kind, code));
+            let back: Refused = serde_json::from_str(&serde_json::to_string(&refused).unwrap()).unwrap();
+            assert_eq!(back, refused);
+        }
+    }
+}

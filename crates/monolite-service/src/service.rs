@@ -13,6 +13,7 @@ use crate::message::Message;
 use crate::outcome::Outcome;
 use crate::snapshot::Snapshot;
 use monolite_store as store;
+use std::any::TypeId;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub struct Background {
     pub period: Duration,
     /// Its message's name.
     pub message: &'static str,
+    /// Its message's type.
+    pub message_type: TypeId,
     /// Does it once, as the system.
     pub run: Arc<dyn Fn(Flow) -> BoxFuture<'static, Result<(), String>> + Send + Sync>,
 }
@@ -157,7 +160,12 @@ impl Service {
             Box::pin(async move { flow.call(message).await.map(drop).map_err(|e| e.to_string()) })
                 as BoxFuture<'static, _>
         };
-        self.background.push(Background { period, message: M::NAME, run: Arc::new(run) });
+        self.background.push(Background {
+            period,
+            message: M::NAME,
+            message_type: TypeId::of::<M>(),
+            run: Arc::new(run),
+        });
         self
     }
 

@@ -90,5 +90,8 @@ fn words_fit_their_handlers() {
     refused(&[notes().write(add).slow()], "slow() is for reads");
     refused(&[notes().write(add).creates("/notes/{key}")], "the reply has no field `key`");
     refused(&[notes().read(show).creates("/notes/{id}")], "creates() is for writes");
+    refused(&[notes().every(seconds(1), Add { title: "x".into() })], "nobody handles it");
+    check(&[notes().every(seconds(1), Add { title: "x".into() }), Service::new("B", Migrations::default()).write(add)])
+        .unwrap();
     refused(&[notes().every(seconds(0), Add { title: "x".into() })], "a period of zero");
 }
