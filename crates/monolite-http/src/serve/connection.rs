@@ -145,6 +145,10 @@ where
             Pin::new(&mut *served).graceful_shutdown();
             cx.waker().wake_by_ref();
         }
+        // The wait for the last phase was woken by the one before it and must listen again.
+        if drained && now.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Dropped);
+        }
         while sleep.is_elapsed() {
             if tick.is_over(pulse) {
                 return Poll::Ready(End::TooSlow);

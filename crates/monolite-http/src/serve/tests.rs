@@ -100,7 +100,8 @@ async fn a_head_that_drips_is_answered_408() {
 #[tokio::test]
 async fn a_peer_that_takes_nothing_is_dropped() {
     let server = server(quick()).await;
-    let stream = send(server.at, "GET /much HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut stream = send(server.at, "GET /much HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(stream.read_u8().await.unwrap(), b'H', "the answer has begun");
     server.stop.drain();
     let ended = tokio::time::timeout(Duration::from_secs(10), server.end).await.expect("the drain ends");
     assert_eq!(ended.unwrap(), Drained::Complete);
@@ -167,12 +168,14 @@ async fn a_drain_is_bounded_and_a_second_word_ends_it_at_once() {
     assert_eq!(to_end(stuck).await, "");
 
     let told = server(Limits::default()).await;
+    let began = Instant::now();
     let stuck = send(told.at, WAIT).await;
     told.toy.began.notified().await;
     told.stop.drain();
     told.stop.now();
     assert_eq!(told.end.await.unwrap(), Drained::CutShort(1));
     assert_eq!(to_end(stuck).await, "");
+    assert!(began.elapsed() < Duration::from_secs(1), "dropped at the word, not at the next tick");
 }
 
 #[tokio::test]
