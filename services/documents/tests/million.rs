@@ -4,6 +4,8 @@
 //! cargo test --release -p monolite-documents --test million -- --ignored --nocapture
 //! ```
 
+#![allow(clippy::unwrap_used)]
+
 mod world;
 
 use monolite_documents::*;
@@ -91,18 +93,19 @@ fn type_ahead(documents: usize, rounds: usize) -> Duration {
     let mut language = Language::new(300_000.min(documents));
     let took = fill(&user, &mut language, documents);
     let bytes = world.host.store("Documents").unwrap().status().file_bytes;
-    println!("{documents} documents imported in {took:.1?}, {:.1} us each; file {} MiB", took.as_secs_f64() * 1e6 / documents as f64, bytes >> 20);
+    println!(
+        "{documents} documents imported in {took:.1?}, {:.1} us each; file {} MiB",
+        took.as_secs_f64() * 1e6 / documents as f64,
+        bytes >> 20
+    );
     let prefixes = |letters: usize| -> Vec<String> {
         let mut language = Language::new(1000);
         (0..40).map(|_| language.word().chars().take(letters).collect()).collect()
     };
     let letters: Vec<String> = ('a'..='z').map(String::from).collect();
-    let suggest = |text: &str| {
-        user.call(TitleSuggestions { prefix: text.into(), ..Default::default() }).unwrap().items.len()
-    };
-    let search = |text: &str| {
-        user.call(DocumentSearch { q: text.into(), ..Default::default() }).unwrap().items.len()
-    };
+    let suggest =
+        |text: &str| user.call(TitleSuggestions { prefix: text.into(), ..Default::default() }).unwrap().items.len();
+    let search = |text: &str| user.call(DocumentSearch { q: text.into(), ..Default::default() }).unwrap().items.len();
     let (_, one_letter) = timed("suggest, one letter", &letters, rounds, suggest);
     timed("suggest, two letters", &prefixes(2), rounds, suggest);
     timed("suggest, four letters", &prefixes(4), rounds, suggest);

@@ -25,5 +25,6 @@ CREATE INDEX favourites_recipe ON favourites (recipe_id);
 CREATE TABLE images (
     id           BLOB PRIMARY KEY REFERENCES recipes ON DELETE CASCADE,
     content_type TEXT NOT NULL,
-    bytes        BLOB NOT NULL
+    bytes        BLOB NOT NULL,
+    version      INTEGER NOT NULL
 ) STRICT;

@@ -1,5 +1,7 @@
 //! What the book promises, case by case: favourites, lists, images, bad input.
 
+#![allow(clippy::unwrap_used)]
+
 use monolite_recipes::*;
 use monolite_service::{Error, FailureKind, PageOf, Refused, Uuid};
 use monolite_testkit::{User, app};
@@ -86,5 +88,7 @@ fn bad_input_changes_nothing() {
     assert_eq!(titles(&ann, false), [hostile]);
     assert!(matches!(ann.call(ScaledRecipe { id, guests: Some(0) }), Err(Error::Failed(_))));
     assert_eq!(refused(ann.call(ScaledRecipe { id: Uuid::nil(), guests: None })), Refused::not_found("recipe"));
-    assert!(matches!(app.anonymous().call(recipe("Bread")), Err(Error::Failed(f)) if f.kind() == FailureKind::Unauthenticated));
+    assert!(
+        matches!(app.anonymous().call(recipe("Bread")), Err(Error::Failed(f)) if f.kind() == FailureKind::Unauthenticated)
+    );
 }

@@ -20,9 +20,9 @@ const RANKED_MAX: usize = 256;
 const COUNTED_MAX: usize = 2048;
 /// Words of a query that count.
 const QUERY_WORDS_MAX: usize = 16;
-/// A shorter unfinished word is completed from titles: all words that begin with two letters are too many.
+/// A shorter unfinished word is only completed from titles: all words that begin with two letters are too many.
 const PREFIX_CHARS_MIN: usize = 3;
-/// Completions of a short unfinished word.
+/// Completions of an unfinished word from titles.
 const COMPLETIONS_MAX: usize = 8;
 const FOUND_DEFAULT: u32 = 20;
 
@@ -35,39 +35,44 @@ const LINE: &str = "SELECT id, key, title, version, changed_at, octet_length(bod
 pub(super) fn search(s: &Snapshot<'_>, m: &DocumentSearch) -> Outcome<DocumentSearch> {
     let owner = whose(s, m.owner)?;
     let limit = m.limit.unwrap_or(FOUND_DEFAULT) as usize;
-    let terms = terms(s, owner, &m.q)?;
-    let all = terms.join(" AND ");
-    if all.is_empty() {
-        return Ok(Found { items: Vec::new(), order: Order::Relevance });
+    let readings = readings(s, owner, &m.q)?;
+    for (n, terms) in readings.iter().enumerate() {
+        let (all, is_last) = (terms.join(" AND "), n + 1 == readings.len());
+        let newest: Vec<i64> = s.all(NEWEST, (&all, RANKED_MAX + 1))?;
+        if newest.len() > RANKED_MAX || (is_last && !are_countable(s, terms)?) {
+            let mut rows: Vec<i64> = s.all(NEWEST, (format!("{{title}} : ({all})"), limit))?;
+            rows.extend(newest);
+            return Ok(Found { items: lines(s, owner, rows, limit)?, order: Order::TitleThenNewest });
+        }
+        if is_last {
+            let best = s.all(BEST, (&all, RANKED_MAX))?;
+            return Ok(Found { items: lines(s, owner, best, limit)?, order: Order::Relevance });
+        }
     }
-    let newest: Vec<i64> = s.all(NEWEST, (&all, RANKED_MAX + 1))?;
-    if newest.len() <= RANKED_MAX && are_countable(s, &terms)? {
-        let best = s.all(BEST, (&all, RANKED_MAX))?;
-        return Ok(Found { items: lines(s, owner, best, limit)?, order: Order::Relevance });
-    }
-    let mut rows: Vec<i64> = s.all(NEWEST, (format!("{{title}} : ({all})"), limit))?;
-    rows.extend(newest);
-    Ok(Found { items: lines(s, owner, rows, limit)?, order: Order::TitleThenNewest })
+    Ok(Found { items: Vec::new(), order: Order::Relevance })
 }
 
-/// The words of a query as expressions for the index.
-fn terms(s: &Snapshot<'_>, owner: UserId, q: &str) -> Result<Vec<String>> {
+/// A query as lists of expressions for the index, of which each must match: none, one, or, where a word is unfinished
+/// and long enough, two. The second takes each word that begins so, and the index has to gather all documents of all of
+/// those before it answers the first row; so the first takes only the frequent ones, and if it has many hits it will do.
+fn readings(s: &Snapshot<'_>, owner: UserId, q: &str) -> Result<Vec<Vec<String>>> {
     let (mark, words) = (mark(owner), Words::of(q));
     let mut words: Vec<&str> = words.split(' ').filter(|w| !w.is_empty()).take(QUERY_WORDS_MAX).collect();
     let unfinished = if ends_within_a_word(q) { words.pop() } else { None };
-    let mut terms: Vec<String> = words.iter().map(|w| format!("\"{mark}{w}\"")).collect();
-    match unfinished {
-        Some(word) if word.chars().count() >= PREFIX_CHARS_MIN => terms.push(format!("\"{mark}{word}\"*")),
-        Some(word) => {
-            let mut either = format!("(\"{mark}{word}\"");
-            for completion in beginning(s, owner, word, COMPLETIONS_MAX)? {
-                either.push_str(&format!(" OR \"{mark}{}\"", completion.term));
-            }
-            terms.push(either + ")");
-        }
-        None => {}
+    let finished: Vec<String> = words.iter().map(|w| format!("\"{mark}{w}\"")).collect();
+    let with = |last: String| finished.iter().cloned().chain([last]).collect();
+    let Some(word) = unfinished else {
+        return Ok(if finished.is_empty() { Vec::new() } else { vec![finished] });
+    };
+    let mut either = format!("(\"{mark}{word}\"");
+    for completion in beginning(s, owner, word, COMPLETIONS_MAX)? {
+        either.push_str(&format!(" OR \"{mark}{}\"", completion.term));
     }
-    Ok(terms)
+    let mut readings = vec![with(either + ")")];
+    if word.chars().count() >= PREFIX_CHARS_MIN {
+        readings.push(with(format!("\"{mark}{word}\"*")));
+    }
+    Ok(readings)
 }
 
 /// Whether counting each word's documents is little work; of a single word the hits are all there is to count.
