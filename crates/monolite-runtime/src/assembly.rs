@@ -7,7 +7,7 @@ use crate::route::Route;
 use crate::start::StartError;
 use crate::stats::Stats;
 use crate::timer::Timer;
-use monolite_service::engine::Site;
+use monolite_service::engine::{Site, Watch};
 use monolite_service::{Authenticator, Background, Clock, HandlerSpec, Ids, Service, SystemClock, TimeOrdered};
 use monolite_store::{Config, Observer, Store};
 use std::collections::HashSet;
@@ -28,6 +28,7 @@ pub struct Assembly {
     background: BackgroundMode,
     configure: Arc<dyn Fn(&'static str, Config) -> Config + Send + Sync>,
     observe: Option<ObserverFor>,
+    watch: Option<Watch>,
 }
 
 type ObserverFor = Arc<dyn Fn(&'static str) -> Arc<dyn Observer> + Send + Sync>;
@@ -57,6 +58,7 @@ impl Assembly {
             background: BackgroundMode::Thread,
             configure: Arc::new(|_, config| config),
             observe: None,
+            watch: None,
         }
     }
 
@@ -105,6 +107,11 @@ impl Assembly {
     /// With an observer of each store, by the service's name: for metrics.
     pub fn observe(self, observer: impl Fn(&'static str) -> Arc<dyn Observer> + Send + Sync + 'static) -> Self {
         Assembly { observe: Some(Arc::new(observer)), ..self }
+    }
+
+    /// With somebody who sees each constant statement that a service runs: for tests.
+    pub fn watch(self, watch: Watch) -> Self {
+        Assembly { watch: Some(watch), ..self }
     }
 
     /// The file of a service below a folder of data.
@@ -197,6 +204,7 @@ impl Assembly {
             meter,
             deadline: spec.deadline,
             slow: spec.slow,
+            watch: self.watch.clone(),
         }
     }
 }

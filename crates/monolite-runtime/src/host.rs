@@ -162,6 +162,7 @@ impl Host {
             meter: Arc::new(NoMeter),
             deadline: None,
             slow: false,
+            watch: None,
         };
         let mut stubs = self.inner.stubs.write().unwrap_or_else(PoisonError::into_inner);
         stubs.insert(TypeId::of::<M>(), Handler::stub(site, answer));

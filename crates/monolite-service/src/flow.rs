@@ -35,6 +35,9 @@ impl Flow {
         if let Some(deadline) = self.caller.deadline() {
             caller = caller.with_deadline(deadline);
         }
+        if let Some(trace) = self.caller.trace() {
+            caller = caller.with_trace(trace);
+        }
         Flow { calls: self.calls.clone(), caller }
     }
 

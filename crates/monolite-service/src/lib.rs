@@ -11,7 +11,7 @@
 //! // contract: no SQL, no HTTP
 //! #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 //! pub struct AddNote { pub title: String }
-//! message!(AddNote => Uuid, check |m, c| { c.length("title", &m.title, 1..=200); });
+//! message!(AddNote => Uuid, check |m, c| c.length("title", &m.title, 1..=200));
 //!
 //! #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 //! pub struct Notes { pub prefix: Option<String>, pub page: PageOf }

@@ -37,7 +37,7 @@ pub trait Message: Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sy
 /// # use schemars::JsonSchema;
 /// #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 /// pub struct AddNote { pub title: String }
-/// message!(AddNote => Note, check |m, c| { c.field("title", !m.title.is_empty(), "is empty"); }, version |r| r.version);
+/// message!(AddNote => Note, check |m, c| c.field("title", !m.title.is_empty(), "is empty"), version |r| r.version);
 /// # #[derive(Serialize, Deserialize, JsonSchema)]
 /// # pub struct Note { title: String, version: u64 }
 /// # assert_eq!(AddNote::NAME, "AddNote");
@@ -54,8 +54,7 @@ macro_rules! message {
             type Refusal = $crate::message!(@refusal $($refusal)?);
             const NAME: &'static str = stringify!($m);
             $(fn check(&self, check: &mut $crate::Check) {
-                let f: fn(&$m, &mut $crate::Check) = $check;
-                f(self, check)
+                let _ = check.by(self, $check);
             })?
             $(fn version(reply: &$reply) -> Option<u64> {
                 let f: fn(&$reply) -> _ = $version;
@@ -77,6 +76,12 @@ impl Check {
     /// Nothing wrong so far.
     pub fn new() -> Self {
         Check::default()
+    }
+
+    /// Looks at a message by a function; for [`message!`](crate::message), so that its check may end with any of these words.
+    #[doc(hidden)]
+    pub fn by<'c, M, R>(&'c mut self, message: &'c M, look: impl FnOnce(&'c M, &'c mut Check) -> R) -> R {
+        look(message, self)
     }
 
     /// Notes that a field is wrong unless it is well: `c.field("title", !m.title.is_empty(), "is empty")`.

@@ -119,7 +119,7 @@ fn rows_of<T: DeserializeOwned>(
     limit: u32,
     made_by: u64,
 ) -> Result<Page<T>, Failure> {
-    let mut statement = snapshot.prepare(text)?;
+    let mut statement = snapshot.prepare_composed(text)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut page = Page { items: Vec::new(), next: None };
     let mut last = Vec::new();

@@ -65,6 +65,14 @@ impl<'a> Snapshot<'a> {
 
     /// A statement with rusqlite's methods, kept prepared.
     pub fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, Failure> {
+        if let Some(watch) = &self.site.watch {
+            watch(self.site.service, sql);
+        }
+        self.prepare_composed(sql)
+    }
+
+    /// The same for a text that is made from parts, which nobody can register.
+    pub(crate) fn prepare_composed(&self, sql: &str) -> Result<CachedStatement<'_>, Failure> {
         self.statements.set(self.statements.get() + 1);
         Ok(self.db.prepare(sql)?)
     }

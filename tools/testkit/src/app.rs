@@ -6,6 +6,7 @@ use crate::http::Http;
 use crate::user::User;
 use monolite_runtime::{Assembly, BackgroundMode, Host};
 use monolite_service::{Authenticator, Caller, Clock, Message, Millis, Outcome, Service, TimeOrdered};
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -20,15 +21,20 @@ pub fn app(services: impl IntoIterator<Item = Service>) -> App {
     let folder = TempDir::with_prefix("monolite-").expect("the system gives a temporary folder");
     let clock = Arc::new(StoppedClock::new());
     let authenticator = Arc::new(TestAuthenticator::default());
+    let services: Vec<_> = services.into_iter().collect();
+    let registered = services.iter().flat_map(|s| s.statements.iter().map(|sql| (s.name, (*sql).to_owned()))).collect();
+    let statements = Arc::new(Statements { registered, others: Mutex::default() });
+    let watched = statements.clone();
     let assembly = Assembly::new(folder.path())
         .services(services)
+        .watch(Arc::new(move |service, sql| watched.ran(service, sql)))
         .clock(clock.clone())
         .ids(Arc::new(TimeOrdered::seeded(1)))
         .authenticate(authenticator.clone())
         .background(BackgroundMode::ByHand);
     let host = open(&assembly);
     let restubs = Mutex::default();
-    App(Arc::new(Shared { host: RwLock::new(Some(host)), assembly, clock, authenticator, restubs, folder }))
+    App(Arc::new(Shared { host: RwLock::new(Some(host)), assembly, clock, authenticator, restubs, statements, folder }))
 }
 
 #[track_caller]
@@ -51,7 +57,23 @@ pub(crate) struct Shared {
     clock: Arc<StoppedClock>,
     pub(crate) authenticator: Arc<TestAuthenticator>,
     restubs: Mutex<Vec<Restub>>,
+    statements: Arc<Statements>,
     folder: TempDir,
+}
+
+/// The statements of services: those registered, and the others that ran.
+struct Statements {
+    registered: HashSet<(&'static str, String)>,
+    others: Mutex<BTreeSet<(&'static str, String)>>,
+}
+
+impl Statements {
+    fn ran(&self, service: &'static str, sql: &str) {
+        let statement = (service, sql.to_owned());
+        if !self.registered.contains(&statement) {
+            self.others.lock().unwrap_or_else(PoisonError::into_inner).insert(statement);
+        }
+    }
 }
 
 impl App {
@@ -84,6 +106,12 @@ impl App {
     /// The app over HTTP, without a bearer.
     pub fn http(&self) -> Http {
         Http::new(self, None)
+    }
+
+    /// The statements that ran in this test without being registered by `Service::statements`, with their service: what a
+    /// start cannot check. Pages and other texts made from parts are not counted.
+    pub fn unregistered_statements(&self) -> Vec<(&'static str, String)> {
+        self.0.statements.others.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// The time.

@@ -137,6 +137,7 @@ fn a_panic_fails_its_own_call_only() {
     assert_eq!(failure(ann.call(Panic { in_write: true })), FailureKind::Panicked);
     assert_eq!(failure(ann.call(PanicInRead {})), FailureKind::Panicked);
     assert_eq!(failure(ann.call(PanicInFlow {})), FailureKind::Panicked);
+    assert_eq!(failure(ann.call(PanicInCheck {})), FailureKind::Panicked);
     assert_eq!(ann.call(Ticks {}).unwrap(), 0);
     ann.call(Tick {}).unwrap();
     assert_eq!(ann.call(Ticks {}).unwrap(), 1);
@@ -255,6 +256,16 @@ fn a_statement_that_does_not_prepare_stops_the_start() {
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it started"),
     }
+}
+
+#[test]
+fn the_kit_knows_which_statements_a_start_cannot_check() {
+    let app = app([service()]);
+    app.system().call(Ticks {}).unwrap(); // registered
+    app.user("ann").call(NotesByAge { page: PageOf::default() }).unwrap(); // made from parts
+    assert_eq!(app.unregistered_statements(), []);
+    app.system().call(Tick {}).unwrap();
+    assert_eq!(app.unregistered_statements(), [("Notes", "UPDATE ticks SET n = n + 1".to_owned())]);
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::tx::Tx;
 use bytes::Bytes;
 use monolite_store::Ticket;
 use std::any::TypeId;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,9 +77,7 @@ impl Calls {
     pub async fn call<M: Message>(&self, caller: &Caller, message: M, upload: Option<Bytes>) -> Answered<M> {
         let began = Instant::now();
         let handler = self.find::<M>()?;
-        let mut check = Check::new();
-        message.check(&mut check);
-        let answered = match check.finish() {
+        let answered = match checked(&message) {
             Ok(()) => self.dispatch(began, &handler, caller, message, upload).await,
             Err(wrong) => Err(Error::Failed(wrong)),
         };
@@ -89,6 +88,7 @@ impl Calls {
         let how = match &answered {
             Ok(_) => Ended::Replied,
             Err(Error::Refused(_)) => Ended::Refused,
+            Err(Error::Failed(f)) if by_caller(f.kind()) => Ended::Refused,
             Err(Error::Failed(_)) => Ended::Failed,
         };
         handler.site.meter.ended(took, how);
@@ -189,6 +189,21 @@ impl Calls {
             Err(unfinished) => Err(failure(unfinished, FailureKind::OutcomeUnknown).into()),
         }
     }
+}
+
+/// Checks a message; a panic in its check is this call's failure.
+fn checked<M: Message>(message: &M) -> Result<(), Failure> {
+    let looked = catch_unwind(AssertUnwindSafe(|| {
+        let mut check = Check::new();
+        message.check(&mut check);
+        check
+    }));
+    looked.map_err(|_| failure(Unfinished::Panicked, FailureKind::Late))?.finish()
+}
+
+/// Whether it is the caller who must change something: no fault of the system.
+fn by_caller(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::Invalid | FailureKind::Unauthenticated)
 }
 
 impl<M: Message> Handler<M> {

@@ -18,7 +18,7 @@ mod within;
 pub use call::{Calls, Commit, Replied};
 pub(crate) use registration::Typed;
 pub use registration::{Registration, Schemas, Serving};
-pub use site::{Ended, Handler, Meter, NoMeter, Site};
+pub use site::{Ended, Handler, Meter, NoMeter, Site, Watch};
 pub use tally::Tally;
 pub use within::AlarmId;
 

@@ -55,7 +55,12 @@ pub struct Site {
     pub deadline: Option<Duration>,
     /// Whether its reads start in the slow lane.
     pub slow: bool,
+    /// Sees each constant statement that runs: for tests.
+    pub watch: Option<Watch>,
 }
+
+/// Sees the constant statements that run, by service.
+pub type Watch = Arc<dyn Fn(&'static str, &str) + Send + Sync>;
 
 /// A handler at its site.
 pub struct Handler<M: Message> {

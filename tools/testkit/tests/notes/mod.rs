@@ -43,7 +43,7 @@ refusal!(NoTag, |r| match r {
 });
 
 messages! {
-    AddNote { title: String } => Uuid, check |m, c| { c.length("title", &m.title, 1..=20); };
+    AddNote { title: String } => Uuid, check |m, c| c.length("title", &m.title, 1..=20);
     NoteById { id: Uuid } => Note, version |note| note.version;
     Notes { prefix: Option<String>, page: PageOf } => Page<Note>;
     NotesByAge { page: PageOf } => Page<Note>;
@@ -57,6 +57,7 @@ messages! {
     Panic { in_write: bool } => ();
     PanicInRead {} => ();
     Broken {} => i64;
+    PanicInCheck {} => (), check |_, _| panic!("in a check");
     AddTwo { first: String, second: String } => Vec<Uuid>;
     Forever {} => ();
     PanicInFlow {} => ();
@@ -102,6 +103,7 @@ pub fn service() -> Service {
             panic!("in a write")
         })
         .read(|_: &Snapshot, _: &PanicInRead| panic!("in a read"))
+        .write(|_: &Tx, _: PanicInCheck| Ok(()))
         .read(|s: &Snapshot, _: &Broken| Ok(s.one("SELECT nothing FROM ticks", [])?.unwrap_or(0)))
         .flow(add_two)
         .at(POST, "/two", SignedIn)
