@@ -7,6 +7,7 @@ mod backups;
 mod bad_folders;
 mod configuration;
 mod imports;
+mod projects;
 mod queries;
 mod serving;
 mod users;

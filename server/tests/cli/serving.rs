@@ -55,7 +55,7 @@ fn a_drain_finishes_the_request_in_flight() {
     assert!(asked.starts_with(b"HTTP/1.1 100"));
     server.signal("TERM");
     server.wait_for("draining");
-    assert!(TcpStream::connect(&server.address).map_or(true, |s| refused(s)), "a draining server takes no connection");
+    assert!(TcpStream::connect(&server.address).map_or(true, refused), "a draining server takes no connection");
     stream.write_all(b"{\"a\":1}").unwrap();
     assert_eq!(answer(stream).0, 201);
     let status = server.child.wait().unwrap();
