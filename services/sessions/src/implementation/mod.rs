@@ -35,7 +35,7 @@ pub fn service(config: Config) -> Service {
 
 fn service_with(config: Config, touches: Arc<Touches>) -> Service {
     let pruner = Pruner::default();
-    let (noting, writing) = (touches.clone(), touches);
+    let (noting, pruning, writing) = (touches.clone(), touches.clone(), touches);
     Service::new("UserSessions", schema())
         .flow(sign_in::sign_in)
         .at(POST, "/sessions", Anyone)
@@ -55,7 +55,7 @@ fn service_with(config: Config, touches: Arc<Touches>) -> Service {
         .flow(move |f, m| write_touches::write_touches(f, m, writing.clone()))
         .write(write_touches::touch_sessions)
         .every(seconds(1), WriteTouches {})
-        .write(move |tx: &Tx<'_>, m: PruneSessions| prune_sessions::prune_sessions(tx, m, &config, &pruner))
+        .write(move |tx: &Tx<'_>, m: PruneSessions| prune_sessions::prune_sessions(tx, m, &config, &pruning, &pruner))
         .every(seconds(5), PruneSessions {})
         .statements(rows::STATEMENTS)
 }

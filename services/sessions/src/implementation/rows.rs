@@ -21,7 +21,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     super::prune_sessions::PRUNE,
     super::session_of_token::GRANT,
     super::sign_in::BEGIN,
-    super::sign_in::END_EXPIRED,
+    super::sign_in::END_DEAD,
     super::sign_in::END_OLDEST,
     super::write_touches::TOUCH,
 ];

@@ -10,8 +10,8 @@ use crate::{Session, SignIn, SignedIn, Token, TokenHash};
 
 pub(super) const BEGIN: &str = "INSERT INTO sessions(token_hash, id, user_id, credentials_version, last_seen_at, expires_at, created_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5)";
-pub(super) const END_EXPIRED: &str =
-    "DELETE FROM sessions WHERE user_id = ?1 AND (expires_at <= ?2 OR last_seen_at <= ?3 OR credentials_version < ?4)";
+pub(super) const END_DEAD: &str =
+    "DELETE FROM sessions WHERE user_id = ?1 AND (expires_at <= ?2 OR credentials_version < ?3)";
 pub(super) const END_OLDEST: &str = "DELETE FROM sessions WHERE user_id = ?1 AND id IN \
      (SELECT id FROM sessions WHERE user_id = ?1 ORDER BY id DESC LIMIT -1 OFFSET ?2)";
 
@@ -43,7 +43,7 @@ pub(super) fn begin_session(tx: &Tx<'_>, m: BeginSession, config: &Config) -> Ou
         last_seen_at: now,
         expires_at: config.absolute_end(now),
     };
-    tx.run(END_EXPIRED, params![m.user, now, config.prunable_since(now), m.credentials_version])?;
+    tx.run(END_DEAD, params![m.user, now, m.credentials_version])?;
     tx.run(END_OLDEST, params![m.user, config.per_user_max.saturating_sub(1)])?;
     tx.run(BEGIN, params![m.token.as_bytes(), session.id, m.user, m.credentials_version, now, session.expires_at])?;
     Ok(session)

@@ -3,10 +3,13 @@
 //! **Invariants**
 //! - At most one touch a session, the latest; at most `max` sessions. One more is not noted: it will be at its next use.
 //! - What was taken to be written and could not be is put back, unless a later touch is there.
+//! - [`Touches::behind`] tells whether the file may be older than a second or two about somebody: nobody may be taken
+//!   for idle by the file alone then.
 //! - Lost with the process: see the crate's page for what that means.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use monolite_service::Millis;
@@ -19,12 +22,13 @@ pub(super) type Touch = (TokenHash, Millis);
 /// The touches that wait to be written.
 pub(super) struct Touches {
     max: usize,
+    behind: AtomicBool,
     waiting: Mutex<HashMap<TokenHash, Millis>>,
 }
 
 impl Touches {
     pub(super) fn new(max: usize) -> Self {
-        Touches { max, waiting: Mutex::default() }
+        Touches { max, behind: AtomicBool::new(false), waiting: Mutex::default() }
     }
 
     /// Notes that a session was seen.
@@ -37,9 +41,15 @@ impl Touches {
         self.lock().get(token).copied()
     }
 
+    /// Whether the last round did not write all that waited.
+    pub(super) fn behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
     /// Takes at most so many touches to write them.
     pub(super) fn take(&self, at_most: usize) -> Vec<Touch> {
         let mut waiting = self.lock();
+        self.behind.store(waiting.len() > at_most, Ordering::Relaxed);
         if waiting.len() <= at_most {
             return waiting.drain().collect();
         }
@@ -53,6 +63,7 @@ impl Touches {
     /// Puts back what was taken and not written.
     pub(super) fn put_back(&self, touches: Vec<Touch>) {
         let mut waiting = self.lock();
+        self.behind.store(true, Ordering::Relaxed);
         for (token, at) in touches {
             insert(&mut waiting, self.max, token, at);
         }
@@ -105,6 +116,19 @@ mod tests {
         touches.note(tokens[0], Millis(2));
         touches.put_back(taken);
         assert_eq!((touches.of(&tokens[0]), touches.of(&tokens[1])), (Some(Millis(2)), Some(Millis(1))));
+    }
+
+    #[test]
+    fn it_is_behind_until_a_round_writes_all() {
+        let (touches, tokens) = (Touches::new(8), tokens(3));
+        let note = || tokens.iter().for_each(|&token| touches.note(token, Millis(1)));
+        note();
+        assert_eq!((touches.take(2).len(), touches.behind()), (2, true));
+        assert_eq!((touches.take(2).len(), touches.behind()), (1, false));
+        note();
+        touches.put_back(touches.take(8));
+        assert!(touches.behind());
+        assert_eq!((touches.take(8).len(), touches.behind()), (3, false));
     }
 
     proptest! {

@@ -57,3 +57,14 @@ fn when_one_too_many_begins_the_oldest_ends() {
     let listed: Vec<_> = w.call(&me, ListSessions::default()).unwrap().items.iter().map(|s| s.id).collect();
     assert_eq!(listed, [2, 3, 4].map(|n| all[n].session.id));
 }
+
+#[test]
+fn signing_in_removes_what_an_older_password_began() {
+    let w = World::new();
+    let ann = w.create("ann", Role::Member);
+    w.sign_in(&ann);
+    let change = monolite_users::ChangePassword { id: ann.id, old_password: None, new_password: PASSWORD.into() };
+    w.sys(change).unwrap();
+    let again = w.sign_in(&ann);
+    assert_eq!(w.rows().iter().map(|row| row.0).collect::<Vec<_>>(), [again.session.id]);
+}

@@ -34,7 +34,11 @@ impl World {
     }
 
     pub(super) fn with(config: Config) -> World {
-        let users = monolite_users::Config { cost: monolite_users::Cost::for_tests(), ..Default::default() };
+        World::with_cost(config, monolite_users::Cost::for_tests())
+    }
+
+    pub(super) fn with_cost(config: Config, cost: monolite_users::Cost) -> World {
+        let users = monolite_users::Config { cost, ..Default::default() };
         let touches = Arc::new(Touches::new(config.touches_max));
         let sessions = super::service_with(config, touches.clone());
         let app = monolite_testkit::app([monolite_users::service(users), sessions]).authenticate(super::bearer());

@@ -13,11 +13,15 @@ const OTHERS: u32 = 100_000;
 const ROUNDS: usize = 100_000;
 
 /// Median and 99th percentile of one run, in microseconds.
-fn measure(what: &str, mut run: impl FnMut()) {
-    for _ in 0..1_000 {
+fn measure(what: &str, run: impl FnMut()) {
+    measure_rounds(what, ROUNDS, run);
+}
+
+fn measure_rounds(what: &str, rounds: usize, mut run: impl FnMut()) {
+    for _ in 0..rounds / 100 {
         run();
     }
-    let mut took: Vec<u64> = (0..ROUNDS)
+    let mut took: Vec<u64> = (0..rounds)
         .map(|_| {
             let began = Instant::now();
             run();
@@ -26,7 +30,7 @@ fn measure(what: &str, mut run: impl FnMut()) {
         .collect();
     took.sort_unstable();
     let us = |n: usize| took[n] as f64 / 1_000.0;
-    println!("{what:<44} median {:6.2} us   p99 {:6.2} us", us(ROUNDS / 2), us(ROUNDS * 99 / 100));
+    println!("{what:<44} median {:8.2} us   p99 {:8.2} us", us(rounds / 2), us(rounds * 99 / 100));
 }
 
 fn crowd(w: &World) {
@@ -86,5 +90,29 @@ fn numbers_of_authenticating() {
         Credentials { bearer: Some(crate::Token::random().unwrap().into_secret().expose().into()), address: None };
     measure("authenticate, a token never issued", || {
         black_box(block_on(bearer.authenticate(&flow, &wrong)).unwrap_err());
+    });
+}
+
+#[test]
+#[ignore = "measures, and asserts nothing"]
+fn numbers_of_signing_in_and_of_touches() {
+    let w = World::with_cost(Config::default(), monolite_users::Cost::default());
+    crowd(&w);
+    let ann = w.create("ann", Role::Member);
+    measure_rounds("sign in, argon2id 46 MiB 1 pass", 100, || drop(black_box(w.sign_in(&ann))));
+    let host = w.app.host();
+    let tokens: Vec<TokenHash> = {
+        let all: Result<Vec<[u8; 32]>, monolite_service::Failure> =
+            host.store("UserSessions").unwrap().read_blocking(|s| {
+                let mut statement = s.prepare("SELECT token_hash FROM sessions ORDER BY id LIMIT 4096")?;
+                Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+            });
+        all.unwrap().into_iter().map(|bytes| serde_json::from_value(bytes.to_vec().into()).unwrap()).collect()
+    };
+    let mut at = 9_000_000_000_000;
+    measure_rounds("one write of 4,096 touches, committed", 100, || {
+        at += 1;
+        let touches = tokens.iter().map(|&token| (token, Millis(at))).collect();
+        w.sys(super::super::write_touches::TouchSessions { touches }).unwrap();
     });
 }
