@@ -46,25 +46,21 @@ impl Touches {
         self.behind.load(Ordering::Relaxed)
     }
 
-    /// Takes at most so many touches to write them.
-    pub(super) fn take(&self, at_most: usize) -> Vec<Touch> {
+    /// Takes all touches to write them, in the order of the file.
+    pub(super) fn take(&self) -> Vec<Touch> {
         let mut waiting = self.lock();
-        self.behind.store(waiting.len() > at_most, Ordering::Relaxed);
-        if waiting.len() <= at_most {
-            return waiting.drain().collect();
-        }
-        let some: Vec<Touch> = waiting.iter().take(at_most).map(|(&token, &at)| (token, at)).collect();
-        for (token, _) in &some {
-            waiting.remove(token);
-        }
-        some
+        self.behind.store(false, Ordering::Relaxed);
+        let mut taken: Vec<Touch> = waiting.drain().collect();
+        drop(waiting);
+        taken.sort_unstable_by(|one, other| one.0.as_bytes().cmp(other.0.as_bytes()));
+        taken
     }
 
     /// Puts back what was taken and not written.
-    pub(super) fn put_back(&self, touches: Vec<Touch>) {
+    pub(super) fn put_back(&self, touches: &[Touch]) {
         let mut waiting = self.lock();
         self.behind.store(true, Ordering::Relaxed);
-        for (token, at) in touches {
+        for &(token, at) in touches {
             insert(&mut waiting, self.max, token, at);
         }
     }
@@ -103,8 +99,8 @@ mod tests {
             touches.note(token, Millis(at));
         }
         assert_eq!(touches.of(&token), Some(Millis(9)));
-        assert_eq!(touches.take(8), [(token, Millis(9))]);
-        assert_eq!(touches.take(8), []);
+        assert_eq!(touches.take(), [(token, Millis(9))]);
+        assert_eq!(touches.take(), []);
     }
 
     #[test]
@@ -112,39 +108,32 @@ mod tests {
         let (touches, tokens) = (Touches::new(8), tokens(2));
         touches.note(tokens[0], Millis(1));
         touches.note(tokens[1], Millis(1));
-        let taken = touches.take(8);
+        let taken = touches.take();
         touches.note(tokens[0], Millis(2));
-        touches.put_back(taken);
+        touches.put_back(&taken);
         assert_eq!((touches.of(&tokens[0]), touches.of(&tokens[1])), (Some(Millis(2)), Some(Millis(1))));
     }
 
     #[test]
     fn it_is_behind_until_a_round_writes_all() {
-        let (touches, tokens) = (Touches::new(8), tokens(3));
-        let note = || tokens.iter().for_each(|&token| touches.note(token, Millis(1)));
-        note();
-        assert_eq!((touches.take(2).len(), touches.behind()), (2, true));
-        assert_eq!((touches.take(2).len(), touches.behind()), (1, false));
-        note();
-        touches.put_back(touches.take(8));
+        let (touches, token) = (Touches::new(8), tokens(1)[0]);
+        touches.note(token, Millis(1));
+        let taken = touches.take();
+        assert!(!touches.behind());
+        touches.put_back(&taken);
         assert!(touches.behind());
-        assert_eq!((touches.take(8).len(), touches.behind()), (3, false));
+        assert_eq!((touches.take(), touches.behind()), (taken, false));
     }
 
     proptest! {
         #[test]
-        fn the_map_never_holds_more_than_its_bound(max in 0usize..20, seen in prop::collection::vec((0usize..30, 0i64..9), 0..80), at_most in 1usize..9) {
+        fn the_map_never_holds_more_than_its_bound(max in 0usize..20, seen in prop::collection::vec((0usize..30, 0i64..9), 0..80)) {
             let (touches, tokens) = (Touches::new(max), tokens(30));
             for &(who, at) in &seen {
                 touches.note(tokens[who], Millis(at));
             }
-            let mut taken = Vec::new();
-            loop {
-                let some = touches.take(at_most);
-                prop_assert!(some.len() <= at_most);
-                if some.is_empty() { break }
-                taken.extend(some);
-            }
+            let taken = touches.take();
+            prop_assert!(taken.is_sorted_by_key(|(token, _)| *token.as_bytes()));
             prop_assert!(taken.len() <= max);
             for (token, at) in taken {
                 let latest = seen.iter().filter(|&&(who, _)| tokens[who] == token).map(|&(_, at)| at).max();
