@@ -162,6 +162,15 @@ mod tests {
         }
     }
 
+    /// The format of version 1, as `docs/format/cursors.md` has it: clients may hold such cursors for long.
+    #[test]
+    fn cursors_of_version_one_stay_readable() {
+        let keys = [Value::Integer(-2), Value::Real(1.5), Value::Text("té".into()), Value::Blob(vec![1, 2, 3])];
+        let cursor = "AQH-_________wIAAAAAAAD4PwMDAAAAdMOpBAMAAAABAgNX5ZE2v0u6Ug";
+        assert_eq!(encode(7, &keys).as_deref(), Some(cursor));
+        assert_eq!(decode(7, cursor).as_deref(), Some(&keys[..]));
+    }
+
     #[test]
     fn a_null_key_has_no_cursor() {
         assert_eq!(encode(0, &[Value::Null]), None);

@@ -29,6 +29,12 @@ pub struct Service {
     pub config: store::Config,
     /// Its handlers, in the order of registration.
     pub handlers: Vec<HandlerSpec>,
+    /// The same, limit by limit: `.limits(|config| config.queue_max = 64)`.
+    pub fn limits(mut self, change: impl FnOnce(&mut store::Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
     /// Statements to prepare at start.
     pub statements: Vec<&'static str>,
     /// Its background work.
@@ -172,6 +178,12 @@ impl Service {
     /// Limits of this service's store other than the defaults.
     pub fn config(self, config: store::Config) -> Self {
         Service { config, ..self }
+    }
+
+    /// The same, limit by limit: `.limits(|config| config.queue_max = 64)`.
+    pub fn limits(mut self, change: impl FnOnce(&mut store::Config)) -> Self {
+        change(&mut self.config);
+        self
     }
 
     /// Statements to prepare at start, so that a wrong one stops the start and not a caller.

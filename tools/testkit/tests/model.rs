@@ -7,6 +7,9 @@ use monolite_runtime::{Assembly, BackgroundMode, StartError, block_on};
 use monolite_service::*;
 use monolite_testkit::app;
 use notes::*;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 fn add(title: &str) -> AddNote {
@@ -178,6 +181,39 @@ fn a_callers_deadline_holds_for_reads_writes_and_flows() {
     let past = app.user("ann").caller().clone().with_deadline(Instant::now());
     assert_eq!(failure(host.call_blocking(&past, add("late"))), FailureKind::Late);
     app.user("ann").call(add("late")).expect("nothing was kept of the late one");
+}
+
+/// Polls once, as an async runtime would before it turns to something else.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn one_more_than_the_queue_holds_is_overloaded_and_what_nobody_waits_for_is_not_done() {
+    let app = app([service()]);
+    let (host, ann) = (app.host(), app.user("ann"));
+    let mut stall = Box::pin(host.call(ann.caller(), Stall { ms: 300 }));
+    assert!(poll_once(&mut stall).is_pending());
+    while host.health()[0].status.holder.is_none() {
+        std::thread::yield_now();
+    }
+    let mut waiting: Vec<_> =
+        (0..QUEUE_MAX).map(|n| Box::pin(host.call(ann.caller(), add(&format!("n{n}"))))).collect();
+    assert!(waiting.iter_mut().all(|call| poll_once(call).is_pending()));
+    let mut one_more = Box::pin(host.call(ann.caller(), add("one more")));
+    match poll_once(&mut one_more) {
+        Poll::Ready(Err(Error::Failed(no))) => {
+            assert_eq!(no.kind(), FailureKind::Overloaded);
+            assert!(no.retry_after().is_some());
+        }
+        other => panic!("{other:?}"),
+    }
+    let kept = waiting.pop().unwrap();
+    drop(waiting);
+    block_on(stall).unwrap();
+    block_on(kept).unwrap();
+    let titles: Vec<_> = ann.call(NotesByAge { page: PageOf::default() }).unwrap().items;
+    assert_eq!(titles.iter().map(|n| n.title.as_str()).collect::<Vec<_>>(), [format!("n{}", QUEUE_MAX - 1)]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![allow(missing_docs, unreachable_pub, dead_code)]
 
 use monolite_service::*;
-use monolite_store::{Config, Migration};
+use monolite_store::Migration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -57,7 +57,7 @@ messages! {
     Panic { in_write: bool } => ();
     PanicInRead {} => ();
     Broken {} => i64;
-    PanicInCheck {} => (), check |_, _| panic!("in a check");
+    PanicInCheck {} => (), check panics;
     AddTwo { first: String, second: String } => Vec<Uuid>;
     Forever {} => ();
     PanicInFlow {} => ();
@@ -66,13 +66,17 @@ messages! {
     Stall { ms: u64 } => ();
 }
 
-pub struct Counted(pub Arc<AtomicU32>);
+fn panics(_: &PanicInCheck, _: &mut Check) {
+    panic!("in a check")
+}
+
+/// Most writes of this service waiting.
+pub const QUEUE_MAX: usize = 16;
 
 pub fn service() -> Service {
     let runs = Arc::new(AtomicU32::new(0));
-    let config = Config::default();
     Service::new("Notes", Migrations::new([Migration::Quick { name: "1", sql: SCHEMA }]))
-        .config(config)
+        .limits(|config| config.queue_max = QUEUE_MAX)
         .write(add)
         .at(POST, "/notes", SignedIn)
         .creates("/notes/{id}")
