@@ -29,12 +29,6 @@ pub struct Service {
     pub config: store::Config,
     /// Its handlers, in the order of registration.
     pub handlers: Vec<HandlerSpec>,
-    /// The same, limit by limit: `.limits(|config| config.queue_max = 64)`.
-    pub fn limits(mut self, change: impl FnOnce(&mut store::Config)) -> Self {
-        change(&mut self.config);
-        self
-    }
-
     /// Statements to prepare at start.
     pub statements: Vec<&'static str>,
     /// Its background work.
