@@ -29,6 +29,7 @@ pub(crate) type MakeAuthenticator = Box<dyn FnOnce(&Config) -> Arc<dyn Authentic
 pub struct App {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
+    pub(crate) about: &'static str,
     pub(crate) services: Vec<MakeService>,
     pub(crate) authenticator: Option<MakeAuthenticator>,
     pub(crate) routes: axum::Router<Host>,
@@ -44,6 +45,7 @@ impl App {
         App {
             name,
             version: crate::VERSION,
+            about: "Services in one program, each with a SQLite file of its own",
             services: Vec::new(),
             authenticator: None,
             routes: axum::Router::new(),
@@ -57,6 +59,11 @@ impl App {
     /// The program's own version, where it is not Monolite's.
     pub fn version(self, version: &'static str) -> Self {
         App { version, ..self }
+    }
+
+    /// What the program is, in one line, for its help.
+    pub fn about(self, about: &'static str) -> Self {
+        App { about, ..self }
     }
 
     /// With a service.
@@ -130,6 +137,7 @@ impl App {
         let plan = Plan {
             name: self.name,
             version: self.version,
+            about: self.about,
             services: self.services,
             authenticator: self.authenticator,
             routes: self.routes,

@@ -37,6 +37,7 @@ pub(crate) struct Globals {
 pub(crate) struct Plan {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
+    pub(crate) about: &'static str,
     pub(crate) services: Vec<MakeService>,
     pub(crate) authenticator: Option<MakeAuthenticator>,
     pub(crate) routes: axum::Router<Host>,

@@ -6,12 +6,14 @@
 
 use crate::control::{self, Client, Request};
 use monolite_runtime::Host;
-use monolite_service::{Error, Message, Service};
+use monolite_service::{Error, Failure, FailureKind, Message, Service};
 use std::any::TypeId;
 use std::time::Duration;
 
-/// How often an overloaded service is asked.
+/// How often a service that is overloaded or late is asked.
 const TRIES_MAX: u32 = 60;
+/// How long to wait after a call that came too late.
+const LATE_WAIT: Duration = Duration::from_millis(200);
 
 /// The way to the services.
 pub struct Link(Kind);
@@ -45,7 +47,8 @@ impl Link {
         self.try_call(&message).map_err(|refused| refused.error)
     }
 
-    /// The same, and again after the time that an overloaded service names, sixty times at most.
+    /// The same for a read or a write (not a flow), and again where nothing was done because the service was overloaded
+    /// or late, sixty times at most.
     pub fn call_patiently<M: Message>(&self, message: &M) -> crate::Result<M::Reply> {
         for _ in 1..TRIES_MAX {
             match self.try_call(message) {
@@ -60,7 +63,7 @@ impl Link {
         match &self.0 {
             Kind::Stopped(host) => host.call_blocking(&host.system(), message.clone()).map_err(|e| Refused {
                 retry_after: match &e {
-                    Error::Failed(failure) => failure.retry_after(),
+                    Error::Failed(failure) => retry_after(failure),
                     Error::Refused(_) => None,
                 },
                 error: anyhow::anyhow!("{e}"),
@@ -77,6 +80,14 @@ impl Link {
                 })
             }
         }
+    }
+}
+
+/// When it makes sense to try again; none where it does not, or where something may have been done.
+pub(crate) fn retry_after(failure: &Failure) -> Option<Duration> {
+    match failure.kind() {
+        FailureKind::Late => Some(LATE_WAIT),
+        _ => failure.retry_after(),
     }
 }
 

@@ -25,7 +25,11 @@ pub(crate) fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> Ex
         .subcommand_required(true)
         .arg_required_else_help(true)
         .infer_subcommands(false);
-    command = Globals::augment_args(command).subcommands(verbs.iter().map(table::Entry::command));
+    let about = plan.about;
+    command = Globals::augment_args(command)
+        .about(about)
+        .long_about(None::<&str>)
+        .subcommands(verbs.iter().map(table::Entry::command));
     let matches = match command.try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(e) => {

@@ -46,6 +46,8 @@ pub(crate) struct ServiceStatus {
     pub(crate) slow_queued: usize,
     /// Who holds the writer.
     pub(crate) writer: Option<String>,
+    /// What went wrong last in the background.
+    pub(crate) trouble: Option<String>,
 }
 
 impl ServiceStatus {
@@ -64,6 +66,7 @@ impl ServiceStatus {
             queued: status.queued,
             slow_queued: status.slow_queued,
             writer: status.holder.as_ref().map(|h| format!("{} for {:?}", h.label, h.since.elapsed())),
+            trouble: status.trouble.clone(),
         }
     }
 }

@@ -64,6 +64,9 @@ fn broken_lines_are_named_and_the_others_go_in() {
     );
     assert!(ran.out.starts_with("3 documents (3 new, 0 replaced), 4 refused"), "{}", ran.out);
     assert_eq!(world.value("Documents", COUNT), 3);
+    let deep = format!("{{\"id\":7,\"deep\":{}{}}}\n{{\"id\":8}}\n", "[".repeat(200_000), "]".repeat(200_000));
+    let ran = world.run_with(&import(&["--id", ".id"]), &deep).bad(1, &["document 1", "nests deeper"]);
+    assert!(ran.out.starts_with("1 documents"), "{}", ran.out);
     let cut = world.run_with(&import(&[]), "[{\"n\":1},{\"n\":2},{\"n\"").bad(1, &["stopped at", "byte 17"]);
     assert!(cut.out.starts_with("2 documents"), "{}", cut.out);
     server.stop();

@@ -37,7 +37,7 @@ fn status_tells_a_running_server_from_a_stopped_one() {
     let stopped = world.run(&["status", "--json"]).bad(1, &[]);
     let status: serde_json::Value = serde_json::from_str(&stopped.out).unwrap();
     assert_eq!((&status["running"], &status["pid"]), (&false.into(), &serde_json::Value::Null));
-    assert!(status["services"][0]["sequence"].as_u64().unwrap() > 0);
+    assert!(status["services"][0]["bytes"].as_u64().unwrap() > 0);
 }
 
 #[test]

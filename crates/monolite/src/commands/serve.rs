@@ -13,6 +13,7 @@ use crate::verb::{Result, SetByFlag, Usage, Verb};
 use anyhow::Context as _;
 use monolite_http::{Drained, HttpConfig, Metrics, Phase, Stop};
 use monolite_runtime::{BackgroundMode, Host};
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Instant;
@@ -146,6 +147,10 @@ fn greet(context: &Context, serving: &Serving) {
     context.note(format!("  services    {}", services.join(", ")));
     context.note(format!("  data        {}", serving.data.display()));
     context.note("  durability  full: an acknowledged write is on disk (one fsync for each group of writes)");
+    let warnings: BTreeSet<String> = serving.host.health().into_iter().flat_map(|h| h.status.warnings).collect();
+    for warning in warnings {
+        context.note(format!("  SQLite      {warning}"));
+    }
     for line in &context.first_steps {
         context.note(format!("  {line}"));
     }

@@ -2,7 +2,6 @@
 
 use crate::context::Context;
 use crate::control::Request;
-use crate::folder::{Owner, Reader};
 use crate::output::size;
 use crate::status::{ServerStatus, ServiceStatus};
 use crate::verb::{Found, Result, Verb};
@@ -39,20 +38,18 @@ impl Verb for Status {
 fn stopped(context: &Context) -> ServerStatus {
     let files = crate::folder::service_files(context.data()).unwrap_or_default();
     let services = files.iter().map(|file| {
+        // The file is not opened: a server that starts at this moment must find it free.
         let (bytes, wal_bytes) = file.sizes();
-        let sequence = Reader::open(&file.path, Owner::Nobody).and_then(|reader| reader.sequence());
         ServiceStatus {
             service: file.service.clone(),
-            state: match &sequence {
-                Ok(_) => "stopped".to_owned(),
-                Err(e) => format!("{e:#}"),
-            },
-            sequence: sequence.ok(),
+            state: "stopped".to_owned(),
+            sequence: None,
             bytes,
             wal_bytes,
             queued: 0,
             slow_queued: 0,
             writer: None,
+            trouble: None,
         }
     });
     ServerStatus {
@@ -90,5 +87,7 @@ fn print(context: &Context, status: &ServerStatus) -> Result {
             s.writer.clone().unwrap_or_default(),
         ]
     });
-    out.table(&["service", "state", "commit", "file", "WAL", "queued", "writer"], rows)
+    out.table(&["service", "state", "commit", "file", "WAL", "queued", "writer"], rows)?;
+    let troubled = status.services.iter().filter_map(|s| Some((&s.service, s.trouble.as_ref()?)));
+    troubled.into_iter().try_for_each(|(service, trouble)| out.line(format!("{service}: {trouble}")))
 }

@@ -3,6 +3,7 @@
 use super::{Refusal, Reply, Request, Step, USAGE};
 use crate::explain;
 use crate::folder::{self, Owner, ServiceFile};
+use crate::link;
 use crate::serving::Serving;
 use crate::sql::{self, Bounds, Rows};
 use crate::verb::Usage;
@@ -58,7 +59,7 @@ fn call(serving: &Serving, name: &str, body: &RawValue) -> Reply {
         Err(Rejection::Failed(failure)) => Reply::Failed(Refusal {
             code: "failed".to_owned(),
             detail: failure.to_string(),
-            retry_after_ms: failure.retry_after().and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+            retry_after_ms: link::retry_after(&failure).and_then(|wait| u64::try_from(wait.as_millis()).ok()),
         }),
     }
 }

@@ -14,7 +14,7 @@ use monolite_store::rusqlite::{Connection, OpenFlags};
 use rustix::fs::FlockOperation;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// Opcodes between two looks at the clock.
@@ -35,7 +35,6 @@ pub(crate) enum Owner<'a> {
 /// Reads one file.
 pub(crate) struct Reader {
     connection: Connection,
-    path: PathBuf,
     _lock: Option<File>,
 }
 
@@ -56,7 +55,7 @@ impl Reader {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let header = connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0));
         header.with_context(|| cannot(path))?;
-        Ok(Reader { connection, path: path.to_owned(), _lock: lock })
+        Ok(Reader { connection, _lock: lock })
     }
 
     /// The connection, for statements of our own.
@@ -74,13 +73,6 @@ impl Reader {
             Some(rows) => Ok(rows),
             None => Err(Usage(sql::WRITES.to_owned()).into()),
         }
-    }
-
-    /// The last commit in the file.
-    pub(crate) fn sequence(&self) -> crate::Result<u64> {
-        let found = self.connection.query_row("SELECT sequence FROM _monolite", [], |row| row.get::<_, i64>(0));
-        let found = found.with_context(|| format!("{} has no commit sequence", self.path.display()))?;
-        Ok(u64::try_from(found)?)
     }
 }
 
@@ -132,6 +124,7 @@ fn only_reads(context: AuthContext<'_>) -> Authorization {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
     use std::time::Duration;
 
     const BOUNDS: Bounds = Bounds { rows_max: 10, time_max: Duration::from_millis(300) };
