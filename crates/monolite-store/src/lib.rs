@@ -43,8 +43,3 @@ pub use ticket::{Tenant, Ticket};
 pub use write::{Tx, Write, WriteWith, Written};
 
 pub use rusqlite;
-
-/// Holds the guide's examples to what compiles and runs.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/guide/store.md")]
-mod guide {}
