@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// The slowest start after a kill that passes.
+const START_MAX: Duration = Duration::from_secs(1);
+
 /// Measures the store and the server beside their peers; ratios above 1 mean that ours is ahead.
 #[derive(Parser)]
 #[command(name = "monolite-bench", version)]
@@ -134,7 +137,7 @@ pub fn run() -> ExitCode {
         Command::Store(m) => crate::store::run(&m).and_then(|report| m.finish(report)),
         Command::Http(m) => crate::http::run(&m).and_then(|report| m.finish(report)),
         Command::Kill(k) => {
-            let kill = Kill { server: k.server, within: k.dir, cycles: k.cycles, seed: k.seed };
+            let kill = Kill { server: k.server, within: k.dir, cycles: k.cycles, seed: k.seed, start_max: START_MAX };
             crate::kill::run(&kill).map(|survived| println!("{survived}"))
         }
         Command::Load(load) => load.run_here(),

@@ -6,7 +6,7 @@
 //! - Every acknowledged document is there exactly once, under the id that was answered, with every byte and searchable.
 //! - A document that was sent but not acknowledged is there once and whole, or not at all.
 //! - No document is there that was never sent.
-//! - The server answers within a second of its start.
+//! - The server answers within a second of its start (or whatever the caller allows).
 //!
 //! What SIGKILL cannot show is a lost fsync: the kernel keeps what was written. That is for power cuts.
 
@@ -25,8 +25,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Slowest start that passes.
-const START_MAX: Duration = Duration::from_secs(1);
 /// Shortest and longest time under load before a kill, in milliseconds.
 const LOAD_MS: std::ops::Range<u64> = 20..700;
 
@@ -41,6 +39,8 @@ pub struct Kill {
     pub cycles: u32,
     /// Repeats the moments of a run (as far as a machine repeats anything).
     pub seed: u64,
+    /// The slowest start that passes: a second, but for a debug build on a busy machine.
+    pub start_max: Duration,
 }
 
 /// What was seen; only made when all held.
@@ -91,7 +91,7 @@ async fn cycles(kill: &Kill, place: &Place) -> anyhow::Result<Survived> {
     };
     let (data, log) = (place.join("data"), place.join("server.log"));
     let (mut random, ledger) = (Random::new(kill.seed), Arc::new(Ledger::default()));
-    let (mut starts, mut start_max) = (Latency::default(), Duration::ZERO);
+    let (mut starts, mut slowest) = (Latency::default(), Duration::ZERO);
     let mut server = server::serve(&program, &data, &log).await?;
     let token: Arc<str> = server::sign_in(&program, &data).await?.into();
     for cycle in 1..=kill.cycles {
@@ -103,8 +103,8 @@ async fn cycles(kill: &Kill, place: &Place) -> anyhow::Result<Survived> {
         load::finish(load).await?;
         server = restart(&program, &data, &log).await.with_context(|| format!("after kill {cycle}"))?;
         starts.record(server.started_in);
-        start_max = start_max.max(server.started_in);
-        ensure!(server.started_in <= START_MAX, "start after kill {cycle} took {:?}", server.started_in);
+        slowest = slowest.max(server.started_in);
+        ensure!(server.started_in <= kill.start_max, "start after kill {cycle} took {:?}", server.started_in);
         verify::latest(&server, &token, &ledger).await.with_context(|| format!("after kill {cycle}"))?;
         eprintln!("kill {cycle}: {} acknowledged so far, start {:?}", ledger.acknowledged(), server.started_in);
     }
@@ -117,7 +117,7 @@ async fn cycles(kill: &Kill, place: &Place) -> anyhow::Result<Survived> {
         unanswered_kept: kept,
         unanswered_gone: unanswered - kept,
         start_median: Duration::from_nanos((starts.us(50.0) * 1e3) as u64),
-        start_max,
+        start_max: slowest,
     })
 }
 
