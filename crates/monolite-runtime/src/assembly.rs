@@ -1,5 +1,6 @@
 //! Assembly: services and what they run with, before they run.
 
+use crate::abreast::abreast;
 use crate::background::{Manual, Runner};
 use crate::check::check;
 use crate::host::{HandlersByType, Host, Inner};
@@ -124,10 +125,7 @@ impl Assembly {
         check(&self.services)?;
         let timer = Timer::start()
             .map_err(|source| StartError::Io { what: "cannot start the timer's thread".into(), source })?;
-        let mut services = Vec::with_capacity(self.services.len());
-        for service in &self.services {
-            services.push((service.name, self.open_store(service)?));
-        }
+        let services = self.open_stores()?;
         let (mut handlers, mut routes, mut stats) = (HandlersByType::default(), Vec::new(), Vec::new());
         for (service, (_, store)) in self.services.iter().zip(&services) {
             for spec in &service.handlers {
@@ -162,6 +160,10 @@ impl Assembly {
             host.set_runner(runner);
         }
         Ok(host)
+    }
+
+    fn open_stores(&self) -> Result<Vec<(&'static str, Store)>, StartError> {
+        abreast(&self.services, |service| Ok((service.name, self.open_store(service)?))).into_iter().collect()
     }
 
     fn open_store(&self, service: &Service) -> Result<Store, StartError> {

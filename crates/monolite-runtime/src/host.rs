@@ -4,6 +4,7 @@
 //! - A clone is a handle to the same services.
 //! - A service's store is reachable by name, for operating it; services themselves never see another's.
 
+use crate::abreast::abreast;
 use crate::background::{Manual, Runner};
 use crate::block_on::block_on;
 use crate::route::Route;
@@ -172,12 +173,7 @@ impl Host {
     /// Ends the background work, lets queued writes finish, and closes all files. Later calls fail as closed.
     pub fn shutdown(&self) -> Result<(), monolite_store::Error> {
         self.stop_background();
-        let mut first = Ok(());
-        for (_, store) in &self.inner.services {
-            let closed = store.clone().close();
-            first = first.and(closed);
-        }
-        first
+        abreast(&self.inner.services, |(_, store)| store.clone().close()).into_iter().fold(Ok(()), Result::and)
     }
 
     /// Stops as a crash would: nothing more is written, queued writes are lost. A test aid.

@@ -33,6 +33,7 @@
 //!
 //! Never here: HTTP, SQL, a service's own types.
 
+mod abreast;
 mod assembly;
 mod background;
 mod block_on;
