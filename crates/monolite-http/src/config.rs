@@ -65,7 +65,7 @@ impl Default for HttpConfig {
             limits: Limits::default(),
             body_max: 1024 * 1024,
             json_depth_max: 64,
-            inline_body_max: 64 * 1024,
+            inline_body_max: 16 * 1024,
             title: "monolite".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pages: Vec::new(),

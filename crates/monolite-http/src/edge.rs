@@ -127,7 +127,9 @@ impl Edge {
             problem.answer(path, &trace.id())
         });
         finish(&mut response, &parts, &trace, &tally);
-        meter.ended(began.elapsed(), response.status());
+        let (took, status) = (began.elapsed(), response.status());
+        meter.ended(took, status);
+        tracing::debug!(method = %parts.method, path, status = status.as_u16(), took_us = took.as_micros(), "answered");
         response
     }
 

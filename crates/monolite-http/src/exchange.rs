@@ -13,7 +13,7 @@
 use crate::answer;
 use crate::auth;
 use crate::body::Body;
-use crate::conditional::{IfMatch, if_match};
+use crate::conditional::if_match;
 use crate::contained::{Unfinished, contained};
 use crate::edge::Inner;
 use crate::input::{self, Expected, Fault, Pair};
@@ -92,13 +92,11 @@ impl Exchange<'_> {
             return Err(unsupported("If-None-Match"));
         }
         let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
-        match if_match(value).map_err(status::of_fault)? {
-            _ if !route.route.takes.if_match && is_read => Ok(None),
-            _ if !route.route.takes.if_match => Err(unsupported("If-Match")),
-            IfMatch::Version(version) => Ok(Some(version)),
-            IfMatch::Never => {
-                Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", "it has changed since; read it again"))
-            }
+        let version = if_match(value).map_err(status::of_fault)?;
+        match route.route.takes.if_match {
+            true => Ok(Some(version)),
+            false if is_read => Ok(None),
+            false => Err(unsupported("If-Match")),
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 use serde_json::json;
 
 fn recipe() -> Shapes {
@@ -129,3 +130,56 @@ fn depth_is_no_recursion() {
     let expected = Expected { shapes: &shapes, root: shapes.root(), depth_max: usize::MAX, given: &[] };
     assert_eq!(scan(deep.as_bytes(), &expected).unwrap_err().code, "malformed_json");
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    /// Texts made of the pieces JSON is made of; most are not JSON.
+    #[test]
+    fn the_scanner_and_the_decoder_agree_on_what_is_json(pieces in prop::collection::vec(0..PIECES.len(), 0..14)) {
+        let text: String = pieces.into_iter().map(|n| PIECES[n]).collect();
+        let shapes = Shapes::of(&json!(true));
+        let expected = Expected { shapes: &shapes, root: shapes.root(), depth_max: 100, given: &[] };
+        let scanned = scan(text.as_bytes(), &expected);
+        let decoded = serde_json::from_str::<serde::de::IgnoredAny>(&text);
+        match scanned {
+            Err(fault) if fault.code == "duplicate_field" => {}
+            scanned => prop_assert_eq!(scanned.is_ok(), decoded.is_ok(), "{}", text),
+        }
+    }
+
+    #[test]
+    fn no_bytes_do_harm(bytes: Vec<u8>, depth_max in 0_usize..5) {
+        let shapes = recipe();
+        let _ = scan(&bytes, &Expected { shapes: &shapes, root: shapes.root(), depth_max, given: &["title"] });
+    }
+}
+
+const PIECES: [&str; 26] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    ",",
+    "\"a\"",
+    "\"b\"",
+    "\"a\":",
+    "\"b\":1",
+    "1",
+    "-0.5e3",
+    "-",
+    "0",
+    "01",
+    "1.",
+    "2E",
+    "true",
+    "nul",
+    "null",
+    " ",
+    "\n",
+    "\"\\u00e9\\n\"",
+    "\"",
+    "\\",
+    "é",
+];

@@ -205,6 +205,16 @@ fn preconditions_are_read_strictly() {
     assert_problem("stale", &put("if-match: \"9\"", "b"), 412, "stale");
     assert_problem("weak", &put("if-match: W/\"1\"", "b"), 412, "stale");
     assert_problem("foreign", &put("if-match: \"abc\"", "b"), 412, "stale");
+    assert_problem("huge", &put("if-match: \"18446744073709551615\"", "b"), 412, "stale");
+    let headers = ["authorization: Bearer ann", "content-type: application/json", "if-match: \"abc\""];
+    let missing = "PUT /api/v1/notes/00000000-0000-7000-8000-000000000000";
+    assert_problem(
+        "foreign tag, no such note",
+        &world.send(missing, &headers, br#"{"title":"b"}"#),
+        404,
+        "note_not_found",
+    );
+    assert_problem("foreign tag, bad body", &world.send(missing, &headers, b"{"), 400, "malformed_json");
     assert_problem("if-none-match", &put("if-none-match: *", "b"), 400, "precondition_unsupported");
     assert_eq!(world.get(&path).json()["title"], "a", "nothing was changed");
     let good = put("if-match: \"1\"", "b");
