@@ -10,7 +10,7 @@ pub struct Config {
     pub idle_seconds: u32,
     /// A session ends after so many seconds even if used; 2,592,000 (30 days) unless given.
     pub absolute_seconds: u32,
-    /// Sessions of one user; when one more begins, the oldest ends. 100 unless given.
+    /// Sessions of one user; when one more begins, the longest unused ends. 100 unless given.
     pub per_user_max: u32,
     /// Sessions whose use waits in memory to be written; of more, the use is not noted until the next write, a second
     /// later at most. 65,536 unless given.

@@ -22,6 +22,6 @@ pub(super) const STATEMENTS: &[&str] = &[
     super::session_of_token::GRANT,
     super::sign_in::BEGIN,
     super::sign_in::END_DEAD,
-    super::sign_in::END_OLDEST,
+    super::sign_in::END_UNUSED,
     super::write_touches::TOUCH,
 ];

@@ -12,8 +12,8 @@ pub(super) const BEGIN: &str = "INSERT INTO sessions(token_hash, id, user_id, cr
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5)";
 pub(super) const END_DEAD: &str =
     "DELETE FROM sessions WHERE user_id = ?1 AND (expires_at <= ?2 OR credentials_version < ?3)";
-pub(super) const END_OLDEST: &str = "DELETE FROM sessions WHERE user_id = ?1 AND id IN \
-     (SELECT id FROM sessions WHERE user_id = ?1 ORDER BY id DESC LIMIT -1 OFFSET ?2)";
+pub(super) const END_UNUSED: &str = "DELETE FROM sessions WHERE user_id = ?1 AND id IN \
+     (SELECT id FROM sessions WHERE user_id = ?1 ORDER BY last_seen_at DESC, id DESC LIMIT -1 OFFSET ?2)";
 
 /// The second half of signing in. Never served: whoever sends it has verified the user.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +44,7 @@ pub(super) fn begin_session(tx: &Tx<'_>, m: BeginSession, config: &Config) -> Ou
         expires_at: config.absolute_end(now),
     };
     tx.run(END_DEAD, params![m.user, now, m.credentials_version])?;
-    tx.run(END_OLDEST, params![m.user, config.per_user_max.saturating_sub(1)])?;
+    tx.run(END_UNUSED, params![m.user, config.per_user_max.saturating_sub(1)])?;
     tx.run(BEGIN, params![m.token.as_bytes(), session.id, m.user, m.credentials_version, now, session.expires_at])?;
     Ok(session)
 }

@@ -45,17 +45,21 @@ fn signing_out_everywhere_ends_all_of_ones_own_sessions() {
 }
 
 #[test]
-fn when_one_too_many_begins_the_oldest_ends() {
+fn when_one_too_many_begins_the_longest_unused_ends() {
     let w = World::with(Config { per_user_max: 3, ..Config::default() });
     let (ann, bob) = (w.create("ann", Role::Member), w.create("bob", Role::Member));
     let other = w.sign_in(&bob);
-    let all: Vec<_> = (0..5).map(|_| w.sign_in(&ann)).collect();
+    let all: Vec<_> = (0..3).map(|_| w.sign_in(&ann)).collect();
+    w.app.advance(monolite_service::minutes(1));
+    assert!(w.holds(&all[0]));
+    w.write_touches();
+    let one_more = w.sign_in(&ann);
     let hold: Vec<bool> = all.iter().map(|s| w.holds(s)).collect();
-    assert_eq!(hold, [false, false, true, true, true]);
-    assert!(w.holds(&other));
-    let me = w.recognise(all[4].token.expose()).unwrap();
+    assert_eq!(hold, [true, false, true]);
+    assert!(w.holds(&one_more) && w.holds(&other));
+    let me = w.recognise(one_more.token.expose()).unwrap();
     let listed: Vec<_> = w.call(&me, ListSessions::default()).unwrap().items.iter().map(|s| s.id).collect();
-    assert_eq!(listed, [2, 3, 4].map(|n| all[n].session.id));
+    assert_eq!(listed, [&all[0], &all[2], &one_more].map(|s| s.session.id));
 }
 
 #[test]

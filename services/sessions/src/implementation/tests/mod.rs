@@ -5,6 +5,7 @@ mod ends;
 mod expiry;
 mod grants;
 mod http;
+mod model;
 mod numbers;
 mod touches;
 
