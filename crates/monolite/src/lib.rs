@@ -20,6 +20,7 @@ mod standard_keys;
 
 mod commands;
 mod control;
+mod descriptors;
 mod explain;
 mod folder;
 mod interrupt;

@@ -41,6 +41,7 @@ impl Verb for Serve {
     }
 
     fn run(self, context: &Context) -> Result {
+        crate::descriptors::raise();
         let listen = bind(context, "server.listen", "--listen")?;
         let admin = bind(context, "server.admin", "--admin")?;
         let metrics = Metrics::new();
