@@ -122,6 +122,31 @@ fn an_interrupt_leaves_whole_documents_and_says_how_to_go_on() {
 }
 
 #[test]
+fn an_import_whose_server_dies_says_where_to_go_on() {
+    let world = World::new();
+    let mut server = world.serve();
+    world.admin("ann@example.org");
+    let all = lines(0..3000);
+    let mut child = begin(&world, &["--id", ".id"]);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&all.as_bytes()[..all.len() / 2]).unwrap();
+    while world.value("Documents", COUNT).as_u64().unwrap() == 0 {}
+    server.signal("KILL");
+    server.child.wait().unwrap();
+    // The rest, as far as anybody reads it.
+    let _ = stdin.write_all(&all.as_bytes()[all.len() / 2..]);
+    drop(stdin);
+    let ran = Ran::of(child.wait_with_output().unwrap()).bad(1, &["--from", "failed"]);
+    let number = ran.said.split("--from ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let server = world.serve();
+    let kept = world.value("Documents", COUNT).as_u64().unwrap();
+    assert!(kept < 3000 && number.parse::<u64>().unwrap() <= kept + 1, "{kept}, {number}");
+    world.run_with(&import(&["--id", ".id", "--from", &number]), &all).good();
+    assert_eq!(world.value("Documents", COUNT), 3000);
+    server.stop();
+}
+
+#[test]
 fn one_array_larger_than_the_memory_allowed_is_streamed() {
     let world = World::new();
     let server = world.serve();

@@ -7,11 +7,11 @@
 use super::reading::{Bad, Document};
 use super::report::Report;
 use super::source::Place;
-use monolite::{Link, Result, UserId};
+use monolite::{Link, UserId};
 use monolite_documents::{IMPORT_BYTES_MAX, IMPORT_DOCUMENTS_MAX, ImportDocuments, Imported, NewDocument};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
 /// Calls in flight: while one group is being synced the next is being filled.
@@ -22,7 +22,15 @@ struct Sent {
     created: u64,
     replaced: u64,
     bad: Vec<Bad>,
-    failed: Option<anyhow::Error>,
+    failed: Option<Failed>,
+}
+
+/// A batch of which it is not known that it is in.
+pub(super) struct Failed {
+    /// Its first document.
+    pub(super) first: u64,
+    /// Why.
+    pub(super) why: anyhow::Error,
 }
 
 /// A batch on its way to a worker.
@@ -84,24 +92,23 @@ impl Workers {
     }
 
     /// Hears what became of batches that were sent.
-    pub(super) fn collect(&mut self, report: &mut Report<'_>) -> Result {
-        loop {
-            match self.results.try_recv() {
-                Ok(sent) => account(sent, report)?,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(()),
-            }
+    pub(super) fn collect(&mut self, report: &mut Report<'_>) {
+        for sent in self.results.try_iter() {
+            account(sent, report);
         }
     }
 
-    /// Sends what is left and waits for the end.
-    pub(super) fn finish(mut self, report: &mut Report<'_>) -> Result {
+    /// Sends what is left, unless something failed, and waits for the end.
+    pub(super) fn finish(mut self, report: &mut Report<'_>) {
         for worker in 0..WORKERS {
-            if !self.batches[worker].documents.is_empty() {
-                self.send(worker);
+            match self.batches[worker].documents.first().map(|d| d.number) {
+                Some(first) if report.has_failed() => report.not_in(first),
+                Some(_) => self.send(worker),
+                None => {}
             }
         }
         drop(self.queues);
-        self.results.iter().try_for_each(|sent| account(sent, report))
+        self.results.iter().for_each(|sent| account(sent, report));
     }
 
     fn send(&mut self, worker: usize) {
@@ -111,10 +118,12 @@ impl Workers {
     }
 }
 
-fn account(sent: Sent, report: &mut Report<'_>) -> Result {
+fn account(sent: Sent, report: &mut Report<'_>) {
     report.kept(sent.created, sent.replaced);
     sent.bad.iter().for_each(|bad| report.bad(bad));
-    sent.failed.map_or(Ok(()), Err)
+    if let Some(failed) = sent.failed {
+        report.failed(failed);
+    }
 }
 
 fn send(link: &Link, owner: UserId, batch: Batch) -> Sent {
@@ -135,9 +144,9 @@ fn send(link: &Link, owner: UserId, batch: Batch) -> Sent {
             }
         }
         Err(e) => {
-            let range =
-                places.first().zip(places.last()).map(|(a, b)| format!("{} to {}", a.0, b.0)).unwrap_or_default();
-            sent.failed = Some(e.context(format!("a batch of documents between {range} failed")));
+            let (first, last) = places.first().zip(places.last()).map_or((0, 0), |(a, b)| (a.0, b.0));
+            let why = e.context(format!("a batch of documents between {first} and {last} failed"));
+            sent.failed = Some(Failed { first, why });
         }
     }
     sent

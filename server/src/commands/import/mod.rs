@@ -84,7 +84,7 @@ impl Verb for Import {
         interrupt::watch(events.clone())?;
         let bytes_max = usize::try_from(context.config().bytes("documents.bytes_max"))?;
         Reading::new(input, wanted.split, wanted.id, wanted.title, bytes_max, wanted.from).begin(events)?;
-        std::thread::scope(|scope| -> Result {
+        std::thread::scope(|scope| {
             let mut workers = Workers::begin(scope, link, owner);
             for event in &arriving {
                 match event {
@@ -103,10 +103,13 @@ impl Verb for Import {
                     }
                     Event::End => break,
                 }
-                workers.collect(&mut report)?;
+                workers.collect(&mut report);
+                if report.has_failed() {
+                    break;
+                }
             }
-            workers.finish(&mut report)
-        })?;
+            workers.finish(&mut report);
+        });
         if report.finish(&wanted.file, wanted.from)? { Ok(()) } else { Err(Found.into()) }
     }
 }

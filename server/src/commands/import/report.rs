@@ -1,5 +1,6 @@
 //! What an import says: progress, broken documents, the end, how to go on.
 
+use super::batch::Failed;
 use super::reading::Bad;
 use super::split::Stopped;
 use monolite::{Context, Progress, Result};
@@ -20,6 +21,8 @@ pub(super) struct Report<'a> {
     replaced: u64,
     refused: u64,
     end: End,
+    /// The first document of which it is not known that it is in, and why.
+    failed: Option<Failed>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -33,7 +36,27 @@ enum End {
 impl<'a> Report<'a> {
     pub(super) fn new(context: &'a Context, bar: Option<Progress>) -> Self {
         let since = Instant::now();
-        Report { context, bar, since, last: 0, created: 0, replaced: 0, refused: 0, end: End::Complete }
+        Report { context, bar, since, last: 0, created: 0, replaced: 0, refused: 0, end: End::Complete, failed: None }
+    }
+
+    /// A batch failed: the import ends.
+    pub(super) fn failed(&mut self, failed: Failed) {
+        match &mut self.failed {
+            Some(before) => before.first = before.first.min(failed.first),
+            None => self.failed = Some(failed),
+        }
+    }
+
+    /// Whether a batch failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// Documents from this one on were not sent after a failure.
+    pub(super) fn not_in(&mut self, first: u64) {
+        if let Some(failed) = &mut self.failed {
+            failed.first = failed.first.min(first);
+        }
     }
 
     /// A document was read; the input so far.
@@ -84,10 +107,11 @@ impl<'a> Report<'a> {
         if self.refused > NAMED_MAX {
             self.context.note(format!("and {} more documents that did not go in", self.refused - NAMED_MAX));
         }
-        let next = self.last.max(from - 1) + 1;
-        if self.end == End::Interrupted {
+        let next = self.failed.as_ref().map_or(self.last.max(from.saturating_sub(1)) + 1, |failed| failed.first);
+        if self.end == End::Interrupted || self.has_failed() {
             let file = if file.as_os_str() == "-" { "the same input".to_owned() } else { file.display().to_string() };
-            self.context.note(format!("to go on: the same command on {file} with --from {next}"));
+            let twice = if self.has_failed() { " (without --id some after it may come in twice)" } else { "" };
+            self.context.note(format!("to go on: the same command on {file} with --from {next}{twice}"));
         }
         let seconds = self.since.elapsed().as_secs_f64();
         let out = self.context.output();
@@ -103,7 +127,10 @@ impl<'a> Report<'a> {
                 self.created, self.replaced, self.refused
             ))?;
         }
-        Ok(self.refused == 0 && self.end == End::Complete)
+        match self.failed {
+            Some(failed) => Err(failed.why),
+            None => Ok(self.refused == 0 && self.end == End::Complete),
+        }
     }
 
     fn say(&self, text: &str) {
