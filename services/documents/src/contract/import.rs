@@ -16,7 +16,7 @@ pub struct ImportDocuments {
     pub documents: Vec<NewDocument>,
 }
 
-message!(ImportDocuments => ImportReport, check |m, c| check(m, c));
+message!(ImportDocuments => ImportReport, check check);
 
 /// A document to import.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
