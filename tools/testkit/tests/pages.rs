@@ -84,10 +84,10 @@ fn walk(app: &App, order: usize, lighter_than: Option<i64>, size: u32, remove: b
     let system = app.system();
     let (mut all, mut page) = (Vec::new(), PageOf::first(size));
     loop {
-        let got = system.call(Items { order, lighter_than, page: page.clone() }).unwrap();
+        let got = system.call(Items { order, lighter_than, page: page.clone() }).expect("a page");
         assert!(got.items.len() <= size as usize);
         if remove {
-            got.items.iter().for_each(|item| system.call(Remove { id: item.id }).unwrap());
+            got.items.iter().for_each(|item| system.call(Remove { id: item.id }).expect("removed"));
         }
         all.extend(got.items);
         let Some(next) = got.next else { return all };
