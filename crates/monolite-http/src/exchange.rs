@@ -186,7 +186,7 @@ impl Exchange<'_> {
             let (message, trace_id) = (route.route.message, self.trace.id());
             tracing::error!(service = route.route.service, message, trace_id, ?failure, "a call failed");
         }
-        status::of_rejection(rejection, route.route.service)
+        status::of_rejection(rejection, route.route.service, route.route.kind)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::input::Fault;
 use crate::problem::{FieldProblem, Problem};
 use http::StatusCode;
 use monolite_service::edge::Rejection;
-use monolite_service::{Failure, FailureKind, FieldError, RefusalKind};
+use monolite_service::{Failure, FailureKind, FieldError, RefusalKind, WorkKind};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -36,12 +36,13 @@ pub(crate) fn of_fault(fault: Fault) -> Problem {
 }
 
 /// The problem of a service's refusal or the system's failure.
-pub(crate) fn of_rejection(rejection: Rejection, service: &'static str) -> Problem {
+pub(crate) fn of_rejection(rejection: Rejection, service: &'static str, kind: WorkKind) -> Problem {
     match rejection {
         Rejection::Refused { kind, code, detail, fields, .. } => {
             let errors = fields.iter().map(of_field).collect();
             Problem::new(of_refusal(kind), code, detail).of_service(service).with_errors(errors)
         }
+        Rejection::Failed(failure) if kind == WorkKind::Flow => of_flow(&failure).of_service(service),
         Rejection::Failed(failure) => of_failure(&failure).of_service(service),
     }
 }
@@ -88,16 +89,26 @@ pub(crate) fn of_failure(failure: &Failure) -> Problem {
     }
 }
 
+/// The same for a flow, of which earlier steps may have been done.
+fn of_flow(failure: &Failure) -> Problem {
+    const STEPS: &str = "some of its steps may have been done; read before trying again";
+    match failure.kind() {
+        FailureKind::Late => unavailable("late", format!("the request was not done in time; {STEPS}")),
+        FailureKind::Panicked => broken("panicked", format!("the request failed; {STEPS}")),
+        _ => of_failure(failure),
+    }
+}
+
 /// Whether operators should hear of it.
 pub(crate) fn is_worth_a_log(kind: FailureKind) -> bool {
     !matches!(kind, FailureKind::Invalid | FailureKind::Unauthenticated | FailureKind::Overloaded | FailureKind::Late)
 }
 
-fn unavailable(code: &'static str, detail: &'static str) -> Problem {
+fn unavailable(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
 }
 
-fn broken(code: &'static str, detail: &'static str) -> Problem {
+fn broken(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, detail)
 }
 
