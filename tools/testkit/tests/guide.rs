@@ -24,7 +24,7 @@ mod stock {
         pub name: String,
         pub stock: u32,
     }
-    message!(AddItem => Uuid, check |m, c| { c.length("name", &m.name, 1..=100); });
+    message!(AddItem => Uuid, check |m, c| c.length("name", &m.name, 1..=100));
 
     /// Takes some of an item off the shelf.
     #[derive(Clone, Serialize, Deserialize, JsonSchema)]
