@@ -25,7 +25,7 @@ pub(crate) fn of(
     if let Some(version) = answer.version {
         to.insert(ETAG, tag(version));
     }
-    if signed_in {
+    if signed_in || route.method != Method::GET {
         to.insert(CACHE_CONTROL, headers::NO_STORE);
     }
     if route.method == Method::GET

@@ -46,6 +46,12 @@ impl Flow {
         Flow { calls: self.calls.clone(), caller }
     }
 
+    /// The same flow whose calls are not counted in what the answer says of reads and their time: for a call whose time
+    /// would tell a secret, such as whether there is somebody of an address.
+    pub fn uncounted(&self) -> Flow {
+        Flow { calls: self.calls.untallied(), caller: self.caller.clone() }
+    }
+
     /// The caller.
     pub fn caller(&self) -> &Caller {
         &self.caller

@@ -63,6 +63,11 @@ impl Calls {
         Calls { engine: self.engine.clone(), tally: Some(tally) }
     }
 
+    /// The same, counted by no tally.
+    pub fn untallied(&self) -> Self {
+        Calls { engine: self.engine.clone(), tally: None }
+    }
+
     /// The engine.
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine
