@@ -2,6 +2,9 @@
 //!
 //! **Invariants**
 //! - Each way to the refusal goes through exactly one verification, on the same pool, at the same cost.
+//! - The look-up by address is not counted in the answer's `Server-Timing`, which would tell in microseconds what the
+//!   hash hides: whether there is somebody. (A hash of an older cost than the decoy's still tells it, until that user
+//!   next signs in and it is renewed.)
 
 use std::sync::Arc;
 
@@ -27,7 +30,7 @@ message!(RenewHash => ());
 
 pub(super) async fn verify_password(f: Flow, m: VerifyPassword, passwords: Arc<Passwords>) -> Outcome<VerifyPassword> {
     let nobody = |_| WrongCredentials;
-    let stored: Option<Stored> = f.call(CredentialsByEmail { email: m.email }).await.refused(nobody)?;
+    let stored: Option<Stored> = f.uncounted().call(CredentialsByEmail { email: m.email }).await.refused(nobody)?;
     let hash = stored.as_ref().map(|stored| stored.hash.clone());
     let fits = passwords.verify(m.password.clone(), hash).await?;
     let Some(stored) = stored.filter(|stored| fits && !stored.disabled) else {

@@ -76,6 +76,32 @@ fn wrong_credentials_are_one_answer_without_a_secret() {
     assert_eq!(answer("ann@example.com"), answer("nobody@example.com"));
 }
 
+/// The time of a look-up is some microseconds longer where there is somebody, and `Server-Timing` says microseconds.
+#[test]
+fn no_header_tells_whether_there_is_somebody_of_this_address() {
+    let w = World::new();
+    w.create("ann", Role::Member);
+    let headers = |email: &str| {
+        let answer = w.app.http().post("/sessions", &json!({"email": email, "password": "incorrect horse"}));
+        assert_eq!(answer.status, 401);
+        let mut headers = answer.headers.clone();
+        for different_each_time in ["traceparent", "date"] {
+            headers.remove(different_each_time);
+        }
+        headers
+    };
+    assert_eq!(headers("ann@example.com"), headers("nobody@example.com"));
+    assert_eq!(headers("ann@example.com")["server-timing"], "db;dur=0;desc=\"0 reads\"");
+}
+
+#[test]
+fn no_cache_keeps_a_token() {
+    let w = World::new();
+    w.create("ann", Role::Member);
+    let answer = w.app.http().post("/sessions", &json!({"email": "ann@example.com", "password": PASSWORD}));
+    assert_eq!((answer.status, answer.header("cache-control")), (201, Some("no-store")));
+}
+
 #[test]
 fn what_is_private_has_no_route() {
     let w = World::new();
