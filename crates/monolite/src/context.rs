@@ -124,7 +124,11 @@ impl Context {
 
     /// The way to the server that runs on the data folder; none where none does.
     pub(crate) fn client(&self) -> crate::Result<Option<Client>> {
-        let data = self.data();
+        self.client_of(self.data())
+    }
+
+    /// The same, for any folder.
+    pub(crate) fn client_of(&self, data: &Path) -> crate::Result<Option<Client>> {
         Client::connect(data).with_context(|| format!("cannot reach the server that runs on {}", data.display()))
     }
 

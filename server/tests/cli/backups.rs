@@ -73,10 +73,24 @@ fn a_target_that_is_not_empty_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_damaged_file_is_not_copied_and_nothing_is_left_of_the_copy() {
+    let world = World::new();
+    world.serve().stop();
+    std::fs::remove_file(world.file_of("Users").with_extension("db-wal")).unwrap();
+    let file = std::fs::File::options().write(true).open(world.file_of("Users")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xa5; 2000], 2 * 4096 + 8).unwrap();
+    let copy = world.folder.path().join("copy");
+    world.run(&["backup", "copy", copy.to_str().unwrap()]).bad(1, &["Users.db"]);
+    assert_eq!(std::fs::read_dir(&copy).unwrap().count(), 0);
+}
+
+#[test]
 fn a_check_beside_a_running_server_finds_all_sound() {
     let world = World::new();
     let server = world.serve();
     world.admin("ann@example.org");
+    let out = world.run(&["check", world.data().to_str().unwrap()]).good();
+    assert_eq!(out.matches("sound").count(), 5, "by its path too: {out}");
     let out = world.run(&["check"]).good();
     assert_eq!(out.matches("sound").count(), 5, "{out}");
     assert_eq!(out.matches("current").count(), 5, "{out}");

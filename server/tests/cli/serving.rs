@@ -1,9 +1,9 @@
 //! `serve` and `status`: start, what is said, signals, the control socket, systemd.
 
 use crate::world::{PATIENCE, World, answer, mode_of};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 #[test]
 fn a_server_starts_on_nothing_and_says_what_one_must_know() {
@@ -139,6 +139,37 @@ fn a_port_in_use_and_a_folder_in_use_are_said() {
     assert_eq!(server.get("/readyz", "").0, 200, "the first goes on");
     world.run(&["status", "--pid"]).good();
     other.run(&["serve", "--listen", "nonsense"]).bad(2, &["server.listen", "127.0.0.1:8080"]);
+}
+
+#[test]
+fn nonsense_on_the_control_socket_is_answered_and_forgotten() {
+    let world = World::new();
+    let server = world.serve();
+    let ask = |line: &[u8]| {
+        let mut stream = UnixStream::connect(world.data().join("control.sock")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(line).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    for nonsense in [
+        &b"\n"[..],
+        b"hello\n",
+        b"{\"call\":1}\n",
+        b"\"stop\"\n",
+        b"\xff\xfe\n",
+        b"{\"call\":{\"message\":\"Users.Drop\",\"body\":{}}}\n",
+    ] {
+        let answer = ask(nonsense);
+        assert!(answer.contains("unknown_request") || answer.contains("unknown_message"), "{nonsense:?}: {answer}");
+    }
+    let wrong = ask(b"{\"call\":{\"message\":\"Users.UserByEmail\",\"body\":{\"mail\":1}}}\n");
+    assert!(wrong.contains("failed") && wrong.contains("UserByEmail"), "{wrong}");
+    assert_eq!(ask(b"\"status\""), "", "half a line is no request");
+    assert!(ask(b"\"status\"\n\"status\"\n").matches("\"running\":true").count() == 2);
+    server.stop();
 }
 
 #[test]

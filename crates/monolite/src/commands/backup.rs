@@ -2,8 +2,8 @@
 
 use super::{Steps, files_of};
 use crate::context::Context;
-use crate::control::{Request, Step};
-use crate::folder::{Copied, Owner, copy_to, into_empty};
+use crate::control::Request;
+use crate::folder::{Copied, copy_all};
 use crate::output::size;
 use crate::verb::{Result, Verb};
 use std::path::{Path, PathBuf};
@@ -37,22 +37,11 @@ impl Verb for Backup {
         let steps = Steps::new(context);
         let copies: Vec<Copied> = match context.client()? {
             Some(client) => client.ask(&Request::Backup { folder: folder.clone() }, &mut |step| steps.at(step))?,
-            None => stopped(context, &folder, &steps)?,
+            None => copy_all(&folder, &files_of(context.data())?, &mut |step| steps.at(step))?,
         };
         drop(steps);
         print(context, &folder, &copies)
     }
-}
-
-fn stopped(context: &Context, folder: &Path, steps: &Steps) -> Result<Vec<Copied>> {
-    let files = files_of(context.data())?;
-    into_empty(folder)?;
-    let mut copies = Vec::new();
-    for file in &files {
-        let mut told = |done, total| steps.at(Step { what: file.service.clone(), done, total });
-        copies.push(copy_to(folder, file, Owner::Nobody, &mut told)?);
-    }
-    Ok(copies)
 }
 
 fn print(context: &Context, folder: &Path, copies: &[Copied]) -> Result {

@@ -2,15 +2,15 @@
 
 use super::{Steps, files_of};
 use crate::context::Context;
-use crate::control::{Request, Step};
-use crate::folder::{FileReport, Owner, examine};
+use crate::control::Request;
+use crate::folder::{FileReport, examine_all};
 use crate::output::size;
 use crate::verb::{Found, Result, Verb};
 use std::path::PathBuf;
 
 /// Check all files: integrity, references, schema, sizes
 ///
-/// Reads each page once. Through the running server where one runs. The exit code is 1 where something is wrong.
+/// Reads each page once; through the server where one runs on the folder. The exit code is 1 where something is wrong.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
     /// A folder with services' files, such as a backup, instead of the data folder
@@ -22,17 +22,10 @@ impl Verb for Check {
 
     fn run(self, context: &Context) -> Result {
         let steps = Steps::new(context);
-        let client = if self.folder.is_none() { context.client()? } else { None };
-        let reports: Vec<FileReport> = match client {
+        let folder = self.folder.as_deref().unwrap_or_else(|| context.data());
+        let reports: Vec<FileReport> = match context.client_of(folder)? {
             Some(client) => client.ask(&Request::Check, &mut |step| steps.at(step))?,
-            None => {
-                let files = files_of(self.folder.as_deref().unwrap_or_else(|| context.data()))?;
-                let of = files.iter().enumerate().map(|(done, file)| {
-                    steps.at(Step { what: file.service.clone(), done: done as u64, total: files.len() as u64 });
-                    examine(file, Owner::Nobody, context.services())
-                });
-                of.collect()
-            }
+            None => examine_all(&files_of(folder)?, context.services(), &mut |step| steps.at(step)),
         };
         drop(steps);
         print(context, &reports)?;

@@ -49,9 +49,9 @@ impl Verb for Db {
 
 fn stopped(context: &Context, service: &str) -> Result<ServiceFile> {
     let files = super::files_of(context.data())?;
-    match files.iter().find(|file| file.service == service) {
-        Some(file) => Ok(file.clone()),
-        None => bail!(sql::unknown(service, files.iter().map(|f| f.service.as_str()))),
+    match files.iter().find(|(file, _)| file.service == service) {
+        Some((file, _)) => Ok(file.clone()),
+        None => bail!(sql::unknown(service, files.iter().map(|(file, _)| file.service.as_str()))),
     }
 }
 

@@ -20,18 +20,18 @@ pub(crate) use status::Status;
 
 use crate::context::Context;
 use crate::control::Step;
-use crate::folder::{ServiceFile, service_files};
+use crate::folder::{Owner, ServiceFile, service_files};
 use crate::progress::Progress;
 use anyhow::{Context as _, bail};
 use std::path::Path;
 
 /// The services' files of a stopped server; there must be some.
-fn files_of(data: &Path) -> crate::Result<Vec<ServiceFile>> {
+fn files_of(data: &Path) -> crate::Result<Vec<(ServiceFile, Owner<'static>)>> {
     let files = service_files(data).with_context(|| format!("cannot read the data folder {}", data.display()))?;
     if files.is_empty() {
         bail!("there is no service's file in {}", data.display());
     }
-    Ok(files)
+    Ok(files.into_iter().map(|file| (file, Owner::Nobody)).collect())
 }
 
 /// A bar for the steps of long work, each of many parts.

@@ -14,7 +14,9 @@ use anyhow::Context as _;
 use monolite_http::{Drained, HttpConfig, Metrics, Phase, Stop};
 use monolite_runtime::{BackgroundMode, Host};
 use std::collections::BTreeSet;
+use std::fs::DirBuilder;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -115,6 +117,13 @@ pub(super) fn edge(context: &Context) -> HttpConfig {
 }
 
 fn open(context: &Context, metrics: &Metrics) -> Result<Host> {
+    let data = context.data();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+    made.with_context(|| format!("cannot make the data folder {}", data.display()))?;
+    let open_to_others = std::fs::metadata(data)?.permissions().mode() & 0o077 != 0;
+    if open_to_others {
+        context.note(format!("warning: other users may look into {}; chmod 700 ends that", data.display()));
+    }
     let metrics = metrics.clone();
     let assembly = context.assembly(context.data()).background(BackgroundMode::Thread);
     Ok(assembly.observe(move |service| metrics.observer(service)).open()?)

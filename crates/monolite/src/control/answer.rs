@@ -9,10 +9,9 @@ use crate::sql::{self, Bounds, Rows};
 use crate::verb::Usage;
 use anyhow::{Context as _, anyhow};
 use monolite_runtime::{Rejection, block_on};
-use monolite_store::{Store, Ticket};
+use monolite_store::Ticket;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use std::path::Path;
 use std::time::Instant;
 
 /// Answers one request; long work tells how far it is.
@@ -21,8 +20,10 @@ pub(super) fn answer(serving: &Serving, request: Request, progress: &mut dyn FnM
         Request::Call { message, body } => return call(serving, &message, &body),
         Request::Status => raw(&serving.status()),
         Request::Query { service, sql, bounds } => query(serving, &service, sql, bounds).and_then(|rows| raw(&rows)),
-        Request::Check => check(serving, progress),
-        Request::Backup { folder } => backup(serving, &folder, progress),
+        Request::Check => raw(&folder::examine_all(&files(serving), &serving.services, progress)),
+        Request::Backup { folder } => {
+            folder::copy_all(&folder, &files(serving), progress).and_then(|copies| raw(&copies))
+        }
     };
     match answered {
         Ok(value) => Reply::Done(value),
@@ -82,27 +83,7 @@ fn query(serving: &Serving, service: &str, text: String, bounds: Bounds) -> crat
     }
 }
 
-fn check(serving: &Serving, progress: &mut dyn FnMut(Step)) -> crate::Result<Box<RawValue>> {
-    let files = files(serving);
-    let mut reports = Vec::new();
-    for (file, store) in &files {
-        progress(Step { what: file.service.clone(), done: reports.len() as u64, total: files.len() as u64 });
-        reports.push(folder::examine(file, Owner::Store(store), &serving.services));
-    }
-    raw(&reports)
-}
-
-fn backup(serving: &Serving, to: &Path, progress: &mut dyn FnMut(Step)) -> crate::Result<Box<RawValue>> {
-    folder::into_empty(to)?;
-    let mut copies = Vec::new();
-    for (file, store) in &files(serving) {
-        let mut told = |done, total| progress(Step { what: file.service.clone(), done, total });
-        copies.push(folder::copy_to(to, file, Owner::Store(store), &mut told)?);
-    }
-    raw(&copies)
-}
-
-fn files(serving: &Serving) -> Vec<(ServiceFile, &Store)> {
-    let file = |service| Some((ServiceFile::of(&serving.data, service), serving.host.store(service)?));
+fn files(serving: &Serving) -> Vec<(ServiceFile, Owner<'_>)> {
+    let file = |service| Some((ServiceFile::of(&serving.data, service), Owner::Store(serving.host.store(service)?)));
     serving.host.services().filter_map(file).collect()
 }

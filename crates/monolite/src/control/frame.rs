@@ -20,7 +20,10 @@ pub(super) fn receive<T: DeserializeOwned>(from: &mut impl BufRead, line: &mut V
     from.take(LINE_BYTES_MAX).read_until(b'\n', line)?;
     match line.last() {
         None => Ok(None),
-        Some(b'\n') => Ok(Some(serde_json::from_slice(line)?)),
+        Some(b'\n') => {
+            let value = serde_json::from_slice(line);
+            value.map(Some).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+        }
         Some(_) if line.len() as u64 == LINE_BYTES_MAX => {
             Err(io::Error::new(io::ErrorKind::InvalidData, "a line on the control socket is too long"))
         }

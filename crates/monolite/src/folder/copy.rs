@@ -5,6 +5,7 @@
 //! - Each file is a snapshot of itself; the files of one copy are not of one moment.
 
 use super::{Owner, Reader, ServiceFile};
+use crate::control::Step;
 use crate::verb::Usage;
 use anyhow::Context as _;
 use monolite_store::maintain;
@@ -26,34 +27,45 @@ pub(crate) struct Copied {
     pub(crate) sequence: u64,
 }
 
-/// Makes the folder of a copy, 0700; one that is there must be empty.
-pub(crate) fn into_empty(folder: &Path) -> crate::Result {
+/// Copies files below a folder, which must be empty or not be there, and proves the copies. Where one fails, nothing is
+/// left of them.
+pub(crate) fn copy_all(
+    folder: &Path,
+    files: &[(ServiceFile, Owner<'_>)],
+    progress: &mut dyn FnMut(Step),
+) -> crate::Result<Vec<Copied>> {
+    into_empty(folder)?;
+    let copied: crate::Result<Vec<Copied>> =
+        files.iter().map(|(file, owner)| copy(folder, file, *owner, progress)).collect();
+    if copied.is_err() {
+        // The folder was empty: these are ours.
+        for (file, _) in files {
+            let _ = std::fs::remove_dir_all(folder.join(&file.service));
+        }
+    }
+    copied
+}
+
+fn into_empty(folder: &Path) -> crate::Result {
     match std::fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Usage(format!("{} is not empty; a copy goes into an empty folder", folder.display())).into()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => make(folder),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
+            made.with_context(|| format!("cannot create {}", folder.display()))
+        }
         Err(e) => Err(e).with_context(|| format!("cannot look at {}", folder.display())),
     }
 }
 
-/// Copies one file below a folder, and proves the copy.
-pub(crate) fn copy_to(
-    folder: &Path,
-    from: &ServiceFile,
-    owner: Owner<'_>,
-    step: &mut dyn FnMut(u64, u64),
-) -> crate::Result<Copied> {
+fn copy(folder: &Path, from: &ServiceFile, owner: Owner<'_>, progress: &mut dyn FnMut(Step)) -> crate::Result<Copied> {
     let to = ServiceFile::of(folder, &from.service);
+    let mut told = |done, total| progress(Step { what: from.service.clone(), done, total });
     let copied = match owner {
-        Owner::Store(store) => store.copy_to(&to.path, step)?,
-        Owner::Nobody => maintain::copy_to(Reader::open(&from.path, owner)?.connection(), &to.path, step)?,
+        Owner::Store(store) => store.copy_to(&to.path, &mut told)?,
+        Owner::Nobody => maintain::copy_to(Reader::open(&from.path, owner)?.connection(), &to.path, &mut told)?,
     };
     File::open(folder)?.sync_all()?;
     let (bytes, file) = (to.sizes().0, to.path.display().to_string());
     Ok(Copied { service: to.service, file, bytes, sequence: copied.sequence })
-}
-
-fn make(folder: &Path) -> crate::Result {
-    let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
-    made.with_context(|| format!("cannot create {}", folder.display()))
 }

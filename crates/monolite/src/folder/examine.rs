@@ -1,6 +1,7 @@
 //! The examination of a service's file: sound, of the right shape, how large.
 
 use super::{Owner, Reader, ServiceFile};
+use crate::control::Step;
 use crate::explain;
 use monolite_service::Service;
 use monolite_store::rusqlite::Connection;
@@ -28,8 +29,23 @@ pub(crate) struct FileReport {
     pub(crate) problems: Vec<String>,
 }
 
-/// Examines one file.
-pub(crate) fn examine(file: &ServiceFile, owner: Owner<'_>, services: &[Service]) -> FileReport {
+/// Examines files one after another.
+pub(crate) fn examine_all(
+    files: &[(ServiceFile, Owner<'_>)],
+    services: &[Service],
+    progress: &mut dyn FnMut(Step),
+) -> Vec<FileReport> {
+    let total = files.iter().map(|(file, _)| file.sizes().0).sum();
+    let mut done = 0;
+    let one = |(file, owner): &(ServiceFile, Owner<'_>)| {
+        progress(Step { what: file.service.clone(), done, total });
+        done += file.sizes().0;
+        examine(file, *owner, services)
+    };
+    files.iter().map(one).collect()
+}
+
+fn examine(file: &ServiceFile, owner: Owner<'_>, services: &[Service]) -> FileReport {
     let (bytes, wal_bytes) = file.sizes();
     let mut report = FileReport {
         service: file.service.clone(),

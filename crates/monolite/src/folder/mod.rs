@@ -7,8 +7,8 @@ mod copy;
 mod examine;
 mod reader;
 
-pub(crate) use copy::{Copied, copy_to, into_empty};
-pub(crate) use examine::{FileReport, examine};
+pub(crate) use copy::{Copied, copy_all};
+pub(crate) use examine::{FileReport, examine_all};
 pub(crate) use reader::{Owner, Reader};
 
 use std::io;
