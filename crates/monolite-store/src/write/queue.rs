@@ -9,6 +9,7 @@ use crate::reply::lock;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The queue between callers and the writer.
 pub(crate) struct Queue {
@@ -122,6 +123,21 @@ impl Queue {
             }
             state.idle = true;
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Lets the callers who were just answered come back before the next group is taken: until `expected` wait or the
+    /// time is over. Their own threads need the processor for it, so this yields rather than blocks.
+    pub(crate) fn gather(&self, expected: usize, longest: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < longest {
+            {
+                let state = lock(&self.state);
+                if state.jobs.len() >= expected || state.errand || state.closed.is_some() {
+                    return;
+                }
+            }
+            std::thread::yield_now();
         }
     }
 

@@ -44,8 +44,14 @@ pub(crate) struct Writer {
     epoch_in_file: i64,
     carry: VecDeque<Arc<dyn Job>>,
     steps: VecDeque<PendingStepwise>,
+    last_group: usize,
     pub(crate) wal: checkpoint::Progress,
 }
+
+/// Groups from this size on wait a moment for their callers to come back.
+const GATHER_FROM: usize = 8;
+/// How long at most; a third of a sync.
+const GATHER_MAX: Duration = Duration::from_micros(60);
 
 /// What a kind of write cost lately.
 #[derive(Default)]
@@ -77,6 +83,7 @@ impl Writer {
             epoch_in_file,
             carry: VecDeque::new(),
             steps: steps.into(),
+            last_group: 0,
             wal: checkpoint::Progress::default(),
         })
     }
@@ -94,6 +101,7 @@ impl Writer {
                 Next::Jobs => {
                     if !self.carry.is_empty() {
                         self.group();
+                        self.gather();
                     }
                     if !self.steps.is_empty() {
                         self.step();
@@ -107,8 +115,16 @@ impl Writer {
         wake(left.filter_map(|job| job.fail(self.shared.closed_error())).collect());
     }
 
+    /// Waits a moment for the callers of the last group to come back, where it was a crowd.
+    fn gather(&self) {
+        if self.last_group >= GATHER_FROM {
+            self.shared.queue.gather(self.last_group, GATHER_MAX);
+        }
+    }
+
     fn group(&mut self) {
         let mut members = self.choose();
+        self.last_group = members.len();
         let mut lost = 0;
         let mut wakers = Vec::with_capacity(members.len());
         while !members.is_empty() {
