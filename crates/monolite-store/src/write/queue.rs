@@ -11,6 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long the writer waits for one more caller of a crowd to come back.
+const GATHER_PAUSE: Duration = Duration::from_micros(20);
+/// How long it waits for all of them: about one sync.
+const GATHER_MAX: Duration = Duration::from_micros(150);
+
 /// The queue between callers and the writer.
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
@@ -126,16 +131,24 @@ impl Queue {
         }
     }
 
-    /// Lets the callers who were just answered come back before the next group is taken: until `expected` wait or the
-    /// time is over. Their own threads need the processor for it, so this yields rather than blocks.
-    pub(crate) fn gather(&self, expected: usize, longest: Duration) {
+    /// Lets the callers who were just answered come back before the next group is taken: until `expected` wait, or
+    /// nobody has come for a while. Their own threads need the processor for it, so this yields rather than blocks.
+    pub(crate) fn gather(&self, expected: usize) {
         let start = Instant::now();
-        while start.elapsed() < longest {
+        let (mut came, mut last) = (0, start);
+        loop {
             {
                 let state = lock(&self.state);
                 if state.jobs.len() >= expected || state.errand || state.closed.is_some() {
                     return;
                 }
+                if state.jobs.len() > came {
+                    came = state.jobs.len();
+                    last = Instant::now();
+                }
+            }
+            if last.elapsed() > GATHER_PAUSE || start.elapsed() > GATHER_MAX {
+                return;
             }
             std::thread::yield_now();
         }

@@ -50,8 +50,6 @@ pub(crate) struct Writer {
 
 /// Groups from this size on wait a moment for their callers to come back.
 const GATHER_FROM: usize = 8;
-/// How long at most; a third of a sync.
-const GATHER_MAX: Duration = Duration::from_micros(60);
 
 /// What a kind of write cost lately.
 #[derive(Default)]
@@ -118,7 +116,7 @@ impl Writer {
     /// Waits a moment for the callers of the last group to come back, where it was a crowd.
     fn gather(&self) {
         if self.last_group >= GATHER_FROM {
-            self.shared.queue.gather(self.last_group, GATHER_MAX);
+            self.shared.queue.gather(self.last_group);
         }
     }
 
