@@ -11,16 +11,20 @@
 //! - The success of a PASSIVE round is `frames == copied`, never SQLite's `busy`.
 //! - Only the writer lets the WAL start over, between two groups.
 //! - Idle snapshots are ended before each round and each try to start over, else the WAL never starts over.
+//! - A sync of the database file that failed is never retried: the kernel may have dropped the pages and answer well
+//!   the second time. The WAL is kept and the store only reads; the next open copies all of it again.
 //! - No reader blocks this for good: past `wal_hard_bytes`, reads with an old snapshot are ended.
 
-use crate::config::Config;
+use crate::error::Error;
 use crate::observe::CheckpointMode;
 use crate::reply::lock;
 use crate::sqlite::connection::{Connection, Role};
 use crate::sqlite::raw::{self, Checkpoint};
 use crate::store::Shared;
 use crate::write::writer::Writer;
+use rusqlite::ffi;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,6 +62,20 @@ impl Rounds {
     }
 }
 
+impl Shared {
+    /// A failed round: after a failed sync the WAL must be kept, anything else is tried again.
+    fn checkpoint_failed(&self, error: &Error) {
+        *lock(&self.trouble) = Some(format!("a checkpoint failed: {error}"));
+        let failed_disk = match error.sqlite() {
+            Some(rusqlite::Error::SqliteFailure(e, _)) => e.extended_code & 0xFF == ffi::SQLITE_IOERR,
+            _ => false,
+        };
+        if failed_disk {
+            self.stop_writing("a sync of the database file failed; nothing is lost, restart to copy the WAL again");
+        }
+    }
+}
+
 impl Writer {
     /// Called after each group.
     pub(crate) fn after_group(&mut self) {
@@ -82,16 +100,19 @@ impl Writer {
         }
     }
 
-    /// Copies what is left when the store closes, so that the file alone is whole.
+    /// Copies what is left when the store closes, so that the file alone is whole. All reads have ended.
     pub(crate) fn last_checkpoint(&mut self) {
         if self.shared.read_only_error().is_none() {
-            self.shared.reads.slots.close();
             self.last_round();
+            self.shared.copied_at_close.store(self.connection.wal_frames.load(Relaxed) == 0, Relaxed);
         }
     }
 
     /// Copies the rest and starts the WAL over, waiting a little for the reads that still use it.
     fn last_round(&mut self) {
+        if self.shared.read_only_error().is_some() {
+            return;
+        }
         let start = Instant::now();
         let frames = self.connection.wal_frames.load(Relaxed);
         let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
@@ -111,10 +132,9 @@ impl Writer {
                 }
                 // A read that began before all was copied uses the WAL until it ends; the next one will not.
                 Ok(_) => self.shared.reads.slow.wait_for_an_end(LOOK_AGAIN),
-                // Nothing is lost by a round that failed; the next one tries again.
                 Err(error) => {
                     self.wal.next_frames = frames + soft / 4;
-                    *lock(&self.shared.trouble) = Some(format!("a checkpoint failed: {error}"));
+                    self.shared.checkpoint_failed(&error.into());
                     break;
                 }
             }
@@ -159,8 +179,10 @@ fn serve(checkpointer: &'static Checkpointer) {
             }
         };
         drop(stores);
-        if let Err(error) = rounds(&shared) {
-            *lock(&shared.trouble) = Some(format!("a checkpoint failed: {error}"));
+        match catch_unwind(AssertUnwindSafe(|| rounds(&shared))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => shared.checkpoint_failed(&error),
+            Err(_) => *lock(&shared.trouble) = Some("a checkpoint panicked; the next one tries again".to_owned()),
         }
         shared.rounds.done.store(true, Relaxed);
         shared.queue.errand();
@@ -170,11 +192,11 @@ fn serve(checkpointer: &'static Checkpointer) {
 /// PASSIVE rounds, each synced, until little is left or the rest stops shrinking.
 fn rounds(shared: &Shared) -> crate::Result<()> {
     let mut held = lock(&shared.rounds.connection);
-    if shared.is_closed() {
+    if shared.is_closed() || shared.read_only_error().is_some() {
         return Ok(());
     }
     if held.is_none() {
-        *held = Some(open(&shared.path, &shared.config)?);
+        *held = Some(shared.opener.open_for_callers(Role::Checkpointer)?);
     }
     let connection = held.as_ref().expect("opened above");
     let mut left_before = u64::MAX;
@@ -193,10 +215,4 @@ fn rounds(shared: &Shared) -> crate::Result<()> {
         left_before = left;
     }
     Ok(())
-}
-
-fn open(path: &std::path::Path, config: &Config) -> crate::Result<Connection> {
-    let mut connection = Connection::open(path, Role::Checkpointer, config)?;
-    connection.own_statements(Role::Checkpointer)?;
-    Ok(connection)
 }

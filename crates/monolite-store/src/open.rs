@@ -10,18 +10,18 @@ use crate::error::{Error, Kind, Result};
 use crate::header::{self, Found};
 use crate::lock::FileLock;
 use crate::migrate::{self, Migrations, PendingStepwise};
+use crate::reply::far_from_now;
 use crate::sqlite::connection::{Connection, Role};
 use crate::sqlite::version;
 use crate::write::Tx;
 use crate::{place, wal};
 use rusqlite::Connection as Sqlite;
 use std::path::Path;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::sync::Arc;
 
 /// A file that is ready to be served.
 pub(crate) struct Opened {
-    pub(crate) lock: FileLock,
+    pub(crate) lock: Arc<FileLock>,
     pub(crate) connection: Connection,
     pub(crate) steps: Vec<PendingStepwise>,
     pub(crate) sequence: u64,
@@ -34,7 +34,8 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
     let lock = FileLock::acquire(path)?;
     let found = header::inspect(path, &lock)?;
     wal::settle(path, &lock)?;
-    let mut connection = Connection::open(path, Role::Writer, config)?;
+    let lock = Arc::new(lock);
+    let mut connection = Connection::open(path, Role::Writer, config, lock.clone())?;
     match found {
         Found::New => create(connection.sqlite())?,
         Found::Existing(_) => take_over(connection.sqlite())?,
@@ -86,14 +87,8 @@ fn into_wal_mode(sqlite: &Sqlite) -> Result<()> {
 }
 
 fn bring_up(connection: &mut Connection, config: &Config, migrations: &Migrations) -> Result<Vec<PendingStepwise>> {
-    let (rights, watch) = (connection.rights(), connection.watch.clone());
-    let deadline = config.deadline;
+    let rights = connection.rights();
     migrate::apply(connection.sqlite_mut(), migrations, config.quick_rows_max, &mut |sqlite, batch| {
-        rights.store(false, Relaxed);
-        watch.arm_timed(Instant::now() + deadline);
-        let result = batch(&Tx::new(sqlite, &watch, 0));
-        watch.disarm();
-        rights.store(true, Relaxed);
-        result
+        rights.lend(sqlite, far_from_now(config.deadline), |watch| batch(&Tx::new(sqlite, watch, 0)))
     })
 }

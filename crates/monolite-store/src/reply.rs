@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 /// A value that one side sets and the other waits for.
 pub(crate) struct Promise<R> {
@@ -67,6 +68,12 @@ impl<R> Promise<R> {
 /// Locks; a panic elsewhere never makes the data here unusable, since closures run outside of locks.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A moment from now; a wait too long to be counted is a year.
+pub(crate) fn far_from_now(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or_else(|| now + Duration::from_secs(365 * 24 * 3600))
 }
 
 /// Blocks the thread until the future is ready. The store's futures end by their deadline.

@@ -1,17 +1,17 @@
 //! The store: the handle that callers hold, and what its threads share.
 //!
 //! **Invariants**
-//! - The file lock is held from before the first connection until after the last.
-//! - The last handle's drop drains the queue and ends the writer; nothing of the store runs afterwards but a read in
-//!   the slow lane, which ends at its deadline.
+//! - The file lock is held from before the first connection until after the last: each connection has its part of it.
+//! - The last handle's drop drains the queue and waits for the writer, which ends the reads and closes the file; inside
+//!   a closure of the store it does not wait.
 
 use crate::checkpoint::{FRAME_BYTES, Rounds};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::lock::FileLock;
 use crate::migrate::Migrations;
 use crate::read::{self, Read, ReadWith, Reads, Seen, Snapshot};
 use crate::reply::{block_on, lock};
+use crate::sqlite::connection::Opener;
 use crate::status::{Holder, State, Status};
 use crate::ticket::Ticket;
 use crate::write::queue::{Closing, Queue};
@@ -19,8 +19,11 @@ use crate::write::{Tx, Write, WriteWith, Written};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
+
+/// How long a closing store waits for its slow reads to notice.
+const READS_END_MAX: Duration = Duration::from_secs(5);
 
 /// One SQLite file with its writer, readers and checkpoints. Clones are handles to the same store.
 #[derive(Clone)]
@@ -36,6 +39,7 @@ pub(crate) struct Shared {
     /// The epoch: the last commit that anybody has seen.
     pub(crate) epoch: AtomicU64,
     pub(crate) reads: Reads,
+    pub(crate) opener: Arc<Opener>,
     pub(crate) queue: Queue,
     pub(crate) rounds: Rounds,
     pub(crate) wal_frames: AtomicU64,
@@ -43,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) trouble: Mutex<Option<String>>,
     warnings: Vec<String>,
     closed: AtomicBool,
+    pub(crate) copied_at_close: AtomicBool,
     stopped: AtomicBool,
     stopped_why: Mutex<&'static str>,
 }
@@ -51,7 +56,7 @@ pub(crate) struct Shared {
 struct Life {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    file: Mutex<Option<FileLock>>,
+    writer_id: ThreadId,
 }
 
 impl Store {
@@ -68,15 +73,16 @@ impl Store {
         if config.name.is_empty() {
             config.name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
         }
-        let shared = Arc::new(Shared::new(path, config, opened.warnings, opened.sequence));
-        let file = Mutex::new(Some(opened.lock));
+        let opener = Arc::new(Opener::new(path, &config, opened.lock));
+        let shared = Arc::new(Shared::new(path, config, opener, opened.warnings, opened.sequence));
         let writer =
             crate::write::writer::Writer::new(shared.clone(), opened.connection, opened.steps).map_err(within)?;
         let thread = std::thread::Builder::new()
             .name(format!("writer:{}", shared.config.name))
             .spawn(move || writer.serve())
             .map_err(|e| within(Error::io("cannot start the writer's thread", e)))?;
-        let life = Life { shared: shared.clone(), writer: Mutex::new(Some(thread)), file };
+        let writer_id = thread.thread().id();
+        let life = Life { shared: shared.clone(), writer: Mutex::new(Some(thread)), writer_id };
         Ok(Store { shared, life: Arc::new(life) })
     }
 
@@ -201,10 +207,21 @@ impl Store {
         &self.shared
     }
 
-    /// Answers what is queued, copies the WAL into the file, and closes it.
+    /// Answers what is queued, ends the slow reads, copies the WAL into the file, and closes it.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] where the WAL could not be copied: nothing is lost, but the `-wal` must stay beside the file.
+    /// Inside a closure of a read or a write the store closes only after that closure: [`Kind::Nested`].
     pub fn close(self) -> Result<()> {
-        self.life.end(Closing::Drained);
-        Ok(())
+        if !self.life.end(Closing::Drained) {
+            let why = "the store closes after the closure that this was called from; it cannot be waited for here";
+            return Err(Error::new(Kind::Nested, why));
+        }
+        if self.shared.copied_at_close.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let text = format!("{} was closed before its WAL was copied; keep the -wal beside it", self.path().display());
+        Err(Error::new(Kind::Io, text))
     }
 
     /// Stops as a crash would, for tests: queued writes are dropped, nothing more is written.
@@ -214,38 +231,37 @@ impl Store {
 }
 
 impl Life {
-    fn end(&self, how: Closing) {
-        let writer = lock(&self.writer).take();
-        self.shared.queue.close(how);
+    /// Ends the store; the writer's thread does it. Answers whether it has ended: a closure cannot wait for itself.
+    fn end(&self, how: Closing) -> bool {
         if how == Closing::Abandoned {
             self.shared.closed.store(true, Ordering::Release);
         }
-        if let Some(writer) = writer
-            && writer.thread().id() != std::thread::current().id()
-        {
-            // A writer that panicked has answered nobody; its callers are told when the queue goes.
-            let _ = writer.join();
+        self.shared.queue.end(how);
+        if std::thread::current().id() == self.writer_id || read::is_reading() {
+            return false;
         }
-        self.shared.closed.store(true, Ordering::Release);
-        self.shared.reads.slots.close();
-        self.shared.reads.slow.close();
-        self.shared.rounds.close();
-        *lock(&self.file) = None;
+        // A second closer waits here for the first.
+        let mut writer = lock(&self.writer);
+        if let Some(thread) = writer.take() {
+            let _ = thread.join(); // it catches its own panics
+        }
+        true
     }
 }
 
 impl Drop for Life {
     fn drop(&mut self) {
-        self.end(Closing::Drained);
+        let _ = self.end(Closing::Drained);
     }
 }
 
 impl Shared {
-    fn new(path: &Path, config: Config, warnings: Vec<String>, sequence: u64) -> Self {
+    fn new(path: &Path, config: Config, opener: Arc<Opener>, warnings: Vec<String>, sequence: u64) -> Self {
         Shared {
             path: path.to_owned(),
             epoch: AtomicU64::new(sequence),
-            reads: Reads::new(path, &config),
+            reads: Reads::new(&opener, config.slots_max),
+            opener,
             queue: Queue::new(config.queue_max),
             rounds: Rounds::default(),
             wal_frames: AtomicU64::new(0),
@@ -253,9 +269,27 @@ impl Shared {
             trouble: Mutex::new(None),
             warnings,
             closed: AtomicBool::new(false),
+            copied_at_close: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             stopped_why: Mutex::new(""),
             config,
+        }
+    }
+
+    /// Lets no more reads in, ends those that run, and closes their connections: the end of the writer's thread.
+    pub(crate) fn close_reads(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.opener.close();
+        self.reads.slow.close(READS_END_MAX);
+        self.reads.slots.close();
+        self.rounds.close();
+    }
+
+    /// Why a closed queue lets nothing in.
+    pub(crate) fn refusal(&self) -> Error {
+        match self.read_only_error() {
+            Some(error) if !self.is_closed() => error(),
+            _ => self.closed_error(),
         }
     }
 

@@ -11,7 +11,8 @@ pub struct Tenant(pub u64);
 pub struct Ticket {
     /// For whom.
     pub tenant: Tenant,
-    /// When the answer is of no more use; `None` means now plus `Config::deadline`.
+    /// When the answer is of no more use. `None` means, from now, `Config::deadline` for a write and
+    /// `Config::slow_time_max` for a read.
     pub deadline: Option<Instant>,
     /// The kind of work, for statistics and for the choice of the lane; empty means the closure's type.
     pub label: &'static str,

@@ -40,6 +40,6 @@ impl Store {
         if shared.is_closed() {
             return Err(shared.closed_error());
         }
-        Connection::open(self.path(), Role::Reader, &shared.config)
+        shared.opener.open(Role::Reader)
     }
 }

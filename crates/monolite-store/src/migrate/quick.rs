@@ -46,6 +46,7 @@ fn step_alone(connection: &Connection, count: &Count, position: usize, step: &Mi
     }
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let ran = statements(connection, &mut script, count)
+        .and_then(|()| refuse_temporary(connection))
         .and_then(|()| if keys_off { refuse_broken_keys(connection) } else { Ok(()) })
         .and_then(|()| ledger::record_quick(connection, position, step))
         .and_then(|()| Ok(connection.execute_batch("COMMIT")?));
@@ -84,6 +85,16 @@ fn execute(connection: &Connection, mut piece: Piece<'_>) -> Result<()> {
         return Err(Error::new(Kind::Invalid, "the statement ended the transaction"));
     }
     Ok(())
+}
+
+/// A trigger in the schema `temp` passes for an ordinary one until it is made; after a restart it would be gone.
+fn refuse_temporary(connection: &Connection) -> Result<()> {
+    let sql = "SELECT count(*) FROM temp.sqlite_schema";
+    let temporary: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    if temporary == 0 {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Invalid, "it makes a temporary object, which would be gone after a restart"))
 }
 
 fn refuse_broken_keys(connection: &Connection) -> Result<()> {

@@ -11,11 +11,13 @@ mod slots;
 mod slow;
 mod snapshot;
 
+pub(crate) use slots::is_reading;
 pub(crate) use slow::SlowReads;
 pub use snapshot::Snapshot;
 
 use crate::error::{Error, Kind};
 use crate::reply::lock;
+use crate::sqlite::connection::Opener;
 use crate::sqlite::watch::{Tripped, coarse_ns, coarse_tick_ns, thread_cpu_ns};
 use crate::store::Shared;
 use crate::ticket::Ticket;
@@ -23,7 +25,6 @@ use kinds::{SlowKinds, Start, WorkKind};
 use slots::Slots;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -46,8 +47,9 @@ pub(crate) struct Reads {
 }
 
 impl Reads {
-    pub(crate) fn new(path: &Path, config: &crate::config::Config) -> Self {
-        Reads { slots: Slots::new(path, config), kinds: SlowKinds::new(), slow: SlowReads::new(path, config) }
+    pub(crate) fn new(opener: &Arc<Opener>, slots_max: usize) -> Self {
+        let slots = Slots::new(opener.clone(), slots_max);
+        Reads { slots, kinds: SlowKinds::new(), slow: SlowReads::new(opener.clone()) }
     }
 }
 
@@ -123,7 +125,8 @@ where
     E: From<Error>,
 {
     let mut held = match shared.reads.slots.hold() {
-        Ok(held) => held,
+        Ok(Some(held)) => held,
+        Ok(None) => return Inline::Move,
         Err(e) => return Inline::Done(Err(e.into())),
     };
     if shared.is_closed() {

@@ -9,14 +9,12 @@
 //! - A slot's lock is held for one inline read, never across a wait.
 //! - A read inside a read of the same slot is an error, never a deadlock.
 
-use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::reply::lock;
-use crate::sqlite::connection::{Connection, Role};
+use crate::sqlite::connection::{Connection, Opener, Role};
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// A connection with perhaps an open snapshot.
 pub(crate) struct Reader {
@@ -26,10 +24,8 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn open(path: &Path, config: &Config) -> Result<Self> {
-        let mut connection = Connection::open(path, Role::Reader, config)?;
-        connection.own_statements(Role::Reader)?;
-        Ok(Reader { connection, kept: false, sequence: 0 })
+    pub(crate) fn open(opener: &Opener) -> Result<Self> {
+        Ok(Reader { connection: opener.open_for_callers(Role::Reader)?, kept: false, sequence: 0 })
     }
 
     /// Makes sure that a snapshot no older than the epoch is open.
@@ -45,10 +41,10 @@ impl Reader {
     fn begin(&mut self, epoch: &AtomicU64) -> Result<()> {
         self.end()?;
         self.connection.begin()?;
-        self.kept = true;
-        let (sequence, _) = self.connection.sequence()?;
+        let (sequence, _) = self.connection.sequence().inspect_err(|_| drop(self.connection.end_read()))?;
         epoch.fetch_max(sequence, Ordering::AcqRel);
         self.sequence = sequence;
+        self.kept = true;
         Ok(())
     }
 
@@ -65,8 +61,7 @@ impl Reader {
 /// The slots of a store.
 pub(crate) struct Slots {
     slots: Box<[Slot]>,
-    path: PathBuf,
-    config: Config,
+    opener: Arc<Opener>,
 }
 
 #[repr(align(128))] // no two slots share a cache line, nor its prefetched neighbour
@@ -83,16 +78,16 @@ pub(crate) struct Held<'a> {
 }
 
 impl Slots {
-    pub(crate) fn new(path: &Path, config: &Config) -> Self {
-        let slots = (0..config.slots_max.max(1))
-            .map(|_| Slot { owner: AtomicUsize::new(0), reader: Mutex::new(None) })
-            .collect();
-        Slots { slots, path: path.to_owned(), config: config.clone() }
+    pub(crate) fn new(opener: Arc<Opener>, slots_max: usize) -> Self {
+        let slots =
+            (0..slots_max.max(1)).map(|_| Slot { owner: AtomicUsize::new(0), reader: Mutex::new(None) }).collect();
+        Slots { slots, opener }
     }
 
-    /// Locks the calling thread's slot.
+    /// Locks the calling thread's slot. `None` where that could wait for ever: this thread reads another store already
+    /// and the slot is in use.
     #[inline]
-    pub(crate) fn hold(&self) -> Result<Held<'_>> {
+    pub(crate) fn hold(&self) -> Result<Option<Held<'_>>> {
         let me = thread_number();
         let slot = &self.slots[me % self.slots.len()];
         if slot.owner.load(Ordering::Relaxed) == me {
@@ -101,9 +96,18 @@ impl Slots {
                 "a read was started inside a read of the same store; use the snapshot at hand instead",
             ));
         }
-        let reader = lock(&slot.reader);
+        let reader = if is_reading() {
+            match slot.reader.try_lock() {
+                Ok(reader) => reader,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return Ok(None),
+            }
+        } else {
+            lock(&slot.reader)
+        };
         slot.owner.store(me, Ordering::Relaxed);
-        Ok(Held { slots: self, slot, reader })
+        READING.with(|n| n.set(n.get() + 1));
+        Ok(Some(Held { slots: self, slot, reader }))
     }
 
     /// Ends every snapshot that no read is using; answers whether all could be looked at.
@@ -136,7 +140,7 @@ impl Held<'_> {
     #[inline]
     pub(crate) fn reader(&mut self) -> Result<&mut Reader> {
         if self.reader.is_none() {
-            *self.reader = Some(Reader::open(&self.slots.path, &self.slots.config)?);
+            *self.reader = Some(Reader::open(&self.slots.opener)?);
         }
         Ok(self.reader.as_mut().expect("opened above"))
     }
@@ -145,7 +149,16 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.slot.owner.store(0, Ordering::Relaxed);
+        READING.with(|n| n.set(n.get() - 1));
     }
+}
+
+thread_local! { static READING: Cell<u32> = const { Cell::new(0) } }
+
+/// Whether the calling thread is inside a read on its own slot, of any store.
+#[inline]
+pub(crate) fn is_reading() -> bool {
+    READING.with(Cell::get) > 0
 }
 
 /// A small number for the calling thread, from 1 on.

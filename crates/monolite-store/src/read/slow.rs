@@ -8,10 +8,8 @@
 use super::kinds::WorkKind;
 use super::slots::Reader;
 use super::*;
-use crate::config::Config;
-use crate::reply::Promise;
+use crate::reply::{Promise, far_from_now};
 use crate::sqlite::watch::{Watch, thread_cpu_ns};
-use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,11 +18,12 @@ use std::time::{Duration, Instant};
 const IDLE_CONNECTIONS: usize = 2;
 /// Blocking reads of one store that run beyond the inline budget at a time.
 const BLOCKING_RUNS: usize = 8;
+/// How often a closing store looks whether its reads have ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The slow reads of a store.
 pub(crate) struct SlowReads {
-    path: PathBuf,
-    config: Config,
+    opener: Arc<Opener>,
     pub(crate) waiting: AtomicUsize,
     idle: Mutex<Vec<Reader>>,
     running: Mutex<Vec<(Arc<Watch>, u64)>>,
@@ -53,10 +52,9 @@ impl<R> SlowCall<R> {
 }
 
 impl SlowReads {
-    pub(crate) fn new(path: &Path, config: &Config) -> Self {
+    pub(crate) fn new(opener: Arc<Opener>) -> Self {
         SlowReads {
-            path: path.to_owned(),
-            config: config.clone(),
+            opener,
             waiting: AtomicUsize::new(0),
             idle: Mutex::new(Vec::new()),
             running: Mutex::new(Vec::new()),
@@ -81,9 +79,15 @@ impl SlowReads {
         drop(self.ended.wait_timeout(running, longest).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Closes the idle connections; running ones close at their end, the store being closed.
-    pub(crate) fn close(&self) {
-        self.evict_before(u64::MAX);
+    /// Ends the runs, waits for their end at most this long, and closes the idle connections.
+    pub(crate) fn close(&self, longest: Duration) {
+        let end = Instant::now() + longest;
+        let mut running = lock(&self.running);
+        while !running.is_empty() && Instant::now() < end {
+            running.iter().for_each(|(watch, _)| watch.evict());
+            running = self.ended.wait_timeout(running, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(running);
         lock(&self.idle).clear();
     }
 
@@ -91,7 +95,7 @@ impl SlowReads {
     pub(crate) fn reader(&self) -> Result<Reader, Error> {
         match lock(&self.idle).pop() {
             Some(reader) => Ok(reader),
-            None => Reader::open(&self.path, &self.config),
+            None => Reader::open(&self.opener),
         }
     }
 
@@ -128,14 +132,22 @@ where
     }
     let call = Arc::new(SlowCall { promise: Promise::new(), watch: Mutex::new(None) });
     let (answer, shared) = (call.clone(), shared.clone());
+    let ticket = Ticket { deadline: Some(deadline_of(&shared, &ticket)), ..ticket };
     lanes::submit(Box::new(move || {
         shared.reads.slow.waiting.fetch_sub(1, Relaxed);
         if answer.promise.is_abandoned() {
             return;
         }
-        let result = run(&shared, &ticket, kind, &f, Some(&answer.watch));
-        drop(f);
-        drop(shared); // a store whose last handle waits for this answer closes before it arrives
+        let run = || {
+            if ticket.deadline < Some(Instant::now()) {
+                return Err(late(&ticket).into());
+            }
+            run(&shared, &ticket, kind, &f, Some(&answer.watch))
+        };
+        let result = catch_unwind(AssertUnwindSafe(run));
+        let result = result.unwrap_or_else(|panic| Err(panicked(panic.as_ref(), "read").into()));
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(f))); // the answer does not depend on what the closure held
+        drop(shared);
         if let Some(waker) = answer.promise.set(result) {
             waker.wake();
         }
@@ -162,10 +174,23 @@ where
         }
         *running += 1;
     }
-    let result = run(shared, ticket, kind, f, None);
-    *lock(&slow.blocking) -= 1;
-    slow.blocking_ended.notify_one();
-    result
+    let _permit = Permit(slow);
+    run(shared, ticket, kind, f, None)
+}
+
+/// The right to one blocking run.
+struct Permit<'a>(&'a SlowReads);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.blocking) -= 1;
+        self.0.blocking_ended.notify_one();
+    }
+}
+
+fn late(ticket: &Ticket) -> Error {
+    let label = if ticket.label.is_empty() { "a read" } else { ticket.label };
+    Error::new(Kind::Late, format!("{label} waited for the slow lane past its deadline; it was not run"))
 }
 
 fn run<T, E, F>(
@@ -202,7 +227,6 @@ where
     if let Some(place) = watched {
         *lock(place) = None;
     }
-    lock(&slow.running).retain(|(w, _)| !Arc::ptr_eq(w, &watch));
     if u128::from(cpu) <= shared.config.inline_budget.as_nanos() {
         shared.reads.kinds.ran_under(kind);
     } else {
@@ -210,7 +234,10 @@ where
     }
     if reader.end().is_ok() && !shared.is_closed() {
         slow.put_back(reader);
+    } else {
+        drop(reader);
     }
+    lock(&slow.running).retain(|(w, _)| !Arc::ptr_eq(w, &watch));
     slow.ended.notify_all();
     match (watch.tripped(), result) {
         (Some(why), _) => Err(stopped(shared, ticket, why).into()),
@@ -220,7 +247,7 @@ where
 }
 
 fn deadline_of(shared: &Shared, ticket: &Ticket) -> Instant {
-    let longest = Instant::now() + shared.config.slow_time_max;
+    let longest = far_from_now(shared.config.slow_time_max);
     ticket.deadline.map_or(longest, |d| d.min(longest))
 }
 

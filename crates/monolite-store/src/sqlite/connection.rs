@@ -10,14 +10,17 @@ use super::vfs;
 use super::watch::Watch;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::lock::FileLock;
+use crate::reply::lock;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection as Sqlite, OpenFlags};
-use std::path::Path;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Steps of the virtual machine between two looks of the progress handler.
 const STEPS_PER_LOOK: i32 = 500;
@@ -43,6 +46,73 @@ pub(crate) struct Connection {
     pub(crate) watch: Arc<Watch>,
     /// Frames in the WAL after this connection's last commit.
     pub(crate) wal_frames: Arc<AtomicU64>,
+    _lock: Arc<FileLock>, // dropped after `sqlite`: the file is locked while any connection of ours lives
+}
+
+/// Opens a store's connections, while the store is open.
+pub(crate) struct Opener {
+    path: PathBuf,
+    config: Config,
+    lock: Mutex<Option<Arc<FileLock>>>,
+}
+
+impl Opener {
+    pub(crate) fn new(path: &Path, config: &Config, lock: Arc<FileLock>) -> Self {
+        Opener { path: path.to_owned(), config: config.clone(), lock: Mutex::new(Some(lock)) }
+    }
+
+    /// A connection with the store's rights.
+    pub(crate) fn open(&self, role: Role) -> Result<Connection> {
+        let held = lock(&self.lock).clone();
+        let held = held.ok_or_else(|| Error::new(Kind::Closed, format!("{} is closed", self.path.display())))?;
+        Connection::open(&self.path, role, &self.config, held)
+    }
+
+    /// A connection for callers' statements.
+    pub(crate) fn open_for_callers(&self, role: Role) -> Result<Connection> {
+        let mut connection = self.open(role)?;
+        connection.own_statements(role)?;
+        Ok(connection)
+    }
+
+    /// No more connections; the lock goes with the last that is open.
+    pub(crate) fn close(&self) {
+        *lock(&self.lock) = None;
+    }
+}
+
+/// The flags that open the authorizer and the commit hook.
+#[derive(Clone)]
+pub(crate) struct Rights {
+    rights: Arc<AtomicBool>,
+    commits: Arc<AtomicBool>,
+    watch: Arc<Watch>,
+}
+
+impl Rights {
+    /// Runs a caller's code in the middle of the store's own, in a transaction that it must leave as it found it.
+    pub(crate) fn lend<T>(&self, sqlite: &Sqlite, deadline: Instant, f: impl FnOnce(&Watch) -> Result<T>) -> Result<T> {
+        self.rights.store(false, Relaxed);
+        self.commits.store(false, Relaxed);
+        self.watch.arm_timed(deadline);
+        let result = catch_unwind(AssertUnwindSafe(|| f(&self.watch)));
+        self.watch.check_deadline();
+        self.watch.disarm();
+        self.rights.store(true, Relaxed);
+        self.commits.store(true, Relaxed);
+        let result = result.unwrap_or_else(|_| Err(Error::new(Kind::Panicked, "the code of a batch panicked")));
+        if self.watch.tripped().is_some() {
+            return Err(Error::new(Kind::Late, "a batch outlived its deadline; make it smaller"));
+        }
+        if sqlite.is_autocommit() {
+            let why = "a batch went on after SQLite had ended its transaction; nothing of it was kept";
+            return Err(result.err().unwrap_or_else(|| Error::new(Kind::Internal, why)));
+        }
+        if result.is_ok() && raw::deferred_keys_are_violated(sqlite) {
+            return Err(Error::new(Kind::Constraint, "a deferred foreign key is violated at the end of a batch"));
+        }
+        result
+    }
 }
 
 /// The store's own statements.
@@ -63,7 +133,7 @@ struct WriterOwn {
 
 impl Connection {
     /// Opens the file. The writer creates it; its own statements come with [`Connection::own_statements`].
-    pub(crate) fn open(path: &Path, role: Role, config: &Config) -> Result<Self> {
+    pub(crate) fn open(path: &Path, role: Role, config: &Config, held: Arc<FileLock>) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut sqlite = if role == Role::Writer {
             vfs::register()?; // writes the WAL's frames in large pieces: ADR 4
@@ -78,7 +148,7 @@ impl Connection {
         let watch = Arc::new(Watch::default());
         let wal_frames = Arc::new(AtomicU64::new(0));
         install_hooks(&mut sqlite, role, &rights, &commits, &wal_frames)?;
-        Ok(Connection { own: None, sqlite, rights, commits, watch, wal_frames })
+        Ok(Connection { own: None, sqlite, rights, commits, watch, wal_frames, _lock: held })
     }
 
     /// Prepares the store's own statements and closes the rights: from here on the caller's code may run.
@@ -93,7 +163,7 @@ impl Connection {
                 rollback_to: RawStatement::new(c, c"ROLLBACK TO w")?,
                 set_sequence: RawStatement::new(
                     c,
-                    c"UPDATE _monolite SET sequence = ?1, writer_epoch = ?2 WHERE id = 1 AND writer_epoch = ?3 RETURNING 1, 1",
+                    c"UPDATE _monolite SET sequence = ?1, writer_epoch = ?2 WHERE id = 1 AND writer_epoch = ?3 AND sequence = ?1 - 1 RETURNING 1, 1",
                 )?,
             }),
             _ => None,
@@ -120,9 +190,9 @@ impl Connection {
         &mut self.sqlite
     }
 
-    /// The flag that opens the authorizer.
-    pub(crate) fn rights(&self) -> Arc<AtomicBool> {
-        self.rights.clone()
+    /// The flags, to lend the connection to a caller's code in the middle of the store's own.
+    pub(crate) fn rights(&self) -> Rights {
+        Rights { rights: self.rights.clone(), commits: self.commits.clone(), watch: self.watch.clone() }
     }
 
     /// Runs with the store's rights: DDL, PRAGMA, transaction words and its own tables.
@@ -140,8 +210,13 @@ impl Connection {
         self.run(|own| own.begin.run())
     }
 
+    /// Makes the transaction durable; a statement that a caller left in the middle of its rows does not outlive it.
     pub(crate) fn commit(&self) -> Result<()> {
-        self.run(|own| own.commit.run())
+        self.run(|own| own.commit.run())?;
+        if raw::holds_snapshot(&self.sqlite) {
+            raw::reset_busy_statements(&self.sqlite);
+        }
+        Ok(())
     }
 
     /// Ends the transaction without its changes; statements left busy are reset first.
@@ -241,7 +316,8 @@ fn install_hooks(
 ) -> Result<()> {
     let open = rights.clone();
     c.authorizer(Some(move |context: AuthContext<'_>| {
-        if open.load(Relaxed) || is_allowed(&context.action) { Authorization::Allow } else { Authorization::Deny }
+        let allowed = if open.load(Relaxed) { !is_never_allowed(&context.action) } else { is_allowed(&context.action) };
+        if allowed { Authorization::Allow } else { Authorization::Deny }
     }))?;
     if role == Role::Writer {
         let asked = commits.clone();
@@ -253,6 +329,23 @@ fn install_hooks(
         }))?;
     }
     Ok(())
+}
+
+/// What not even a migration may do: objects that are gone after a restart, other files.
+fn is_never_allowed(action: &AuthAction<'_>) -> bool {
+    matches!(
+        action,
+        AuthAction::Attach { .. }
+            | AuthAction::Detach { .. }
+            | AuthAction::CreateTempTable { .. }
+            | AuthAction::CreateTempIndex { .. }
+            | AuthAction::CreateTempTrigger { .. }
+            | AuthAction::CreateTempView { .. }
+            | AuthAction::DropTempTable { .. }
+            | AuthAction::DropTempIndex { .. }
+            | AuthAction::DropTempTrigger { .. }
+            | AuthAction::DropTempView { .. }
+    )
 }
 
 /// What a caller's statement may do: rows of its own tables, nothing else.

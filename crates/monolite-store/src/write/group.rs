@@ -22,6 +22,7 @@ use std::time::Instant;
 pub(crate) struct Member {
     pub(crate) job: Arc<dyn Job>,
     outcome: Outcome,
+    answered: bool,
 }
 
 /// What became of a member's last run; answered after the commit, since it may rest on an uncommitted neighbour.
@@ -52,12 +53,13 @@ pub(crate) struct Filled {
 
 impl Member {
     pub(crate) fn new(job: Arc<dyn Job>) -> Self {
-        Member { job, outcome: Outcome::Open }
+        Member { job, outcome: Outcome::Open, answered: false }
     }
 
     /// Answers the caller after the group's end.
-    pub(crate) fn answer(self, sequence: u64, place: u32) -> Option<Waker> {
-        match self.outcome {
+    pub(crate) fn answer(mut self, sequence: u64, place: u32) -> Option<Waker> {
+        self.answered = true;
+        match std::mem::replace(&mut self.outcome, Outcome::Open) {
             Outcome::Failed(error) => self.job.fail(error),
             Outcome::Own | Outcome::Panicked => self.job.answer(sequence, place),
             Outcome::Open => self.job.fail(Error::new(Kind::Internal, "a write left its group without a run")),
@@ -65,10 +67,40 @@ impl Member {
     }
 
     /// Answers with an error of the group.
-    pub(crate) fn fail(self, error: Error) -> Option<Waker> {
+    pub(crate) fn fail(mut self, error: Error) -> Option<Waker> {
+        self.answered = true;
         match self.outcome {
             Outcome::Panicked => self.job.answer(0, 0),
             _ => self.job.fail(error),
+        }
+    }
+}
+
+impl Member {
+    /// Whether its answer rests on nothing but itself.
+    pub(crate) fn is_settled(&self) -> bool {
+        match &self.outcome {
+            Outcome::Panicked => true,
+            Outcome::Failed(error) => error.kind() == Kind::Late,
+            _ => false,
+        }
+    }
+
+    /// Gives the write back to the queue.
+    pub(crate) fn into_job(mut self) -> Arc<dyn Job> {
+        self.answered = true;
+        self.job.clone()
+    }
+}
+
+/// Only a panic of the writer drops a member without an answer, perhaps in the middle of a commit.
+impl Drop for Member {
+    fn drop(&mut self) {
+        if !self.answered {
+            let error = Error::new(Kind::OutcomeUnknown, "the writer's thread panicked; restart to find out");
+            if let Some(waker) = self.job.fail(error) {
+                waker.wake();
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{Tx, Written};
 use crate::error::{Error, Kind};
 use crate::read::kinds::WorkKind;
 use crate::read::panicked;
-use crate::reply::{Promise, lock};
+use crate::reply::{Promise, far_from_now, lock};
 use crate::store::Shared;
 use crate::ticket::Ticket;
 use std::cell::Cell;
@@ -111,7 +111,9 @@ where
             Ok(result) => {
                 let ran = if result.is_ok() { Ran::Kept } else { Ran::Refused };
                 work.closure = Some(closure);
-                work.result = Some(result);
+                let before = work.result.replace(result);
+                drop(work);
+                drop_contained(before);
                 ran
             }
             Err(panic) => {
@@ -122,18 +124,25 @@ where
     }
 
     fn answer(&self, sequence: u64, place: u32) -> Option<Waker> {
-        let (result, _closure) = {
+        let (result, closure) = {
             let mut work = lock(&self.work);
             (work.result.take(), work.closure.take())
         };
+        drop_contained(closure);
         let result = result.expect("only a write that ran is answered");
         self.promise.set(result.map(|value| Written { value, sequence, place }))
     }
 
     fn fail(&self, error: Error) -> Option<Waker> {
-        let _closure = lock(&self.work).closure.take();
+        let closure = lock(&self.work).closure.take();
+        drop_contained(closure);
         self.promise.set(Err(error.into()))
     }
+}
+
+/// Drops a caller's value on the writer's thread; a panic of its `Drop` is the caller's, not the writer's.
+fn drop_contained<V>(value: V) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
 }
 
 /// The waiting side of a write.
@@ -184,12 +193,12 @@ impl<T, E> WriteWith<T, E> {
         E: From<Error> + Send + 'static,
     {
         let queued = Instant::now();
-        let deadline = ticket.deadline.unwrap_or(queued + shared.config.deadline);
+        let deadline = ticket.deadline.unwrap_or_else(|| far_from_now(shared.config.deadline));
         let order = Order { ticket, kind: WorkKind::of::<F>(ticket.label), deadline, queued };
         let pending = Arc::new(Pending::new(order, closure));
         WriteWith(match shared.queue.push(pending.clone()) {
             Ok(()) => State::Waiting(pending, shared.clone()),
-            Err(NotQueued::Closed) => State::Failed(Some(shared.closed_error())),
+            Err(NotQueued::Closed) => State::Failed(Some(shared.refusal())),
             Err(NotQueued::Full) => {
                 if let Some(o) = &shared.config.observer {
                     o.refused(ticket.label);

@@ -30,6 +30,7 @@ struct QueueState {
     errand: bool,
     idle: bool,
     closed: Option<Closing>,
+    ended: bool,
 }
 
 /// How the writer ends.
@@ -58,7 +59,7 @@ pub(crate) enum Next {
 
 impl Queue {
     pub(crate) fn new(max: usize) -> Self {
-        let state = QueueState { jobs: VecDeque::new(), errand: false, idle: false, closed: None };
+        let state = QueueState { jobs: VecDeque::new(), errand: false, idle: false, closed: None, ended: false };
         Queue { state: Mutex::new(state), arrived: Condvar::new(), husks: AtomicUsize::new(0), max }
     }
 
@@ -97,6 +98,7 @@ impl Queue {
         self.arrived.notify_one();
     }
 
+    /// Lets nothing more in.
     pub(crate) fn close(&self, how: Closing) {
         let mut state = lock(&self.state);
         if state.closed != Some(Closing::Abandoned) {
@@ -105,6 +107,12 @@ impl Queue {
         state.idle = false;
         drop(state);
         self.arrived.notify_one();
+    }
+
+    /// The handles of the store are gone or closed it.
+    pub(crate) fn end(&self, how: Closing) {
+        lock(&self.state).ended = true;
+        self.close(how);
     }
 
     /// Waits for something to do; moves at most `most` jobs behind those in `into`.
@@ -151,6 +159,14 @@ impl Queue {
                 return;
             }
             std::thread::yield_now();
+        }
+    }
+
+    /// Waits until the store's handles close it.
+    pub(crate) fn wait_for_close(&self) {
+        let mut state = lock(&self.state);
+        while !state.ended {
+            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

@@ -18,12 +18,13 @@ use crate::checkpoint;
 use crate::error::{Error, Kind, Result};
 use crate::migrate::{self, PendingStepwise, Progress};
 use crate::read::kinds::WorkKind;
-use crate::reply::lock;
+use crate::reply::{far_from_now, lock};
 use crate::sqlite::connection::Connection;
 use crate::store::Shared;
 use crate::write::Tx;
 use rusqlite::ffi;
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -33,6 +34,8 @@ use std::time::{Duration, Instant};
 const COSTS_MAX: usize = 4096;
 /// Transactions that one group may lose to its members before its writes go one by one.
 const LOST_MAX: usize = 2;
+/// How long another connection may hold SQLite's write lock.
+const BEGIN_BUSY_MAX: Duration = Duration::from_millis(100);
 
 /// The writer's own state; it lives on its thread.
 pub(crate) struct Writer {
@@ -86,15 +89,33 @@ impl Writer {
         })
     }
 
-    /// The thread's life.
+    /// The thread's life. It ends the store: connections, and with the last of them the file's lock.
     pub(crate) fn serve(mut self) {
         mark_writer_thread();
+        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.shared.stop_writing("the writer's thread panicked; restart the program");
+            self.shared.queue.close(Closing::Abandoned);
+            let _ = self.connection.rollback();
+            let left: Vec<_> = self.carry.drain(..).chain(self.shared.queue.drain()).collect();
+            wake(left.into_iter().filter_map(|job| job.fail(self.shared.refusal())).collect());
+            // Reads go on until the store is closed by its handles.
+            self.shared.queue.wait_for_close();
+            self.shared.close_reads();
+        }
+    }
+
+    fn work(&mut self) {
         let most = self.shared.config.group_writes_max;
         loop {
             let wait = self.steps.is_empty();
             match self.shared.clone().queue.next(&mut self.carry, most, wait) {
-                Next::Close(Closing::Drained) => break self.last_checkpoint(),
-                Next::Close(Closing::Abandoned) => break,
+                Next::Close(how) => {
+                    self.shared.close_reads();
+                    if how == Closing::Drained {
+                        self.last_checkpoint();
+                    }
+                    break;
+                }
                 Next::Errand => self.finish_checkpoint(),
                 Next::Jobs => {
                     if !self.carry.is_empty() {
@@ -109,8 +130,8 @@ impl Writer {
             *lock(&self.shared.holder) = None;
             self.after_group();
         }
-        let left = self.carry.drain(..).chain(self.shared.queue.drain());
-        wake(left.filter_map(|job| job.fail(self.shared.closed_error())).collect());
+        let left: Vec<_> = self.carry.drain(..).chain(self.shared.queue.drain()).collect();
+        wake(left.into_iter().filter_map(|job| job.fail(self.shared.closed_error())).collect());
     }
 
     /// Waits a moment for the callers of the last group to come back, where it was a crowd.
@@ -124,32 +145,39 @@ impl Writer {
         let mut members = self.choose();
         self.last_group = members.len();
         let mut lost = 0;
+        let mut most = usize::MAX;
         let mut wakers = Vec::with_capacity(members.len());
         while !members.is_empty() {
             if let Some(error) = self.shared.read_only_error() {
                 wakers.extend(members.drain(..).filter_map(|m| m.fail(error())));
                 break;
             }
-            if let Err(error) = self.connection.begin() {
+            if let Err(error) = self.begin() {
                 fail_all(&mut members, &error.within("the writer could not begin"), &mut wakers);
                 break;
             }
-            let most = if lost > LOST_MAX { 1 } else { usize::MAX };
-            match self.fill(&mut members, most) {
+            let limit = if lost > LOST_MAX { 1 } else { most };
+            match self.fill(&mut members, limit) {
                 Ok(filled) => {
+                    most = usize::MAX;
                     let rest = members.split_off(filled.ran);
                     self.end_group(std::mem::take(&mut members), &filled, &mut wakers);
                     if lost > 0 {
                         members = rest; // they have waited for the culprit already
                     } else {
-                        rest.into_iter().rev().for_each(|m| self.carry.push_front(m.job));
+                        rest.into_iter().rev().for_each(|m| self.carry.push_front(m.into_job()));
                     }
                 }
-                Err(culprit) => {
+                Err(place) => {
                     lost += 1;
-                    let culprit = members.remove(culprit);
                     let rolled_back = self.connection.rollback();
-                    wakers.extend(culprit.answer(self.sequence, 0));
+                    if place == 0 || members[place].is_settled() {
+                        wakers.extend(members.remove(place).answer(self.sequence, 0));
+                    } else {
+                        // What it answered may rest on a neighbour that was undone with it: commit those before it,
+                        // then let it run first.
+                        most = place;
+                    }
                     if let Err(error) = rolled_back {
                         fail_all(&mut members, &error.within("the writer could not roll back"), &mut wakers);
                     }
@@ -157,6 +185,17 @@ impl Writer {
             }
         }
         wake(wakers);
+    }
+
+    /// Begins; a reader that repairs a torn wal-index header holds the write lock for an instant.
+    fn begin(&self) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            match self.connection.begin() {
+                Err(e) if e.kind() == Kind::Busy && start.elapsed() < BEGIN_BUSY_MAX => std::thread::yield_now(),
+                result => return result,
+            }
+        }
     }
 
     /// Takes the next group's members out of the carried jobs.
@@ -247,7 +286,8 @@ impl Writer {
             Some(rusqlite::Error::SqliteFailure(e, _)) => e.extended_code,
             _ => ffi::SQLITE_INTERNAL,
         };
-        if code & 0xFF != ffi::SQLITE_IOERR {
+        // Out of memory may come after the frames were synced, when the wal-index is written.
+        if !matches!(code & 0xFF, ffi::SQLITE_IOERR | ffi::SQLITE_NOMEM) {
             let _ = self.connection.rollback();
             return error.within("the commit was refused; nothing was done");
         }
@@ -265,7 +305,7 @@ impl Writer {
         if self.shared.read_only_error().is_some() {
             return self.steps.clear();
         }
-        let result = self.connection.begin().and_then(|()| self.run_step(&pending)).and_then(|progress| {
+        let result = self.begin().and_then(|()| self.run_step(&pending)).and_then(|progress| {
             self.commit(1)?;
             Ok(progress)
         });
@@ -283,20 +323,11 @@ impl Writer {
 
     fn run_step(&self, pending: &PendingStepwise) -> Result<Progress> {
         let (connection, sequence) = (&self.connection, self.sequence);
-        let deadline = Instant::now() + self.shared.config.deadline;
+        let deadline = far_from_now(self.shared.config.deadline);
         let rights = connection.rights();
         connection.privileged(|sqlite| {
             migrate::run_batch(sqlite, pending, sequence + 1, &mut |sqlite, batch| {
-                rights.store(false, Ordering::Relaxed);
-                connection.watch.arm_timed(deadline);
-                let result = batch(&Tx::new(sqlite, &connection.watch, sequence));
-                connection.watch.check_deadline();
-                connection.watch.disarm();
-                rights.store(true, Ordering::Relaxed);
-                match connection.watch.tripped() {
-                    Some(_) => Err(Error::new(Kind::Late, "a batch outlived its deadline; make it smaller")),
-                    None => result,
-                }
+                rights.lend(sqlite, deadline, |watch| batch(&Tx::new(sqlite, watch, sequence)))
             })
         })
     }
