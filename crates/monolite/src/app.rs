@@ -27,22 +27,14 @@ pub(crate) type MakeAuthenticator = Box<dyn FnOnce(&Config) -> Arc<dyn Authentic
 /// }
 /// ```
 pub struct App {
-    pub(crate) name: &'static str,
-    pub(crate) version: &'static str,
-    pub(crate) about: &'static str,
-    pub(crate) services: Vec<MakeService>,
-    pub(crate) authenticator: Option<MakeAuthenticator>,
-    pub(crate) routes: axum::Router<Host>,
-    pub(crate) pages: Vec<Page>,
-    pub(crate) verbs: Vec<Entry>,
-    pub(crate) keys: Vec<Key>,
-    pub(crate) first_steps: Vec<String>,
+    plan: Plan,
+    verbs: Vec<Entry>,
 }
 
 impl App {
     /// A program without services; the name is what is typed to start it.
     pub fn new(name: &'static str) -> Self {
-        App {
+        let plan = Plan {
             name,
             version: crate::VERSION,
             about: "Services in one program, each with a SQLite file of its own",
@@ -50,20 +42,22 @@ impl App {
             authenticator: None,
             routes: axum::Router::new(),
             pages: Vec::new(),
-            verbs: Vec::new(),
             keys: Vec::new(),
             first_steps: Vec::new(),
-        }
+        };
+        App { plan, verbs: Vec::new() }
     }
 
     /// The program's own version, where it is not Monolite's.
-    pub fn version(self, version: &'static str) -> Self {
-        App { version, ..self }
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.plan.version = version;
+        self
     }
 
     /// What the program is, in one line, for its help.
-    pub fn about(self, about: &'static str) -> Self {
-        App { about, ..self }
+    pub fn about(mut self, about: &'static str) -> Self {
+        self.plan.about = about;
+        self
     }
 
     /// With a service.
@@ -73,7 +67,7 @@ impl App {
 
     /// With a service that depends on the configuration.
     pub fn service_with(mut self, make: impl FnOnce(&Config) -> Service + 'static) -> Self {
-        self.services.push(Box::new(make));
+        self.plan.services.push(Box::new(make));
         self
     }
 
@@ -84,19 +78,19 @@ impl App {
 
     /// With a way to know who is calling that depends on the configuration.
     pub fn authenticate_with(mut self, make: impl FnOnce(&Config) -> Arc<dyn Authenticator> + 'static) -> Self {
-        self.authenticator = Some(Box::new(make));
+        self.plan.authenticator = Some(Box::new(make));
         self
     }
 
     /// With routes of an ordinary axum router, beside the services' own; its state is the host.
     pub fn routes(mut self, routes: axum::Router<Host>) -> Self {
-        self.routes = self.routes.merge(routes);
+        self.plan.routes = self.plan.routes.merge(routes);
         self
     }
 
     /// With a static page kept in the executable.
     pub fn page(mut self, page: Page) -> Self {
-        self.pages.push(page);
+        self.plan.pages.push(page);
         self
     }
 
@@ -108,20 +102,20 @@ impl App {
 
     /// With a configuration key of its own, `section.key`.
     pub fn config(mut self, name: &'static str, default: impl Into<Value>, about: &'static str) -> Self {
-        self.keys.push(Key::new(name, default, about));
+        self.plan.keys.push(Key::new(name, default, about));
         self
     }
 
     /// With another default for a known configuration key.
     pub fn default_of(mut self, name: &'static str, default: impl Into<Value>) -> Self {
-        // The latest word of one name wins; see `Plan::keys`.
-        self.keys.push(Key { name, default: default.into(), about: "" });
+        // The latest word of one name wins; see `standard_keys::with`.
+        self.plan.keys.push(Key { name, default: default.into(), about: "" });
         self
     }
 
     /// With a line that `serve` prints at start: what to do first.
     pub fn first_step(mut self, line: impl Into<String>) -> Self {
-        self.first_steps.push(line.into());
+        self.plan.first_steps.push(line.into());
         self
     }
 
@@ -132,19 +126,7 @@ impl App {
         run::run(self, std::env::args_os())
     }
 
-    pub(crate) fn plan(self) -> (Plan, Vec<Entry>) {
-        let verbs = self.verbs;
-        let plan = Plan {
-            name: self.name,
-            version: self.version,
-            about: self.about,
-            services: self.services,
-            authenticator: self.authenticator,
-            routes: self.routes,
-            pages: self.pages,
-            keys: self.keys,
-            first_steps: self.first_steps,
-        };
-        (plan, verbs)
+    pub(crate) fn parts(self) -> (Plan, Vec<Entry>) {
+        (self.plan, self.verbs)
     }
 }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 /// Runs an app with these arguments, the program's own name first.
 pub(crate) fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let (mut plan, own) = app.plan();
+    let (mut plan, own) = app.parts();
     let verbs = table::verbs(own);
     let mut command = Command::new(plan.name)
         .version(plan.version)

@@ -6,13 +6,15 @@ use monolite_store as store;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The standard keys, and an app's own; a later one of the same name gives only its default.
+/// The standard keys, and an app's own; a later one of the same name gives only its default. Panics on a default for a
+/// key that is not there: a mistake in the program.
 pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
     let mut all: BTreeMap<&'static str, Key> = BTreeMap::new();
     for key in standard().into_iter().chain(own) {
         match all.get_mut(key.name) {
             Some(known) => known.default = key.default,
             None => {
+                assert!(!key.about.is_empty(), "a default is given for {}, which is no key", key.name);
                 all.insert(key.name, key);
             }
         }
