@@ -1,7 +1,9 @@
 //! The metrics page: families with their help, in a fixed order.
 
 use super::{All, Durations, locked};
+use crate::serve::{OPEN, TURNED_AWAY};
 use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Begins a family.
 pub(crate) fn family(to: &mut String, name: &str, kind: &str, help: &str) {
@@ -38,6 +40,10 @@ fn http(to: &mut String, all: &All) {
     }
     family(to, "monolite_http_requests_in_flight", "gauge", "Requests that wait for their answer.");
     sample(to, "monolite_http_requests_in_flight", "", all.in_flight.total());
+    family(to, "monolite_http_connections", "gauge", "Connections open now.");
+    sample(to, "monolite_http_connections", "", OPEN.load(Relaxed));
+    family(to, "monolite_http_connections_refused_total", "counter", "Connections for which there was no room.");
+    sample(to, "monolite_http_connections_refused_total", "", TURNED_AWAY.load(Relaxed));
     family(to, "monolite_http_problems_total", "counter", "Problems answered, by code.");
     for (code, count) in locked(&all.refused).iter() {
         sample(to, "monolite_http_problems_total", &format!("code=\"{}\"", escaped(code)), count);

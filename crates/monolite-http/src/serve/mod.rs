@@ -28,6 +28,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -35,6 +36,11 @@ use tokio::sync::Semaphore;
 const TURNED_AWAY_MAX: usize = 64;
 /// The pause after the system refused to hand out a connection (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Connections open now, of all servers of this process.
+pub(crate) static OPEN: AtomicU64 = AtomicU64::new(0);
+/// Connections for which there was no room, of all servers of this process.
+pub(crate) static TURNED_AWAY: AtomicU64 = AtomicU64::new(0);
 
 /// What answers requests; [`crate::Edge`] and `axum::Router` do.
 pub trait Respond: Clone + Send + Sync + 'static {
@@ -90,11 +96,15 @@ pub async fn serve<L: Listen, R: Respond>(listener: L, respond: R, limits: Limit
         };
         if let Ok(place) = room.clone().try_acquire_owned() {
             let served = connection::run(io, peer, respond.clone(), limits.clone(), inner.clone());
+            let open = Open::new();
             tokio::spawn(async move {
                 served.await;
-                drop(place);
+                drop((place, open));
             });
-        } else if let Ok(place) = doorstep.clone().try_acquire_owned() {
+            continue;
+        }
+        TURNED_AWAY.fetch_add(1, Relaxed);
+        if let Ok(place) = doorstep.clone().try_acquire_owned() {
             tokio::spawn(async move {
                 connection::turn_away(io).await;
                 drop(place);
@@ -104,6 +114,22 @@ pub async fn serve<L: Listen, R: Respond>(listener: L, respond: R, limits: Limit
     drop(listener);
     inner.drain();
     drain(&room, most, limits.drain_time, &stop, &inner).await
+}
+
+/// Counts a connection while it is open, also one that panics.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        OPEN.fetch_add(1, Relaxed);
+        Open
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Relaxed);
+    }
 }
 
 async fn drain(room: &Semaphore, most: usize, time: Duration, stop: &Stop, inner: &Stop) -> Drained {

@@ -193,6 +193,8 @@ fn metrics_count_what_happened() {
     ] {
         assert!(page.body.contains(&format!("# TYPE {family} ")), "{family}");
     }
+    let open = page.body.lines().find_map(|line| line.strip_prefix("monolite_http_connections "));
+    assert!(open.is_some_and(|open| open.parse::<u64>().unwrap() >= 1), "this one is open");
     assert!(page.body.contains("le=\"0.000001\"") && page.body.contains("le=\"10.0\""));
     assert_eq!(world.send("GET /metrics", &[], b"").status, 404, "metrics are not public");
 }
