@@ -36,7 +36,11 @@ pub(crate) async fn run(suite: &mut Suite, callers: usize) -> anyhow::Result<()>
     let (written, reads, wal) = (written?, reader.await??, watch.await?);
     let latency = &written.latency;
     let mut add = |what: &str, value: f64, unit, note: String| {
-        suite.report.add(Row::alone(format!("{name}_{what}"), value, unit).durable(durability).note(note));
+        let mut row = Row::alone(format!("{name}_{what}"), value, unit).durable(durability).note(note);
+        let of = if what == "read_p99" { &reads } else { latency };
+        row.ours_p50_us = Some(of.us(50.0));
+        row.ours_p99_us = Some(of.us(99.0));
+        suite.report.add(row);
     };
     let time = format!("{:.0} s", written.elapsed.as_secs_f64());
     add("writes_per_second", written.operations as f64 / written.elapsed.as_secs_f64(), "1/s", time);
