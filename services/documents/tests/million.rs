@@ -75,23 +75,36 @@ fn fill(user: &User<'_>, language: &mut Language, documents: usize) -> Duration 
     writing
 }
 
-/// The median and the 99th percentile of something done for each text, many times over.
-fn timed(what: &str, texts: &[String], rounds: usize, mut f: impl FnMut(&str) -> usize) -> (Duration, Duration) {
-    let mut times = Vec::with_capacity(texts.len() * rounds);
-    let mut found = 0;
-    for text in texts.iter().cycle().take(texts.len() * rounds) {
-        let began = Instant::now();
-        found += f(text);
-        times.push(began.elapsed());
-    }
-    times.sort();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    let (median, p99) = (at(0.5), at(0.99));
-    println!("{what:38} p50 {median:>9.1?}  p99 {p99:>9.1?}  max {:>9.1?}  mean hits {}", at(1.0), found / times.len());
-    (median, p99)
+/// Processor time of this thread: what a read on this thread costs, however busy the machine is.
+fn thread_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
-fn type_ahead(documents: usize, rounds: usize) -> Duration {
+/// The 99th percentile of something done for each text, many times over: by the clock, and of processor time.
+fn timed(what: &str, texts: &[String], rounds: usize, mut f: impl FnMut(&str) -> usize) -> (Duration, Duration) {
+    let (mut clock, mut cpu, mut found) = (Vec::new(), Vec::new(), 0);
+    for text in texts.iter().cycle().take(texts.len() * rounds) {
+        let (began, used) = (Instant::now(), thread_time());
+        found += f(text);
+        cpu.push(thread_time() - used);
+        clock.push(began.elapsed());
+    }
+    clock.sort();
+    cpu.sort();
+    let at = |times: &[Duration], share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let found = found / clock.len();
+    println!(
+        "{what:22} p50 {:>9.1?}  p99 {:>9.1?}  processor p50 {:>9.1?}  p99 {:>9.1?}  mean hits {found}",
+        at(&clock, 0.5),
+        at(&clock, 0.99),
+        at(&cpu, 0.5),
+        at(&cpu, 0.99)
+    );
+    (at(&clock, 0.99), at(&cpu, 0.99))
+}
+
+fn type_ahead(documents: usize, rounds: usize) -> (Duration, Duration) {
     let world = World::new();
     let user = world.user(1);
     let mut language = Language::new(300_000.min(documents));
@@ -110,7 +123,7 @@ fn type_ahead(documents: usize, rounds: usize) -> Duration {
     let suggest =
         |text: &str| user.call(TitleSuggestions { prefix: text.into(), ..Default::default() }).unwrap().items.len();
     let search = |text: &str| user.call(DocumentSearch { q: text.into(), ..Default::default() }).unwrap().items.len();
-    let (_, one_letter) = timed("suggest, one letter", &letters, rounds, suggest);
+    let one_letter = timed("suggest, one letter", &letters, rounds, suggest);
     timed("suggest, two letters", &prefixes(2), rounds, suggest);
     timed("suggest, four letters", &prefixes(4), rounds, suggest);
     timed("search, one letter", &letters, rounds, search);
@@ -188,11 +201,13 @@ fn creations_leave_the_writer_time_for_ten_thousand_a_second() {
 #[test]
 fn typing_over_five_thousand_titles_is_quick() {
     // Generous: this also runs unoptimised, beside other tests, on slow machines.
-    assert!(type_ahead(5_000, 4) < Duration::from_millis(50));
+    assert!(type_ahead(5_000, 4).1 < Duration::from_millis(50));
 }
 
 #[test]
 #[ignore = "takes a minute or two, in a release build"]
 fn one_letter_over_a_million_titles_is_answered_within_a_millisecond() {
-    assert!(type_ahead(1_000_000, 100) < Duration::from_millis(1));
+    let (clock, processor) = type_ahead(1_000_000, 100);
+    assert!(processor < Duration::from_millis(1));
+    assert!(clock < Duration::from_millis(1), "within {processor:?} of processor time: is the machine busy?");
 }

@@ -3,6 +3,7 @@
 mod world;
 
 use monolite_documents::*;
+use monolite_service::{Caller, UserId, Uuid};
 use proptest::prelude::*;
 use world::{HOSTILE, World};
 
@@ -27,6 +28,10 @@ fn each_word_must_be_there_and_the_last_may_be_unfinished() {
     check("tom ", vec![]); // a space after it: the word is finished
     check("tom basil", vec![]); // only the last may be unfinished
     check("t", vec!["Tomato salad", "Tomato soup"]); // one letter: completed from titles
+    check("chop b", vec!["Tomato salad", "Tomato soup"]); // no title has such a word: as if it were not there yet
+    check("chop c", vec!["Tomato salad", "Tomato soup"]);
+    check("chop ba", vec!["Tomato soup"]);
+    check("ba", vec!["Tomato soup"]);
     check("to", vec!["Tomato salad", "Tomato soup"]);
     check("creme BRU", vec!["Crème brûlée"]);
     check("then", vec![]); // a member's name
@@ -75,6 +80,23 @@ fn many_hits_are_ordered_by_title_then_newest() {
     assert_eq!(found.order, Order::TitleThenNewest);
     let titles: Vec<_> = found.items.iter().map(|line| line.title.as_deref().unwrap()).collect();
     assert_eq!(titles, ["The word common", "399", "398"]);
+}
+
+#[test]
+fn two_owners_with_the_same_mark_find_their_own_only() {
+    let world = World::new();
+    let of = |high: u128| Caller::signed_in(UserId(Uuid::from_u128(high << 64 | 0x1234_5678)));
+    let (ann, bob) = (of(1), of(2)); // the mark is made of the low bits
+    let create = |caller: &Caller, title: &str| {
+        world.call(caller, CreateDocument::new(world::json(r#""basil""#)).titled(title)).unwrap()
+    };
+    create(&ann, "Ann's");
+    create(&bob, "Bob's");
+    for (caller, title) in [(&ann, "Ann's"), (&bob, "Bob's")] {
+        let found = world.call(caller, DocumentSearch { q: "basil".into(), ..Default::default() }).unwrap();
+        let titles: Vec<_> = found.items.iter().map(|line| line.title.as_deref().unwrap()).collect();
+        assert_eq!(titles, [title]);
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@ pub const SUGGESTIONS_MAX: u32 = 20;
 /// The caller's documents in which each word of a text is found; the last word may be unfinished.
 ///
 /// Case, accents and punctuation make no difference, and no character has a meaning of its own. A text without a
-/// letter or digit finds nothing.
+/// letter or digit finds nothing. A single unfinished letter stands for frequent words of titles; where that finds
+/// nothing it is left out. Of a document, its title and the first 64 KiB of words in its string values are searched.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct DocumentSearch {
     /// What to look for.

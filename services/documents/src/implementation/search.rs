@@ -20,8 +20,8 @@ const RANKED_MAX: usize = 256;
 const COUNTED_MAX: usize = 2048;
 /// Words of a query that count.
 const QUERY_WORDS_MAX: usize = 16;
-/// A shorter unfinished word is only completed from titles: all words that begin with two letters are too many.
-const PREFIX_CHARS_MIN: usize = 3;
+/// Letters from which on an unfinished word stands for every word that begins so.
+const PREFIX_CHARS_MIN: usize = 2;
 /// Completions of an unfinished word from titles.
 const COMPLETIONS_MAX: usize = 8;
 const FOUND_DEFAULT: u32 = 20;
@@ -35,42 +35,55 @@ const LINE: &str = "SELECT id, key, title, version, changed_at, octet_length(bod
 pub(super) fn search(s: &Snapshot<'_>, m: &DocumentSearch) -> Outcome<DocumentSearch> {
     let owner = whose(s, m.owner)?;
     let limit = m.limit.unwrap_or(FOUND_DEFAULT) as usize;
-    let readings = readings(s, owner, &m.q)?;
-    for (n, terms) in readings.iter().enumerate() {
-        let (all, is_last) = (terms.join(" AND "), n + 1 == readings.len());
+    for Reading { terms, hits_enough } in readings(s, owner, &m.q)? {
+        let all = terms.join(" AND ");
         let newest: Vec<i64> = s.all(NEWEST, (&all, RANKED_MAX + 1))?;
-        if newest.len() > RANKED_MAX || (is_last && !are_countable(s, terms)?) {
-            let mut rows: Vec<i64> = s.all(NEWEST, (format!("{{title}} : ({all})"), limit))?;
-            rows.extend(newest);
-            return Ok(Found { items: lines(s, owner, rows, limit)?, order: Order::TitleThenNewest });
+        if newest.len() < hits_enough {
+            continue;
         }
-        if is_last {
+        if newest.len() <= RANKED_MAX && are_countable(s, &terms)? {
             let best = s.all(BEST, (&all, RANKED_MAX))?;
             return Ok(Found { items: lines(s, owner, best, limit)?, order: Order::Relevance });
         }
+        let mut rows: Vec<i64> = s.all(NEWEST, (format!("{{title}} : ({all})"), limit))?;
+        rows.extend(newest);
+        return Ok(Found { items: lines(s, owner, rows, limit)?, order: Order::TitleThenNewest });
     }
     Ok(Found { items: Vec::new(), order: Order::Relevance })
 }
 
-/// A query as lists of expressions for the index, of which each must match: none, one, or, where a word is unfinished
-/// and long enough, two. The second takes each word that begins so, and the index has to gather all documents of all of
-/// those before it answers the first row; so the first takes only the frequent ones, and if it has many hits it will do.
-fn readings(s: &Snapshot<'_>, owner: UserId, q: &str) -> Result<Vec<Vec<String>>> {
+/// One way to read a query: expressions for the index that must all match, and how many hits make it the answer.
+struct Reading {
+    terms: Vec<String>,
+    hits_enough: usize,
+}
+
+/// The ways to read a query, best first.
+///
+/// An unfinished word is first read as one of the frequent words of titles that begin so, which is cheap and, with many
+/// hits, will do. Then as any word that begins so: for that the index gathers all documents of all those words before it
+/// answers the first row. For a single letter those are too many; it is left out instead, if other words are there.
+fn readings(s: &Snapshot<'_>, owner: UserId, q: &str) -> Result<Vec<Reading>> {
     let (mark, words) = (mark(owner), Words::of(q));
     let mut words: Vec<&str> = words.split(' ').filter(|w| !w.is_empty()).take(QUERY_WORDS_MAX).collect();
     let unfinished = if ends_within_a_word(q) { words.pop() } else { None };
     let finished: Vec<String> = words.iter().map(|w| format!("\"{mark}{w}\"")).collect();
     let with = |last: String| finished.iter().cloned().chain([last]).collect();
-    let Some(word) = unfinished else {
-        return Ok(if finished.is_empty() { Vec::new() } else { vec![finished] });
-    };
-    let mut either = format!("(\"{mark}{word}\"");
-    for completion in beginning(s, owner, word, COMPLETIONS_MAX)? {
-        either.push_str(&format!(" OR \"{mark}{}\"", completion.term));
+    let mut readings = Vec::new();
+    if let Some(word) = unfinished {
+        let mut either = format!("(\"{mark}{word}\"");
+        for completion in beginning(s, owner, word, COMPLETIONS_MAX)? {
+            either.push_str(&format!(" OR \"{mark}{}\"", completion.term));
+        }
+        let is_long = word.chars().nth(PREFIX_CHARS_MIN - 1).is_some();
+        readings.push(Reading { terms: with(either + ")"), hits_enough: if is_long { RANKED_MAX + 1 } else { 1 } });
+        if is_long {
+            readings.push(Reading { terms: with(format!("\"{mark}{word}\"*")), hits_enough: 0 });
+            return Ok(readings);
+        }
     }
-    let mut readings = vec![with(either + ")")];
-    if word.chars().count() >= PREFIX_CHARS_MIN {
-        readings.push(with(format!("\"{mark}{word}\"*")));
+    if !finished.is_empty() {
+        readings.push(Reading { terms: finished, hits_enough: 0 });
     }
     Ok(readings)
 }
