@@ -6,7 +6,7 @@
 //!   and belongs into a stepwise migration.
 //!
 //! A file whose first statement is `PRAGMA foreign_keys = OFF` runs without foreign keys (the way SQLite documents for
-//! rebuilding a table: https://sqlite.org/lang_altertable.html, section 7) and is refused if it leaves a broken key.
+//! rebuilding a table: <https://sqlite.org/lang_altertable.html>, section 7) and is refused if it leaves a broken key.
 
 use super::script::{Piece, Script};
 use super::{Migration, ledger};
