@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The file as the page names it, and as it is here.
 const FILES: [(&str, &str); 6] = [
@@ -82,4 +83,36 @@ fn the_whole_crate_is_in_the_tutorial_and_is_as_short_as_it_says() {
     );
     let lines: usize = sources.iter().map(|file| read(&here().join(file)).lines().count()).sum();
     assert!(lines < 150, "{lines} lines: the tutorial promises less than 150");
+}
+
+/// Does what the page says, up to its `cargo test`: with the executable that is built (release, else debug).
+#[test]
+#[ignore = "makes and builds a project of its own, which takes minutes"]
+fn the_tutorial_followed_literally_passes_its_test() {
+    let checkout = here().join("../..").canonicalize().unwrap();
+    let built = ["release", "debug"].map(|kind| checkout.join("target").join(kind).join("monolite"));
+    let monolite = built.iter().find(|path| path.exists()).expect("build the executable first: cargo build");
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("cookbook");
+    let run = |program: &Path, arguments: &[&str], at: &Path| {
+        let target = checkout.join("target/tutorial");
+        let mut command = Command::new(program);
+        let done = command.args(arguments).current_dir(at).env("CARGO_TARGET_DIR", target).status().unwrap();
+        assert!(done.success(), "{} {arguments:?}", program.display());
+    };
+    let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+
+    run(monolite, &["new", "cookbook"], folder.path());
+    for taken_out in ["src/notes.rs", "migrations/0001_notes.sql"] {
+        std::fs::remove_file(project.join(taken_out)).unwrap();
+    }
+    for (file, lines) in blocks(&read(&checkout.join("docs/guide/tutorial.md"))) {
+        std::fs::create_dir_all(project.join(&file).parent().unwrap()).unwrap();
+        std::fs::write(project.join(&file), lines.join("\n") + "\n").unwrap();
+    }
+    for service in ["users", "sessions"] {
+        let service = checkout.join("services").join(service);
+        run(&cargo, &["add", "--offline", "--path", service.to_str().unwrap()], &project);
+    }
+    run(&cargo, &["test", "--offline"], &project);
 }
