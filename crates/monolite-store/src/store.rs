@@ -278,7 +278,7 @@ impl Shared {
 
     /// Lets no more reads in, ends those that run, and closes their connections: the end of the writer's thread.
     pub(crate) fn close_reads(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(true, Ordering::SeqCst);
         self.opener.close();
         self.reads.slow.close(READS_END_MAX);
         self.reads.slots.close();
@@ -295,7 +295,7 @@ impl Shared {
 
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.closed.load(Ordering::SeqCst)
     }
 
     pub(crate) fn closed_error(&self) -> Error {

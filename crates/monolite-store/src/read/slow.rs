@@ -10,7 +10,7 @@ use super::slots::Reader;
 use super::*;
 use crate::reply::{Promise, far_from_now};
 use crate::sqlite::watch::{Watch, thread_cpu_ns};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,7 @@ pub(crate) struct SlowReads {
     idle: Mutex<Vec<Reader>>,
     running: Mutex<Vec<(Arc<Watch>, u64)>>,
     ended: Condvar,
+    active: AtomicUsize,
     blocking: Mutex<usize>,
     blocking_ended: Condvar,
 }
@@ -59,6 +60,7 @@ impl SlowReads {
             idle: Mutex::new(Vec::new()),
             running: Mutex::new(Vec::new()),
             ended: Condvar::new(),
+            active: AtomicUsize::new(0),
             blocking: Mutex::new(0),
             blocking_ended: Condvar::new(),
         }
@@ -83,7 +85,7 @@ impl SlowReads {
     pub(crate) fn close(&self, longest: Duration) {
         let end = Instant::now() + longest;
         let mut running = lock(&self.running);
-        while !running.is_empty() && Instant::now() < end {
+        while self.active.load(SeqCst) > 0 && Instant::now() < end {
             running.iter().for_each(|(watch, _)| watch.evict());
             running = self.ended.wait_timeout(running, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -188,6 +190,23 @@ impl Drop for Permit<'_> {
     }
 }
 
+/// A run between its first look at the store and the end of its connection's use.
+struct Active<'a>(&'a SlowReads);
+
+impl<'a> Active<'a> {
+    fn enter(slow: &'a SlowReads) -> Self {
+        slow.active.fetch_add(1, SeqCst);
+        Active(slow)
+    }
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, SeqCst);
+        self.0.ended.notify_all();
+    }
+}
+
 fn late(ticket: &Ticket) -> Error {
     let label = if ticket.label.is_empty() { "a read" } else { ticket.label };
     Error::new(Kind::Late, format!("{label} waited for the slow lane past its deadline; it was not run"))
@@ -205,6 +224,7 @@ where
     E: From<Error>,
 {
     let slow = &shared.reads.slow;
+    let _active = Active::enter(slow); // before the look at `closed`, so that a closing store waits for it
     if shared.is_closed() {
         return Err(shared.closed_error().into());
     }
@@ -238,7 +258,6 @@ where
         drop(reader);
     }
     lock(&slow.running).retain(|(w, _)| !Arc::ptr_eq(w, &watch));
-    slow.ended.notify_all();
     match (watch.tripped(), result) {
         (Some(why), _) => Err(stopped(shared, ticket, why).into()),
         (None, Ok(result)) => result.map(|value| Seen { value, sequence }),
