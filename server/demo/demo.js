@@ -94,12 +94,14 @@ $("sign-in").addEventListener("submit", async (event) => {
 });
 
 $("sign-out").addEventListener("click", async () => {
-  try { await call("DELETE", "/sessions/current"); } catch (error) { say(error); }
+  try { await call("DELETE", "/sessions/current"); } catch (error) { return say(error); } // still signed in
   signedOut();
 });
 
 function signedOut() {
   token = null;
+  typing.abort(); // nothing of the former user arrives late
+  typing = new AbortController();
   $("animate").checked = false;
   for (const id of ["ingredients", "results", "suggestions", "recipes"]) $(id).replaceChildren();
   $("document").hidden = true;
@@ -210,7 +212,9 @@ function result({ id, key, title, bytes }) {
 
 const SHOWN_MAX = 200_000;
 async function open(id) {
+  const mine = token;
   const { body } = await call("GET", `/documents/${id}`);
+  if (token !== mine) return; // signed out meanwhile
   const text = JSON.stringify(body, null, 2);
   $("document").textContent = text.length > SHOWN_MAX ? `${text.slice(0, SHOWN_MAX)}\n… ${text.length - SHOWN_MAX} more characters` : text;
   $("document").hidden = false;

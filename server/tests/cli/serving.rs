@@ -145,30 +145,32 @@ fn a_port_in_use_and_a_folder_in_use_are_said() {
 fn nonsense_on_the_control_socket_is_answered_and_forgotten() {
     let world = World::new();
     let server = world.serve();
-    let ask = |line: &[u8]| {
+    let frame = |json: &[u8]| [&(json.len() as u64).to_le_bytes()[..], json].concat();
+    let ask = |bytes: &[u8]| {
         let mut stream = UnixStream::connect(world.data().join("control.sock")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(line).unwrap();
+        stream.write_all(bytes).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
     };
     for nonsense in [
-        &b"\n"[..],
-        b"hello\n",
-        b"{\"call\":1}\n",
-        b"\"stop\"\n",
-        b"\xff\xfe\n",
-        b"{\"call\":{\"message\":\"Users.Drop\",\"body\":{}}}\n",
+        &b""[..],
+        b"hello",
+        b"{\"call\":1}",
+        b"\"stop\"",
+        b"\xff\xfe",
+        b"{\"call\":{\"message\":\"Users.Drop\",\"body\":{}}}",
     ] {
-        let answer = ask(nonsense);
+        let answer = ask(&frame(nonsense));
         assert!(answer.contains("unknown_request") || answer.contains("unknown_message"), "{nonsense:?}: {answer}");
     }
-    let wrong = ask(b"{\"call\":{\"message\":\"Users.UserByEmail\",\"body\":{\"mail\":1}}}\n");
+    let wrong = ask(&frame(b"{\"call\":{\"message\":\"Users.UserByEmail\",\"body\":{\"mail\":1}}}"));
     assert!(wrong.contains("failed") && wrong.contains("UserByEmail"), "{wrong}");
-    assert_eq!(ask(b"\"status\""), "", "half a line is no request");
-    assert!(ask(b"\"status\"\n\"status\"\n").matches("\"running\":true").count() == 2);
+    let status = frame(b"\"status\"");
+    assert_eq!(ask(&status[..status.len() - 1]), "", "half a frame is no request");
+    assert!(ask(&[status.clone(), status].concat()).matches("\"running\":true").count() == 2);
     server.stop();
 }
 

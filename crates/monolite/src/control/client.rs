@@ -67,7 +67,11 @@ impl Client {
             anyhow::Error::new(e)
                 .context("the connection to the server broke; what was asked may or may not have happened")
         })?;
-        self.idle.lock().expect("no code panics while it holds this lock").push(connection);
+        // The server closes the connection after these.
+        let closed = matches!(&answer, Err(r) if r.code == "overloaded" || r.code == "unknown_request");
+        if !closed {
+            self.idle.lock().expect("no code panics while it holds this lock").push(connection);
+        }
         answer.map_err(|refusal| Refused(refusal).into())
     }
 

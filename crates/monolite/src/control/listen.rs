@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 32;
@@ -44,7 +45,11 @@ impl Drop for Listener {
 fn accept(listener: &UnixListener, serving: &Arc<Serving>) {
     let open = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
-        let Ok(mut stream) = stream else { continue };
+        let Ok(mut stream) = stream else {
+            // Out of descriptors: look again when some may be free, rather than at once.
+            std::thread::park_timeout(Duration::from_millis(50));
+            continue;
+        };
         if !is_owner(&stream) {
             continue;
         }

@@ -55,8 +55,8 @@ impl Outline {
         while at < piece.len() {
             if self.in_string {
                 at += self.string(&piece[at..]);
-                if at < piece.len() && piece[at] == b'\n' {
-                    return Progress::LineEnd(at);
+                if self.in_string && at < piece.len() {
+                    return Progress::LineEnd(at); // the only reason to stop inside a string
                 }
                 if !self.in_string && self.depth == 0 {
                     return Progress::End(at);
@@ -171,6 +171,14 @@ mod tests {
         assert_eq!(Outline::new(true).feed(b"{\"a\":\n"), Progress::LineEnd(5));
         assert_eq!(Outline::new(true).feed(b"{\"a\n"), Progress::LineEnd(3));
         assert_eq!(Outline::new(false).feed(b"{\"a\n"), Progress::More);
+    }
+
+    #[test]
+    fn an_end_of_line_right_behind_a_string_does_not_end_the_value() {
+        assert_eq!(Outline::new(false).feed(b"{\n\"a\": \"b\"\n}"), Progress::End(12));
+        assert_eq!(Outline::new(false).feed(b"[\n \"x\"\n]"), Progress::End(8));
+        assert_eq!(Outline::new(false).feed(b"\"a\"\n"), Progress::End(3));
+        assert_eq!(Outline::new(true).feed(b"\"a\"\n"), Progress::End(3));
     }
 
     #[test]
