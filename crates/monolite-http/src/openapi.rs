@@ -4,7 +4,7 @@
 //! - Every route is in it, once; its `operationId` is the message's full name.
 //! - Where a field comes from (path, query, header, body) follows the same rules as the edge itself.
 
-use crate::table::{PREFIX, params_of};
+use crate::table::{PREFIX, is_secret, params_of, schema_of};
 use monolite_runtime::Route;
 use monolite_service::{Access, Method};
 use schemars::SchemaGenerator;
@@ -110,7 +110,12 @@ fn parameters(route: &Route, fields: &Fields) -> Value {
         parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
     }
     let in_query = !takes_body(route) || route.takes.body || route.upload.is_some();
-    for (name, schema) in fields.properties.iter().filter(|_| in_query) {
+    let whole = schema_of(route);
+    for (name, schema) in &fields.properties {
+        // Beside a body of fields, optional ones may come in the query too; passwords never.
+        if !in_query && fields.required.contains(name) || is_secret(&whole, name) {
+            continue;
+        }
         let is_body = takes_body(route)
             && (name == "body" && route.takes.body || name == "content_type" && route.upload.is_some());
         if is_body || is_filled(route, name) || params_of(route.path).any(|param| param == name) {

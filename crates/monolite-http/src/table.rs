@@ -103,12 +103,13 @@ impl Compiled {
             None if takes_body => Content::Fields,
             None => Content::None,
         };
-        let shapes = Shapes::of(&schema_of(route));
+        let schema = schema_of(route);
+        let shapes = Shapes::of(&schema);
         let members = shapes.members().cloned().unwrap_or_default();
         let in_path = |name: &str| params_of(route.path).any(|param| param == name);
         let is_whole = |name: &str| content == Content::Whole && name == "body";
         let mut query: Vec<Box<str>> = members.named.iter().map(|(name, _)| name.clone()).collect();
-        query.retain(|name| !in_path(name) && !is_whole(name));
+        query.retain(|name| !in_path(name) && !is_whole(name) && !is_secret(&schema, name));
         if route.takes.page {
             query.extend(["limit".into(), "cursor".into()]);
         }
@@ -132,6 +133,19 @@ impl Compiled {
 /// The names in braces of a path; `{*rest}` is `rest`.
 pub(crate) fn params_of(path: &str) -> impl Iterator<Item = &str> {
     path.split('{').skip(1).filter_map(|part| part.split('}').next()).map(|name| name.trim_start_matches('*'))
+}
+
+/// Whether a field is a password: those are read from bodies only, since URLs end in logs and histories.
+pub(crate) fn is_secret(schema: &Value, name: &str) -> bool {
+    fn says_so(schema: &Value, part: &Value, depth: usize) -> bool {
+        let named = part.get("$ref").and_then(Value::as_str).and_then(|r| schema.pointer(r.strip_prefix('#')?));
+        let any_of = part.get("anyOf").and_then(Value::as_array);
+        part.get("format").and_then(Value::as_str) == Some("password")
+            || depth > 0 && named.into_iter().chain(any_of.into_iter().flatten()).any(|p| says_so(schema, p, depth - 1))
+    }
+    let root = schema.get("$ref").and_then(Value::as_str).and_then(|r| schema.pointer(r.strip_prefix('#')?));
+    let field = root.unwrap_or(schema).get("properties").and_then(|p| p.get(name));
+    field.is_some_and(|field| says_so(schema, field, 4))
 }
 
 /// The schema of a route's message with its definitions, without the fields that the edge fills.

@@ -12,7 +12,8 @@ pub struct AddRecipe {
     pub ingredients: Vec<Ingredient>,
 }
 message!(AddRecipe => Uuid, check |m, c| _ = c.length("title", &m.title, 1..=200)
-    .range("servings", m.servings, 1..=1000).field("ingredients", m.ingredients.len() <= 100, "are more than 100"));
+    .range("servings", m.servings, 1..=1000).field("ingredients", m.ingredients.len() <= 100, "are more than 100")
+    .field("ingredients", m.ingredients.iter().all(|i| i.name.len() <= 200 && (0.0..=1e6).contains(&i.grams)), "are odd"));
 
 /// A recipe, for as many guests as will come.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]

@@ -56,8 +56,8 @@ fn put_image(tx: &Tx, m: PutImage, bytes: Bytes) -> Outcome<PutImage> {
         [0xff, 0xd8, 0xff, ..] => "image/jpeg",
         _ => return Err(Refused::invalid("image", "is neither PNG nor JPEG").into()),
     };
-    let put = "INSERT OR REPLACE INTO images SELECT id, ?3, ?4, ?5 FROM recipes WHERE id = ?1 AND owner_id = ?2";
-    let changed = tx.run(put, (m.id, tx.user()?, content_type, &bytes[..], tx.now()))?;
+    let put = "REPLACE INTO images SELECT r.id, ?3, ?4, ifnull(version, 0) + 1 FROM recipes r LEFT JOIN images i ON i.id = r.id WHERE r.id = ?1 AND owner_id = ?2";
+    let changed = tx.run(put, (m.id, tx.user()?, content_type, &bytes[..]))?;
     if changed == 0 { Err(Refused::not_found("recipe").into()) } else { Ok(()) }
 }
 

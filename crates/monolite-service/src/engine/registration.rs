@@ -7,11 +7,15 @@ use crate::edge::{Answer, Rejection, Request, Takes};
 use crate::failure::{Failure, FailureKind};
 use crate::flow::Flow;
 use crate::handler::{AnyWork, Work};
-use crate::message::Message;
+use crate::message::{Check, Message};
 use bytes::Bytes;
 use schemars::{Schema, SchemaGenerator};
 use std::any::{Any, TypeId};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
+
+/// Above this a body's check may take longer than an async worker should be kept.
+const LARGE_BODY_BYTES: usize = 64 << 10;
 
 /// A handler whose types are known only inside.
 pub trait Registration: Send + Sync + 'static {
@@ -124,6 +128,11 @@ impl<M: Message> Registration for Typed<M> {
             Ok(message) => message,
             Err(wrong) => return Box::pin(std::future::ready(Err(wrong.into()))),
         };
+        // A large body is decoded off the async workers, here; what its check looks at is best looked at here too, and
+        // messages keep what is costly. The check that counts comes with the call.
+        if request.body.is_some_and(|body| body.len() > LARGE_BODY_BYTES) {
+            let _ = catch_unwind(AssertUnwindSafe(|| message.check(&mut Check::new())));
+        }
         let (calls, caller) = (flow.calls().clone(), flow.caller().clone());
         Box::pin(async move {
             let replied = calls.call(&caller, message, upload).await.map_err(Rejection::of)?;
