@@ -12,7 +12,7 @@ use super::{Secret, UserId, note, why_not_a_new_password, why_not_a_password};
 pub struct ChangePassword {
     /// Whose.
     pub id: UserId,
-    /// The present password; admins may leave it out.
+    /// The present password; admins may leave it out, but not for their own.
     #[serde(default)]
     pub old_password: Option<Secret>,
     /// 12 to 128 characters.
