@@ -134,11 +134,11 @@ $("seed").addEventListener("click", async () => {
 
 let asked = 0, shown = 0;
 async function scale() {
-  const turn = ++asked, guests = $("guests").value;
+  const turn = ++asked, mine = token, guests = $("guests").value;
   $("guests-shown").textContent = guests;
   try {
     const recipe = await get(`/recipes/${$("recipes").value}`, { guests });
-    if (turn < shown) return; // overtaken
+    if (turn < shown || token !== mine) return; // overtaken, or signed out meanwhile
     shown = turn;
     $("title").textContent = `${recipe.title}, for ${recipe.servings}`;
     $("ingredients").replaceChildren(...recipe.ingredients.map(({ name, grams }) => item("li", item("span", name), item("b", weight(grams)))));
