@@ -99,12 +99,9 @@ impl SlowKinds {
         }
     }
 
-    /// A run took this many ticks of the coarse clock.
-    #[inline]
-    pub(crate) fn took_ticks(&self, kind: WorkKind, ticks: u64) {
-        if ticks > 0 {
-            self.entry(kind).store(kind.0 | SUSPECT, Relaxed);
-        }
+    /// The coarse clock ticked during a run.
+    pub(crate) fn ticked(&self, kind: WorkKind) {
+        self.entry(kind).store(kind.0 | SUSPECT, Relaxed);
     }
 
     /// A measured run stayed under its budget.
@@ -155,11 +152,11 @@ mod tests {
     fn ticks_make_a_suspect_and_only_cpu_time_a_slow_kind() {
         let kinds = SlowKinds::new();
         let kind = WorkKind::of_label("ticks");
-        kinds.took_ticks(kind, 1);
+        kinds.ticked(kind);
         assert_eq!(kinds.start(kind), Start::Measured);
         kinds.cleared(kind);
         assert_eq!(kinds.start(kind), Start::Inline);
-        kinds.took_ticks(kind, 100);
+        kinds.ticked(kind);
         assert_eq!(kinds.start(kind), Start::Measured, "a preempted read is not a slow one");
         kinds.ran_over(kind);
         assert_eq!(kinds.start(kind), Start::Slow);

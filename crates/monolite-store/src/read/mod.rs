@@ -18,7 +18,7 @@ pub use snapshot::Snapshot;
 use crate::error::{Error, Kind};
 use crate::reply::lock;
 use crate::sqlite::connection::Opener;
-use crate::sqlite::watch::{Tripped, coarse_ns, coarse_tick_ns, thread_cpu_ns};
+use crate::sqlite::watch::{Tripped, coarse_ns, thread_cpu_ns};
 use crate::store::Shared;
 use crate::ticket::Ticket;
 use kinds::{SlowKinds, Start, WorkKind};
@@ -151,7 +151,7 @@ where
     if cpu != 0 {
         judge(shared, kind, thread_cpu_ns() - cpu);
     } else if clock != 0 {
-        shared.reads.kinds.took_ticks(kind, clock.div_ceil(coarse_tick_ns()));
+        shared.reads.kinds.ticked(kind);
     }
     match (reader.connection.watch.tripped(), result) {
         (Some(why), _) => {

@@ -135,16 +135,6 @@ pub(crate) fn coarse_ns() -> u64 {
     (t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64)
 }
 
-/// Nanoseconds between two ticks of the coarse clock.
-pub(crate) fn coarse_tick_ns() -> u64 {
-    use std::sync::OnceLock;
-    static TICK: OnceLock<u64> = OnceLock::new();
-    *TICK.get_or_init(|| {
-        let t = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse);
-        (t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64).max(1)
-    })
-}
-
 fn since_start_ns(at: Instant) -> u64 {
     use std::sync::OnceLock;
     static START: OnceLock<Instant> = OnceLock::new();

@@ -1,7 +1,7 @@
 //! The control socket: how commands reach the data of a running server.
 //!
-//! `control.sock` in the data folder, a Unix stream of JSON lines: one [`Request`] a line from the command; from the
-//! server any number of [`Reply::Progress`] lines, then one [`Reply::Done`] or [`Reply::Failed`]. Requests on one
+//! `control.sock` in the data folder, a Unix stream of frames of JSON: one [`Request`] a frame from the command; from the
+//! server any number of [`Reply::Progress`] frames, then one [`Reply::Done`] or [`Reply::Failed`]. Requests on one
 //! connection run one after another; a command opens more connections for more at once.
 //!
 //! **Invariants**
