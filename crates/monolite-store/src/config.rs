@@ -47,6 +47,9 @@ pub struct Config {
     pub quick_rows_max: u64,
     /// The name in messages and thread names; empty means the file's stem.
     pub name: String,
+    /// The SQLite VFS below the store's own, by name, for every connection of the store and its own file operations on
+    /// the WAL; `None` is SQLite's default. For test rigs: it must be registered before and stay so for good.
+    pub vfs: Option<&'static str>,
     /// Receives what the store does.
     pub observer: Option<Arc<dyn Observer>>,
 }
@@ -73,6 +76,7 @@ impl Default for Config {
             value_max: 64 << 20,
             quick_rows_max: 10_000_000,
             name: String::new(),
+            vfs: None,
             observer: None,
         }
     }

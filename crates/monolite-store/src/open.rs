@@ -33,7 +33,7 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
     place::prepare_folder(path)?;
     let lock = FileLock::acquire(path)?;
     let found = header::inspect(path, &lock)?;
-    wal::settle(path, &lock)?;
+    wal::settle(path, &lock, config.vfs)?;
     let lock = Arc::new(lock);
     let mut connection = Connection::open(path, Role::Writer, config, lock.clone())?;
     match found {

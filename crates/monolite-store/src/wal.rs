@@ -18,9 +18,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::lock::FileLock;
 use crate::place;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::FileExt;
+use crate::sqlite::disk::WalFile;
 use std::path::Path;
 
 /// What a `-wal` holds.
@@ -46,28 +44,22 @@ const BUFFER: usize = 1 << 20;
 
 /// Examines the `-wal` of a database, cuts a torn last group off, and makes durable what is left.
 /// Answers `None` where there is no WAL or an empty one.
-pub(crate) fn settle(db: &Path, _held: &FileLock) -> Result<Option<Wal>> {
-    let path = place::beside(db, "-wal");
-    let io = |what: &str, e: io::Error| Error::io(format!("cannot {what} {}", path.display()), e);
-    let file = match OpenOptions::new().read(true).write(true).open(&path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(io("open", e)),
-    };
-    let mut wal = scan(&file).map_err(|e| io("read", e))?;
+pub(crate) fn settle(db: &Path, _held: &FileLock, vfs: Option<&'static str>) -> Result<Option<Wal>> {
+    let Some(mut file) = WalFile::open(db, vfs)? else { return Ok(None) };
+    let mut wal = scan(&mut file)?;
     if wal.bytes == 0 {
         return Ok(None);
     }
     if wal.lost_marks > 1 {
-        return Err(Error::new(Kind::Corrupt, lost(&path, &wal)));
+        return Err(Error::new(Kind::Corrupt, lost(file.path(), &wal)));
     }
     if wal.lost_marks == 1 {
         // Its mark must go: behind the groups to come it would look like one that was lost.
-        file.set_len(wal.sound_bytes).map_err(|e| io("cut the torn end of", e))?;
+        file.truncate(wal.sound_bytes)?;
         wal.bytes = wal.sound_bytes;
     }
     if wal.frames > 0 || wal.lost_marks > 0 {
-        file.sync_all().map_err(|e| io("sync", e))?;
+        file.sync()?;
         place::sync_folder(place::folder_of(db))?;
     }
     Ok(Some(wal))
@@ -87,8 +79,8 @@ fn lost(path: &Path, wal: &Wal) -> String {
 }
 
 /// Reads a WAL from front to back.
-pub(crate) fn scan(file: &File) -> io::Result<Wal> {
-    let bytes = file.metadata()?.len();
+pub(crate) fn scan(file: &mut WalFile) -> Result<Wal> {
+    let bytes = file.size()?;
     let mut wal = Wal { bytes, ..Wal::default() };
     let mut header = [0u8; HEADER];
     if bytes < HEADER as u64 {
@@ -222,7 +214,7 @@ mod tests {
     }
 
     fn settled(db: &Path) -> Result<Option<Wal>> {
-        settle(db, &FileLock::acquire(db).unwrap())
+        settle(db, &FileLock::acquire(db).unwrap(), None)
     }
 
     fn rows(db: &Path) -> u32 {
@@ -319,11 +311,11 @@ mod tests {
         for _ in 0..64 {
             c.execute("INSERT INTO t WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i<256) SELECT zeroblob(65000) FROM s", []).unwrap();
         }
-        let file = File::open(place::beside(&db, "-wal")).unwrap();
-        file.sync_all().unwrap();
+        let mut file = WalFile::open(&db, None).unwrap().unwrap();
+        file.sync().unwrap();
         for _ in 0..3 {
             let began = std::time::Instant::now();
-            let wal = scan(&file).unwrap();
+            let wal = scan(&mut file).unwrap();
             println!("scan of {} MiB, {} commits: {:?}", wal.bytes >> 20, wal.commits, began.elapsed());
         }
         c.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();

@@ -13,6 +13,7 @@ use super::check::check;
 use super::one_snapshot::one_snapshot;
 use crate::error::{Error, Kind, Result};
 use crate::place;
+use crate::sqlite::raw;
 use crate::status::Copied;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -38,7 +39,7 @@ pub fn copy_to(source: &Connection, target: &Path, progress: &mut dyn FnMut(u64,
     create(&partial)?;
     let copied = fill(source, &partial, progress).and_then(|(pages, sequence)| {
         sync(&partial)?;
-        verify(&partial, pages, sequence)?;
+        verify(source, &partial, pages, sequence)?;
         publish(&partial, target)?;
         Ok(Copied { pages, sequence, took: began.elapsed() })
     });
@@ -78,7 +79,7 @@ fn create(partial: &Path) -> Result<()> {
 
 fn fill(source: &Connection, partial: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut copy = Connection::open_with_flags(partial, flags)?;
+    let mut copy = raw::open_beside(source, partial, flags)?;
     // Not crash-safe and not meant to be: an unfinished copy is thrown away, a finished one is synced below.
     copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4096")?;
     let copied = one_snapshot(source, |sequence| {
@@ -111,10 +112,10 @@ fn sync(partial: &Path) -> Result<()> {
     Ok(())
 }
 
-fn verify(partial: &Path, pages: u64, sequence: u64) -> Result<()> {
+fn verify(source: &Connection, partial: &Path, pages: u64, sequence: u64) -> Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // Immutable: no -wal and -shm appear beside a file that nobody else has.
-    let copy = Connection::open_with_flags(immutable(partial)?, flags)?;
+    let copy = raw::open_beside(source, Path::new(&immutable(partial)?), flags)?;
     let found = check(&copy)?;
     if let Some(first) = found.problems.first() {
         let what = format!(
@@ -262,7 +263,7 @@ mod tests {
             .unwrap();
             sync(&a).unwrap();
             let copy = began.elapsed();
-            verify(&a, last.1, 7).unwrap();
+            verify(&c, &a, last.1, 7).unwrap();
             let verified = began.elapsed();
             let v = t.path().join(format!("v{round}"));
             let began = Instant::now();

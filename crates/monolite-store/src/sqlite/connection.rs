@@ -135,11 +135,13 @@ impl Connection {
     /// Opens the file. The writer creates it; its own statements come with [`Connection::own_statements`].
     pub(crate) fn open(path: &Path, role: Role, config: &Config, held: Arc<FileLock>) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut sqlite = if role == Role::Writer {
-            vfs::register()?; // writes the WAL's frames in large pieces: ADR 4
-            Sqlite::open_with_flags_and_vfs(path, flags | OpenFlags::SQLITE_OPEN_CREATE, vfs::NAME)?
-        } else {
-            Sqlite::open_with_flags(path, flags)?
+        let mut sqlite = match (role, config.vfs) {
+            (Role::Writer, lower) => {
+                let vfs = vfs::register(lower)?; // writes the WAL's frames in large pieces: ADR 4
+                Sqlite::open_with_flags_and_vfs(path, flags | OpenFlags::SQLITE_OPEN_CREATE, vfs)?
+            }
+            (_, Some(lower)) => Sqlite::open_with_flags_and_vfs(path, flags, lower)?,
+            (_, None) => Sqlite::open_with_flags(path, flags)?,
         };
         sqlite.busy_timeout(Duration::ZERO)?;
         set_up(&sqlite, role, config)?;

@@ -3,7 +3,11 @@
 //! **Invariants**
 //! - Unsafe code of this crate lives here and nowhere else.
 
+#[allow(unsafe_code)]
+mod above;
 pub(crate) mod connection;
+#[allow(unsafe_code)]
+pub(crate) mod disk;
 pub(crate) mod raw;
 mod tail;
 #[allow(unsafe_code)]

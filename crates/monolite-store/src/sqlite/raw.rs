@@ -8,8 +8,9 @@
 
 #![allow(unsafe_code)]
 
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, OpenFlags, ffi};
 use std::ffi::{CStr, c_int};
+use std::path::Path;
 
 /// A statement of the store itself, such as BEGIN or the update of the sequence.
 pub(crate) struct RawStatement(*mut ffi::sqlite3_stmt);
@@ -135,6 +136,21 @@ pub(crate) fn sync_database_file(connection: &Connection) -> rusqlite::Result<()
             ffi::SQLITE_OK => Ok(()),
             code => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
         }
+    }
+}
+
+/// Opens another file through the VFS that a connection uses.
+pub(crate) fn open_beside(connection: &Connection, path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let mut vfs: *mut ffi::sqlite3_vfs = std::ptr::null_mut();
+    // SAFETY: the handle is open; VFS_POINTER hands out a registered VFS, whose name lives as long as that.
+    let name = unsafe {
+        let out = (&raw mut vfs).cast();
+        ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_VFS_POINTER, out);
+        (!vfs.is_null()).then(|| CStr::from_ptr((*vfs).zName))
+    };
+    match name {
+        Some(name) => Connection::open_with_flags_and_vfs(path, flags, name),
+        None => Connection::open_with_flags(path, flags),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The VFS "monolite": the system's own, but that a WAL's appended frames are written in large pieces.
 //!
-//! For the writer's connection only. Every method goes to the default VFS unchanged, but for WAL files, whose writes
+//! For the writer's connection only. Every method goes to the VFS below (see [`above`]) unchanged, but for WAL files, whose writes
 //! pass through a [`Tail`], and for the database file's `xShmLock`, which tells when the WAL's write lock is released.
 //! Measured and reasoned in docs/adr/0004.
 //!
@@ -16,45 +16,16 @@
 //! - A WAL's outer file and its database's point to each other while both are open; both belong to one pager, so to one
 //!   connection, and are used by one thread at a time.
 
+use super::above;
 use super::tail::{Below, Tail};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use rusqlite::ffi;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// The name to open the writer's connection with.
-pub(crate) const NAME: &CStr = c"monolite";
-
-/// Makes the VFS known to SQLite; once in a process.
-pub(crate) fn register() -> Result<()> {
-    static DONE: OnceLock<c_int> = OnceLock::new();
-    match *DONE.get_or_init(register_once) {
-        ffi::SQLITE_OK => Ok(()),
-        code => Err(Error::new(Kind::Internal, format!("the VFS could not be registered: SQLite's code {code}"))),
-    }
-}
-
-/// The VFS below: the one that was the default at registration.
-static REAL: AtomicPtr<ffi::sqlite3_vfs> = AtomicPtr::new(ptr::null_mut());
-
-fn register_once() -> c_int {
-    // SAFETY: finding the default VFS needs no more than an initialised library, which sqlite3_vfs_find sees to; the
-    // default VFS lives as long as the process. `ours` is leaked, so it does too, and its zName is static.
-    unsafe {
-        let real = ffi::sqlite3_vfs_find(ptr::null());
-        if real.is_null() {
-            return ffi::SQLITE_ERROR;
-        }
-        REAL.store(real, Ordering::Release);
-        let mut ours = *real;
-        ours.zName = NAME.as_ptr();
-        ours.pNext = ptr::null_mut();
-        ours.szOsFile = (size_of::<Outer>() as c_int) + (*real).szOsFile;
-        ours.xOpen = Some(open);
-        ffi::sqlite3_vfs_register(Box::leak(Box::new(ours)), 0)
-    }
+/// The name to open the writer's connection with, above the VFS named, or above the default.
+pub(crate) fn register(lower: Option<&'static str>) -> Result<&'static CStr> {
+    above::register(lower, open, size_of::<Outer>())
 }
 
 /// A file of this VFS. The real file lies right behind it.
@@ -160,14 +131,15 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
 };
 
 unsafe extern "C" fn open(
-    _vfs: *mut ffi::sqlite3_vfs,
+    vfs: *mut ffi::sqlite3_vfs,
     name: ffi::sqlite3_filename,
     file: *mut ffi::sqlite3_file,
     flags: c_int,
     out_flags: *mut c_int,
 ) -> c_int {
-    let real_vfs = REAL.load(Ordering::Acquire);
-    // SAFETY: set before this VFS was registered; the system's VFS lives as long as the process.
+    // SAFETY: SQLite calls this on a VFS that was registered above; the one below lives as long as the process.
+    let real_vfs = unsafe { above::below(vfs) };
+    // SAFETY: as above.
     let real_open = unsafe { (*real_vfs).xOpen }.expect("every VFS has xOpen");
     let is_wal = flags & ffi::SQLITE_OPEN_WAL != 0;
     if !is_wal && flags & ffi::SQLITE_OPEN_MAIN_DB == 0 {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::place::beside;
+use crate::sqlite::disk::WalFile;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -10,10 +11,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn open(path: &Path, ours: bool) -> Connection {
-    register().unwrap();
+    let name = register(None).unwrap();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let c = if ours {
-        Connection::open_with_flags_and_vfs(path, flags, NAME).unwrap()
+        Connection::open_with_flags_and_vfs(path, flags, name).unwrap()
     } else {
         Connection::open_with_flags(path, flags).unwrap()
     };
@@ -206,7 +207,7 @@ fn killed_writer_loses_no_acknowledged_group_and_leaves_none_in_part() {
         writer.wait().unwrap();
         last = told.filter_map(|l| acknowledged(&l)).last().unwrap_or(last);
         let db = t.path().join("x.db");
-        let wal = crate::wal::scan(&fs::File::open(beside(&db, "-wal")).unwrap()).unwrap();
+        let wal = crate::wal::scan(&mut WalFile::open(&db, None).unwrap().unwrap()).unwrap();
         assert_eq!(wal.lost_marks, 0);
         let c = open(&db, false);
         let (rows, groups, whole): (u64, u64, u64) = c
