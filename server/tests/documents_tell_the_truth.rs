@@ -62,6 +62,8 @@ fn every_limit_of_the_store_is_documented_with_its_default() {
         ("group_rows_max", config.group_rows_max.to_string()),
         ("group_time_max", format!("{:?}", config.group_time_max)),
         ("queue_max", config.queue_max.to_string()),
+        ("tenant_queue_max", config.tenant_queue_max.to_string()),
+        ("tenant_quantum", format!("{:?}", config.tenant_quantum)),
         ("deadline", format!("{:?}", config.deadline)),
         ("inline_budget", format!("{:?}", config.inline_budget)),
         ("gate_bytes", config.gate_bytes.to_string()),

@@ -61,6 +61,7 @@ struct Inner {
     tenant: Tenant,
     deadline: Option<Instant>,
     trace: Option<String>,
+    trace_number: u128,
     idempotency_key: Option<String>,
     address: Option<IpAddr>,
 }
@@ -90,6 +91,7 @@ impl Caller {
             tenant: tenant_of(user, address),
             deadline: None,
             trace: None,
+            trace_number: 0,
             idempotency_key: None,
             address,
         }))
@@ -140,6 +142,11 @@ impl Caller {
         self.0.trace.as_deref()
     }
 
+    /// The trace as a number, as the store carries it; 0 where there is none, or its id is not hexadecimal.
+    pub(crate) fn trace_number(&self) -> u128 {
+        self.0.trace_number
+    }
+
     /// The key under which a repeated call is the same call.
     pub fn idempotency_key(&self) -> Option<&str> {
         self.0.idempotency_key.as_deref()
@@ -179,7 +186,11 @@ impl Caller {
 
     /// The same within a trace.
     pub fn with_trace(self, trace: impl Into<String>) -> Self {
-        self.change(|c| c.trace = Some(trace.into()))
+        let trace = trace.into();
+        self.change(|c| {
+            c.trace_number = u128::from_str_radix(&trace, 16).unwrap_or(0);
+            c.trace = Some(trace);
+        })
     }
 
     /// The same with an idempotency key.

@@ -4,6 +4,8 @@
 //! - Every queue, loop, retry and wait of the crate takes its bound from here.
 
 use crate::observe::Observer;
+use crate::ticket::Tenant;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,13 @@ pub struct Config {
     pub group_time_max: Duration,
     /// Most writes waiting; one more is refused as overloaded.
     pub queue_max: usize,
+    /// Most writes of one tenant waiting, and never more than there are places left in the queue; one more is refused as
+    /// the tenant's own fault. The system (tenant 0) is bounded by `queue_max` alone.
+    pub tenant_queue_max: usize,
+    /// Shares of tenants in writer time and in the slow lane; who is not listed has 1.
+    pub tenant_weights: HashMap<Tenant, u32>,
+    /// Writer time that one tenant of weight 1 adds to a group while others are active.
+    pub tenant_quantum: Duration,
     /// The deadline of a call whose ticket has none.
     pub deadline: Duration,
     /// Thread CPU time a read may use on the caller's thread before it moves to the slow lane.
@@ -62,6 +71,9 @@ impl Default for Config {
             group_rows_max: 16384,
             group_time_max: Duration::from_millis(5),
             queue_max: 8192,
+            tenant_queue_max: 2048,
+            tenant_weights: HashMap::new(),
+            tenant_quantum: Duration::from_micros(150),
             deadline: Duration::from_secs(10),
             inline_budget: Duration::from_micros(250),
             gate_bytes: 64 << 10,

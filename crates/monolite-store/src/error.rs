@@ -82,7 +82,15 @@ struct Inner {
     kind: Kind,
     context: Cow<'static, str>,
     retry_after: Option<Duration>,
+    own_fault: bool,
+    statement: Option<Box<str>>,
     source: Option<Source>,
+}
+
+impl Inner {
+    fn of(kind: Kind, context: Cow<'static, str>, source: Option<Source>) -> Self {
+        Inner { kind, context, retry_after: None, own_fault: false, statement: None, source }
+    }
 }
 
 enum Source {
@@ -93,7 +101,7 @@ enum Source {
 impl Error {
     /// A new error of a kind, with a text that says what happened, to what, and what to do next.
     pub fn new(kind: Kind, context: impl Into<Cow<'static, str>>) -> Self {
-        Error(Box::new(Inner { kind, context: context.into(), retry_after: None, source: None }))
+        Error(Box::new(Inner::of(kind, context.into(), None)))
     }
 
     /// What happened.
@@ -109,6 +117,16 @@ impl Error {
     /// When trying again makes sense; set for [`Kind::Overloaded`].
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Whether the tenant's own bound was reached, and not that of all: the tenant should slow down.
+    pub fn is_own_fault(&self) -> bool {
+        self.0.own_fault
+    }
+
+    /// The statement that was stopped at its deadline or time limit, where one was seen running.
+    pub fn statement(&self) -> Option<&str> {
+        self.0.statement.as_deref()
     }
 
     /// The sort of constraint, where the kind is [`Kind::Constraint`].
@@ -144,6 +162,16 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_own_fault(mut self, own: bool) -> Self {
+        self.0.own_fault = own;
+        self
+    }
+
+    pub(crate) fn with_statement(mut self, statement: Option<Box<str>>) -> Self {
+        self.0.statement = statement;
+        self
+    }
+
     pub(crate) fn within(mut self, context: impl Into<Cow<'static, str>>) -> Self {
         let text = context.into();
         self.0.context = if self.0.context.is_empty() { text } else { format!("{text}: {}", self.0.context).into() };
@@ -154,6 +182,7 @@ impl Error {
     pub(crate) fn again(&self) -> Self {
         let mut error = Error::new(self.kind(), self.to_string());
         error.0.retry_after = self.0.retry_after;
+        error.0.own_fault = self.0.own_fault;
         error
     }
 
@@ -162,19 +191,14 @@ impl Error {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Full,
             _ => Kind::Io,
         };
-        Error(Box::new(Inner { kind, context: context.into(), retry_after: None, source: Some(Source::Io(source)) }))
+        Error(Box::new(Inner::of(kind, context.into(), Some(Source::Io(source)))))
     }
 }
 
 impl From<rusqlite::Error> for Error {
     fn from(source: rusqlite::Error) -> Self {
         let kind = kind_of(&source);
-        Error(Box::new(Inner {
-            kind,
-            context: Cow::Borrowed(""),
-            retry_after: None,
-            source: Some(Source::Sqlite(source)),
-        }))
+        Error(Box::new(Inner::of(kind, Cow::Borrowed(""), Some(Source::Sqlite(source)))))
     }
 }
 
@@ -206,6 +230,10 @@ impl fmt::Display for Error {
             Some(Source::Sqlite(e)) => write!(f, "{between}{e}"),
             Some(Source::Io(e)) => write!(f, "{between}{e}"),
             None if self.0.context.is_empty() => write!(f, "{:?}", self.0.kind),
+            None => Ok(()),
+        }?;
+        match &self.0.statement {
+            Some(statement) => write!(f, "; it was in: {statement}"),
             None => Ok(()),
         }
     }

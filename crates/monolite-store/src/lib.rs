@@ -37,7 +37,7 @@ pub use error::{Constraint, Error, Kind, Result};
 pub use migrate::{Cursor, Migration, Migrations, Progress, Stepwise};
 pub use observe::{CheckpointMode, Observer};
 pub use read::{Read, ReadWith, Seen, Snapshot};
-pub use status::{Check, Copied, Holder, State, Status};
+pub use status::{Check, Copied, Hold, Holder, State, Status, Waiting, WriterView};
 pub use store::Store;
 pub use ticket::{Tenant, Ticket};
 pub use write::{Tx, Write, WriteWith, Written};

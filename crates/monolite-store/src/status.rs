@@ -1,5 +1,6 @@
 //! What a store says of itself.
 
+use crate::ticket::Tenant;
 use std::time::{Duration, Instant};
 
 /// Whether a store serves.
@@ -19,9 +20,63 @@ pub struct Holder {
     /// The ticket's label.
     pub label: &'static str,
     /// The ticket's tenant.
-    pub tenant: u64,
+    pub tenant: Tenant,
+    /// The ticket's trace; 0 means none.
+    pub trace: u128,
     /// Since when.
     pub since: Instant,
+    /// The statement that runs, where the store was asked for it and one was seen running.
+    pub statement: Option<String>,
+}
+
+/// One tenant's writes that wait for the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Its writes.
+    pub writes: usize,
+    /// How long the first of them has waited.
+    pub oldest: Duration,
+}
+
+/// A write that held the writer for long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The ticket's label.
+    pub label: &'static str,
+    /// The ticket's tenant.
+    pub tenant: Tenant,
+    /// The ticket's trace; 0 means none.
+    pub trace: u128,
+    /// When it began.
+    pub since: Instant,
+    /// How long it held the writer.
+    pub held: Duration,
+    /// Its slow statement, where one was seen running.
+    pub statement: Option<String>,
+}
+
+/// Who holds a store's writer, who waits for it, and who held it longest.
+#[derive(Debug, Clone)]
+pub struct WriterView {
+    /// Who holds the writer now. The store's own work has the labels `commit`, `checkpoint` and `migration`.
+    pub holder: Option<Holder>,
+    /// Writes that wait, of all tenants.
+    pub queued: usize,
+    /// Tenants whose writes wait.
+    pub tenants: usize,
+    /// Those who have waited longest, at most [`WriterView::WAITING_MAX`].
+    pub waiting: Vec<Waiting>,
+    /// The longest holds of the last hour, longest first, at most [`WriterView::LONGEST_MAX`].
+    pub longest: Vec<Hold>,
+}
+
+impl WriterView {
+    /// Tenants listed as waiting.
+    pub const WAITING_MAX: usize = 16;
+    /// Holds listed.
+    pub const LONGEST_MAX: usize = 10;
 }
 
 /// The gauges of a store.
@@ -33,6 +88,8 @@ pub struct Status {
     pub sequence: u64,
     /// Writes waiting.
     pub queued: usize,
+    /// Tenants whose writes wait.
+    pub queued_tenants: usize,
     /// Bytes of the WAL in use.
     pub wal_bytes: u64,
     /// Bytes of the database file.

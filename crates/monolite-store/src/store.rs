@@ -12,8 +12,9 @@ use crate::migrate::Migrations;
 use crate::read::{self, Read, ReadWith, Reads, Seen, Snapshot};
 use crate::reply::{block_on, lock};
 use crate::sqlite::connection::Opener;
-use crate::status::{Holder, State, Status};
+use crate::status::{State, Status, WriterView};
 use crate::ticket::Ticket;
+use crate::write::holding::Holding;
 use crate::write::queue::{Closing, Queue};
 use crate::write::{Tx, Write, WriteWith, Written};
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) rounds: Rounds,
     pub(crate) wal_frames: AtomicU64,
-    pub(crate) holder: Mutex<Option<Holder>>,
+    pub(crate) holding: Holding,
     pub(crate) trouble: Mutex<Option<String>>,
     warnings: Vec<String>,
     closed: AtomicBool,
@@ -188,12 +189,24 @@ impl Store {
             state: shared.state(),
             sequence: self.sequence(),
             queued: shared.queue.len(),
+            queued_tenants: 0,
             wal_bytes: shared.wal_frames.load(Ordering::Relaxed) * FRAME_BYTES,
             file_bytes: std::fs::metadata(&shared.path).map_or(0, |m| m.len()),
             slow_queued: shared.reads.slow.waiting.load(Ordering::Relaxed),
-            holder: lock(&shared.holder).clone(),
+            holder: shared.holding.look().map(|(holder, _)| holder),
             trouble: lock(&shared.trouble).clone(),
             warnings: shared.warnings.clone(),
+        }
+    }
+
+    /// Who holds the writer, who waits for it, who held it longest. Meant for a person who looks, not for each second.
+    pub fn writer(&self) -> WriterView {
+        WriterView {
+            holder: self.shared.holding.look().map(|(holder, _)| holder),
+            queued: self.shared.queue.len(),
+            tenants: 0,
+            waiting: Vec::new(),
+            longest: Vec::new(),
         }
     }
 
@@ -265,7 +278,7 @@ impl Shared {
             queue: Queue::new(config.queue_max),
             rounds: Rounds::default(),
             wal_frames: AtomicU64::new(0),
-            holder: Mutex::new(None),
+            holding: Holding::new(),
             trouble: Mutex::new(None),
             warnings,
             closed: AtomicBool::new(false),
@@ -304,7 +317,7 @@ impl Shared {
 
     pub(crate) fn overloaded(&self, what: &str, max: usize) -> Error {
         let text = format!("{max} {what} of {} are waiting already; nothing was done, try again", self.config.name);
-        Error::new(Kind::Overloaded, text).with_retry_after(Duration::from_secs(1))
+        Error::new(Kind::Overloaded, text).with_retry_after(Duration::from_secs(1)).with_own_fault(false)
     }
 
     /// From now on the store only reads.

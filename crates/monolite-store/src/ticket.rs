@@ -18,6 +18,8 @@ pub struct Ticket {
     pub label: &'static str,
     /// A read that is known to be slow goes to the slow lane at once.
     pub slow: bool,
+    /// The trace that the work belongs to, where the store is asked what it does; 0 means none.
+    pub trace: u128,
 }
 
 impl Ticket {
@@ -34,6 +36,11 @@ impl Ticket {
     /// The same, with a deadline.
     pub fn deadline(self, deadline: Instant) -> Self {
         Ticket { deadline: Some(deadline), ..self }
+    }
+
+    /// The same, in a trace.
+    pub fn trace(self, trace: u128) -> Self {
+        Ticket { trace, ..self }
     }
 
     /// The same, for the slow lane.

@@ -140,7 +140,13 @@ impl Calls {
     ) -> Answered<M> {
         let site = &handler.site;
         let store = site.store.as_ref().ok_or_else(no_store)?;
-        let ticket = Ticket { tenant: caller.tenant(), deadline: Some(until), label: site.label, slow: site.slow };
+        let ticket = Ticket {
+            tenant: caller.tenant(),
+            deadline: Some(until),
+            label: site.label,
+            slow: site.slow,
+            trace: caller.trace_number(),
+        };
         let (handler, caller, tally) = (handler.clone(), caller.clone(), self.tally.clone());
         let service = site.service;
         let seen = store.read_with(ticket, move |db| {
@@ -171,7 +177,13 @@ impl Calls {
     ) -> Answered<M> {
         let site = &handler.site;
         let store = site.store.as_ref().ok_or_else(no_store)?;
-        let ticket = Ticket { tenant: caller.tenant(), deadline: Some(until), label: site.label, slow: false };
+        let ticket = Ticket {
+            tenant: caller.tenant(),
+            deadline: Some(until),
+            label: site.label,
+            slow: false,
+            trace: caller.trace_number(),
+        };
         let (handler, caller, tally) = (handler.clone(), caller.clone(), self.tally.clone());
         let service = site.service;
         let written = store.write_with(ticket, move |db| {

@@ -135,10 +135,21 @@ pub(crate) fn coarse_ns() -> u64 {
     (t.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(t.tv_nsec as u64)
 }
 
-fn since_start_ns(at: Instant) -> u64 {
+/// Nanoseconds from the process' first look at the clock here.
+#[inline]
+pub(crate) fn since_start_ns(at: Instant) -> u64 {
+    at.saturating_duration_since(start()).as_nanos() as u64
+}
+
+/// The moment that [`since_start_ns`] counted.
+pub(crate) fn instant_at_ns(ns: u64) -> Instant {
+    start() + Duration::from_nanos(ns)
+}
+
+fn start() -> Instant {
     use std::sync::OnceLock;
     static START: OnceLock<Instant> = OnceLock::new();
-    at.saturating_duration_since(*START.get_or_init(Instant::now)).as_nanos() as u64
+    *START.get_or_init(Instant::now)
 }
 
 #[cfg(test)]

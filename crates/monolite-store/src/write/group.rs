@@ -10,10 +10,8 @@ use super::Tx;
 use super::job::{Job, Ran};
 use super::writer::Writer;
 use crate::error::{Error, Kind, Result};
-use crate::reply::lock;
 use crate::sqlite::raw;
 use crate::sqlite::watch::Tripped;
-use crate::status::Holder;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
@@ -131,8 +129,7 @@ impl Writer {
             return Effect::Stands { changed: false };
         }
         let order = member.job.order();
-        *lock(&self.shared.holder) =
-            Some(Holder { label: order.ticket.label, tenant: order.ticket.tenant.0, since: Instant::now() });
+        self.shared.holding.set(&order.ticket, Instant::now());
         let rows = self.connection.sqlite().total_changes();
         let entered = if alone { Ok(()) } else { self.connection.savepoint() };
         let settled = entered.and_then(|()| self.run_closure(member, alone));
@@ -201,6 +198,6 @@ impl Writer {
             Tripped::Evicted => format!("{label} was stopped: the store is closing; nothing was done"),
             _ => format!("{label} was stopped at its deadline of {waited:?} and undone; write less, or in pieces"),
         };
-        Error::new(Kind::Late, text)
+        Error::new(Kind::Late, text).with_statement(None)
     }
 }

@@ -5,6 +5,7 @@
 //! - A write that fails undoes its own changes only.
 
 pub(crate) mod group;
+pub(crate) mod holding;
 pub(crate) mod job;
 pub(crate) mod queue;
 mod tx;

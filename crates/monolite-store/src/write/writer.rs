@@ -127,7 +127,7 @@ impl Writer {
                     }
                 }
             }
-            *lock(&self.shared.holder) = None;
+            self.shared.holding.clear();
             self.after_group();
         }
         let left: Vec<_> = self.carry.drain(..).chain(self.shared.queue.drain()).collect();
