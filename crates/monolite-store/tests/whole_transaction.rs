@@ -63,7 +63,8 @@ fn texts(store: &Store) -> Vec<String> {
 }
 
 /// Runs `culprit` between two innocent writes of one group. Answers the culprit's kind and how often the first
-/// innocent one ran.
+/// innocent one ran: once more where the group's transaction is gone, or has to be given up since the culprit changed
+/// something and had no savepoint.
 fn among_innocents(
     store: &Store,
     ticket: Ticket,
@@ -113,15 +114,67 @@ fn soon() -> Ticket {
 
 #[test]
 fn constraint_ends_its_own_write_only() {
-    check(Kind::Constraint, 1, Ticket::default(), |tx| {
+    check(Kind::Constraint, 2, Ticket::default(), |tx| {
         tx.execute("INSERT INTO big VALUES (x'00')", [])?;
         tx.execute("INSERT INTO t(v) VALUES ('before')", []).map(drop)
     });
 }
 
 #[test]
+fn refusal_before_any_change_costs_its_neighbours_nothing() {
+    check(Kind::Constraint, 1, Ticket::default(), |tx| tx.execute("INSERT INTO t(v) VALUES ('before')", []).map(drop));
+}
+
+#[test]
+fn change_that_was_not_yet_counted_when_the_write_failed_is_undone() {
+    check(Kind::Invalid, 2, Ticket::default(), |tx| {
+        let mut insert = tx.prepare("INSERT INTO big VALUES (x'00') RETURNING rowid")?;
+        let mut rows = insert.query([])?;
+        rows.next()?;
+        std::mem::forget(rows);
+        std::mem::forget(insert); // stays in the middle of its rows: SQLite counts changes when a statement ends
+        Err(Error::new(Kind::Invalid, "on purpose"))
+    });
+}
+
+#[test]
+fn change_that_was_not_yet_counted_when_the_write_ended_well_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("S/S.db");
+    let store = open(&path);
+    let write = |tx: &Tx<'_>| {
+        let mut insert = tx.prepare("INSERT INTO big VALUES (x'00') RETURNING rowid")?;
+        let mut rows = insert.query([])?;
+        rows.next()?;
+        std::mem::forget(rows);
+        std::mem::forget(insert);
+        Ok::<_, Error>(())
+    };
+    let written = store.write_blocking_with(Ticket::default(), write).expect("is kept");
+    assert_eq!(written.sequence, store.sequence());
+    store.abandon();
+    assert_eq!(count_big(&open(&path)), 1);
+}
+
+/// A kind of write that failed late gets savepoints from then on: its failures cost neighbours nothing more.
+#[test]
+fn kind_that_failed_late_once_is_guarded_from_then_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(&folder.path().join("S/S.db"));
+    let fails = |tx: &Tx<'_>| {
+        tx.execute("INSERT INTO big VALUES (x'00')", [])?;
+        tx.execute("INSERT INTO t(v) VALUES ('before')", []).map(drop)
+    };
+    let ticket = Ticket::label("fails late");
+    assert_eq!(among_innocents(&store, ticket, fails), (Kind::Constraint, 2));
+    store.write_blocking(|tx| tx.execute("DELETE FROM t", [])).expect("room for the next");
+    assert_eq!(among_innocents(&store, ticket, fails), (Kind::Constraint, 1));
+    nothing_is_left_of_the_culprit(&store);
+}
+
+#[test]
 fn raise_abort_ends_its_own_write_only() {
-    check(Kind::Constraint, 1, Ticket::default(), |tx| {
+    check(Kind::Constraint, 2, Ticket::default(), |tx| {
         tx.execute("INSERT INTO big VALUES (x'00')", [])?;
         tx.execute("INSERT INTO trap VALUES (0)", []).map(drop)
     });
@@ -173,7 +226,7 @@ fn deadline_inside_an_insert_from_a_select_is_answered_and_the_innocent_run_agai
 
 #[test]
 fn deadline_inside_a_select_ends_its_own_write_only() {
-    check(Kind::Late, 1, soon(), |tx| {
+    check(Kind::Late, 2, soon(), |tx| {
         tx.execute("INSERT INTO big VALUES (x'00')", [])?;
         tx.query_row(&format!("{ENDLESS} SELECT count(*) FROM s"), [], |_| Ok(()))
     });
@@ -181,7 +234,7 @@ fn deadline_inside_a_select_ends_its_own_write_only() {
 
 #[test]
 fn deadline_counts_even_if_the_closure_returns_ok() {
-    check(Kind::Late, 1, soon(), |tx| {
+    check(Kind::Late, 2, soon(), |tx| {
         tx.execute("INSERT INTO big VALUES (x'00')", [])?;
         let _ = tx.query_row(&format!("{ENDLESS} SELECT count(*) FROM s"), [], |_| Ok(()));
         Ok(())

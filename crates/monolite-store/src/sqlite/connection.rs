@@ -214,7 +214,14 @@ impl Connection {
 
     /// Makes the transaction durable; a statement that a caller left in the middle of its rows does not outlive it.
     pub(crate) fn commit(&self) -> Result<()> {
-        self.run(|own| own.commit.run())?;
+        match self.run(|own| own.commit.run()) {
+            // Refused before anything was written: a changing statement was left in the middle of its rows.
+            Err(e) if e.kind() == Kind::Busy && !self.sqlite.is_autocommit() => {
+                raw::reset_busy_statements(&self.sqlite);
+                self.run(|own| own.commit.run())?;
+            }
+            committed => committed?,
+        }
         if raw::holds_snapshot(&self.sqlite) {
             raw::reset_busy_statements(&self.sqlite);
         }

@@ -1,7 +1,7 @@
 //! A group: many callers' writes in one transaction with one commit.
 //!
 //! **Invariants**
-//! - Each write runs behind its own savepoint; only its own changes are undone when it fails.
+//! - When a write fails only its own changes are undone, whatever it takes ([`Guard`]).
 //! - SQLite ends the *whole* transaction in some errors (an interrupt inside a changing statement, `OR ROLLBACK`,
 //!   `RAISE(ROLLBACK)`, disk full, out of memory). Then the culprit is answered and the others run again without it.
 //! - The watch's flag decides: past its deadline a write is undone even if it returned `Ok`.
@@ -35,12 +35,45 @@ enum Outcome {
     Failed(Error),
 }
 
+/// What a run's changes can be undone by.
+///
+/// A savepoint for each write costs two statements and, worse, makes FTS5 write its index to the file each time: a
+/// segment for each document instead of one for each group, and merges to pay for them (40% of the writer's time). So a
+/// write has none until its kind is known to fail late: most refuse before they change anything, and the few others are
+/// undone with their whole group, which runs again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    /// The write is alone in its transaction.
+    Transaction,
+    /// Its own savepoint.
+    Savepoint,
+    /// The whole group's transaction.
+    Group,
+}
+
 /// A run's effect on the group.
 enum Effect {
     /// The transaction stands; whether this member changed anything.
     Stands { changed: bool },
     /// The transaction is gone, by this member's fault.
     Gone,
+    /// The transaction was rolled back, since nothing less could undo this member.
+    Unguarded,
+}
+
+/// How a group lost its transaction.
+pub(crate) enum Lost {
+    /// SQLite ended it in this member.
+    By(usize),
+    /// A member without a savepoint had to be undone: all run again, behind savepoints.
+    Unguarded,
+}
+
+/// What a run of a closure was settled to.
+enum Settled {
+    Kept,
+    Undone,
+    Unguarded,
 }
 
 /// How many members ran, and whether there is something to commit.
@@ -104,8 +137,13 @@ impl Drop for Member {
 }
 
 impl Writer {
-    /// Runs members in the open transaction, until the group is full. `Err(place)` is the culprit of a lost transaction.
-    pub(crate) fn fill(&mut self, members: &mut [Member], most: usize) -> std::result::Result<Filled, usize> {
+    /// Runs members in the open transaction, until the group is full; `guarded` gives each its savepoint.
+    pub(crate) fn fill(
+        &mut self,
+        members: &mut [Member],
+        most: usize,
+        guarded: bool,
+    ) -> std::result::Result<Filled, Lost> {
         let start = Instant::now();
         let rows_before = self.connection.sqlite().total_changes();
         let alone = members.len() == 1;
@@ -114,28 +152,44 @@ impl Writer {
             let rows = self.connection.sqlite().total_changes() - rows_before;
             let full = start.elapsed() > self.shared.config.group_time_max || rows > self.shared.config.group_rows_max;
             if place > 0 && (place >= most || full) {
-                return Ok(Filled { ran: place, changed });
+                return Ok(Filled { ran: place, changed: changed || self.changed_uncounted() });
             }
-            match self.run(member, alone) {
+            let guard = match guarded || self.costs.fails_late(member.job.order().kind) {
+                _ if alone => Guard::Transaction,
+                true => Guard::Savepoint,
+                false => Guard::Group,
+            };
+            match self.run(member, guard) {
                 Effect::Stands { changed: c } => changed |= c,
-                Effect::Gone => return Err(place),
+                Effect::Gone => return Err(Lost::By(place)),
+                Effect::Unguarded => return Err(Lost::Unguarded),
             }
         }
-        Ok(Filled { ran: members.len(), changed })
+        Ok(Filled { ran: members.len(), changed: changed || self.changed_uncounted() })
     }
 
-    fn run(&mut self, member: &mut Member, alone: bool) -> Effect {
+    /// Whether a statement that a caller left in the middle of its rows changed something: it counts when it is reset.
+    fn changed_uncounted(&self) -> bool {
+        let rows = self.connection.sqlite().total_changes();
+        raw::reset_busy_statements(self.connection.sqlite());
+        self.connection.sqlite().total_changes() != rows
+    }
+
+    fn run(&mut self, member: &mut Member, guard: Guard) -> Effect {
         if matches!(member.outcome, Outcome::Panicked) {
             return Effect::Stands { changed: false };
         }
         let order = member.job.order();
         self.shared.holding.set(&order.ticket, Instant::now());
         let rows = self.connection.sqlite().total_changes();
-        let entered = if alone { Ok(()) } else { self.connection.savepoint() };
-        let settled = entered.and_then(|()| self.run_closure(member, alone));
+        let entered = if guard == Guard::Savepoint { self.connection.savepoint() } else { Ok(()) };
+        let settled = entered.and_then(|()| self.run_closure(member, guard));
         let changed = self.connection.sqlite().total_changes() != rows;
         match settled {
-            Ok(kept) if !self.connection.sqlite().is_autocommit() => Effect::Stands { changed: changed && kept },
+            Ok(Settled::Unguarded) => Effect::Unguarded,
+            Ok(settled) if !self.connection.sqlite().is_autocommit() => {
+                Effect::Stands { changed: changed && matches!(settled, Settled::Kept) }
+            }
             Ok(_) => Effect::Gone,
             Err(error) => {
                 member.outcome = Outcome::Failed(error);
@@ -144,9 +198,10 @@ impl Writer {
         }
     }
 
-    /// Runs the closure and settles its savepoint; answers whether its changes were kept.
-    fn run_closure(&mut self, member: &mut Member, alone: bool) -> Result<bool> {
+    /// Runs the closure and settles what guards it; answers what became of its changes.
+    fn run_closure(&mut self, member: &mut Member, guard: Guard) -> Result<Settled> {
         let connection = &self.connection;
+        let rows = connection.sqlite().total_changes();
         raw::clear_last_insert_rowid(connection.sqlite());
         let order = member.job.order();
         let start = Instant::now();
@@ -172,22 +227,32 @@ impl Writer {
                 "a deferred foreign key is violated at the end of the write",
             )),
             (None, Ran::Kept) => {
-                if !alone {
+                if guard == Guard::Savepoint {
                     connection.release()?;
                 }
                 member.outcome = Outcome::Own;
-                return Ok(true);
+                return Ok(Settled::Kept);
             }
         };
         if !gone {
-            if alone {
-                connection.rollback()?;
-                connection.begin()?;
-            } else {
-                connection.undo()?;
+            match guard {
+                Guard::Transaction => {
+                    connection.rollback()?;
+                    connection.begin()?;
+                }
+                Guard::Savepoint => connection.undo()?,
+                Guard::Group => {
+                    // A statement counts its changes when it is reset.
+                    raw::reset_busy_statements(connection.sqlite());
+                    if connection.sqlite().total_changes() != rows {
+                        self.costs.failed_late(order.kind);
+                        connection.rollback()?;
+                        return Ok(Settled::Unguarded);
+                    }
+                }
             }
         }
-        Ok(false)
+        Ok(Settled::Undone)
     }
 
     fn late(&self, job: &Arc<dyn Job>, why: Tripped) -> Error {

@@ -11,7 +11,7 @@
 //!
 //! Never here: a service's SQL, retries of an fsync.
 
-use super::group::{Filled, Member};
+use super::group::{Filled, Lost, Member};
 use super::job::{Job, mark_writer_thread};
 use super::queue::{Closing, Next};
 use crate::checkpoint;
@@ -54,21 +54,44 @@ pub(crate) struct Writer {
 /// Groups from this size on wait a moment for their callers to come back.
 const GATHER_FROM: usize = 8;
 
+/// Runs for which a kind has a savepoint after it failed late.
+const GUARDED_RUNS: u32 = 1024;
+
 /// What a kind of write cost lately.
 #[derive(Default)]
-pub(crate) struct Costs(HashMap<WorkKind, Duration>);
+pub(crate) struct Costs(HashMap<WorkKind, Cost>);
+
+#[derive(Default)]
+struct Cost {
+    took: Duration,
+    /// Runs to come that get a savepoint.
+    guarded: u32,
+}
 
 impl Costs {
     pub(crate) fn learn(&mut self, kind: WorkKind, took: Duration) {
         if let Some(cost) = self.0.get_mut(&kind) {
-            *cost = (*cost * 7 + took) / 8;
+            cost.took = (cost.took * 7 + took) / 8;
+            cost.guarded = cost.guarded.saturating_sub(1);
         } else if self.0.len() < COSTS_MAX {
-            self.0.insert(kind, took);
+            self.0.insert(kind, Cost { took, guarded: 0 });
         }
     }
 
+    /// A write of this kind failed after it had changed something.
+    pub(crate) fn failed_late(&mut self, kind: WorkKind) {
+        if let Some(cost) = self.0.get_mut(&kind) {
+            cost.guarded = GUARDED_RUNS;
+        }
+    }
+
+    /// Whether this kind failed late lately, or nothing can be remembered of it.
+    pub(crate) fn fails_late(&self, kind: WorkKind) -> bool {
+        self.0.get(&kind).map_or(self.0.len() >= COSTS_MAX, |cost| cost.guarded > 0)
+    }
+
     fn of(&self, kind: WorkKind) -> Duration {
-        self.0.get(&kind).copied().unwrap_or_default()
+        self.0.get(&kind).map_or(Duration::ZERO, |cost| cost.took)
     }
 }
 
@@ -146,6 +169,7 @@ impl Writer {
         self.last_group = members.len();
         let mut lost = 0;
         let mut most = usize::MAX;
+        let mut guarded = false;
         let mut wakers = Vec::with_capacity(members.len());
         while !members.is_empty() {
             if let Some(error) = self.shared.read_only_error() {
@@ -157,7 +181,7 @@ impl Writer {
                 break;
             }
             let limit = if lost > LOST_MAX { 1 } else { most };
-            match self.fill(&mut members, limit) {
+            match self.fill(&mut members, limit, guarded) {
                 Ok(filled) => {
                     most = usize::MAX;
                     let rest = members.split_off(filled.ran);
@@ -168,7 +192,8 @@ impl Writer {
                         rest.into_iter().rev().for_each(|m| self.carry.push_front(m.into_job()));
                     }
                 }
-                Err(place) => {
+                Err(Lost::Unguarded) => guarded = true,
+                Err(Lost::By(place)) => {
                     lost += 1;
                     let rolled_back = self.connection.rollback();
                     if place == 0 || members[place].is_settled() {
