@@ -3,17 +3,23 @@
 //! **Invariants**
 //! - A request's progress costs no timer: one timer per connection ticks a few times per waiting limit.
 //! - A connection that is closed while half a request head has come is answered 408 first.
+//! - A request that says its length in two ways is answered 400, whoever would have answered it, and a connection ends
+//!   with its first request that has a `Transfer-Encoding` (see `heads.rs`).
 //!
 //! Never here: routes. The limits of headers that deserve a problem body are checked by the edge; hyper's own,
 //! set wider here, answer bare.
 
 use super::Respond;
+use super::heads::Heads;
 use super::pulse::{Felt, Pulse, TICKS, Tick};
 use super::stop::{Phase, Stop};
 use crate::body::Body;
 use crate::config::Limits;
+use crate::headers;
 use crate::problem::Problem;
-use http::{Response, StatusCode};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -43,13 +49,20 @@ where
     R: Respond,
 {
     let pulse = Arc::new(Pulse::default());
-    let felt = Felt { io, pulse: pulse.clone() };
+    let felt = Felt { io, pulse: pulse.clone(), heads: Heads::default() };
     let heard = pulse.clone();
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let busy = heard.busy();
-        let answer = respond.clone().respond(peer, request);
+        let is_last = request.headers().contains_key(TRANSFER_ENCODING);
+        let answer = (!heard.is_next_ambiguous()).then(|| respond.clone().respond(peer, request));
         async move {
-            let mut answer: Response<Body> = answer.await;
+            let mut answer: Response<Body> = match answer {
+                Some(answer) => answer.await,
+                None => ambiguous().answer("", ""),
+            };
+            if is_last {
+                answer.headers_mut().insert(CONNECTION, headers::CLOSE);
+            }
             answer.body_mut().hold(busy);
             Ok::<_, Infallible>(answer)
         }
@@ -97,6 +110,11 @@ fn too_slow() -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "request_too_slow", detail).retryable(None)
 }
 
+fn ambiguous() -> Problem {
+    let detail = "the request says its length by Content-Length and by Transfer-Encoding, or not in digits";
+    Problem::new(StatusCode::BAD_REQUEST, "ambiguous_length", detail).closing()
+}
+
 fn no_room() -> Problem {
     let detail = "too many connections are open";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", detail).retryable(None)
@@ -117,7 +135,7 @@ async fn watch<I, S>(
 ) -> End
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = Body>,
+    S: hyper::service::HttpService<Incoming, ResBody = Body>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let step = (wait / TICKS).max(Duration::from_millis(1));

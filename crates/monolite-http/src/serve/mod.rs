@@ -9,6 +9,7 @@
 //! Never here: routes, bodies, who the caller is.
 
 mod connection;
+mod heads;
 mod listen;
 mod pulse;
 mod stop;

@@ -7,6 +7,7 @@
 //! - Reading bytes of a request head is no progress: only a complete head is (a slow drip runs out of time).
 //! - A connection whose handler or stream is at work is excused, unless its peer does not take what is written.
 
+use super::heads::Heads;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +24,10 @@ pub(crate) struct Pulse {
     progress: AtomicU64,
     at_work: AtomicU32,
     stalled: AtomicBool,
+    /// Requests whose heads have come.
+    requests: AtomicU64,
+    /// The number of the one that says its length in two ways; 0 for none.
+    ambiguous: AtomicU64,
 }
 
 /// Excuses a connection from progress while it lives.
@@ -30,6 +35,11 @@ pub(crate) struct Pulse {
 pub(crate) struct Busy(Arc<Pulse>);
 
 impl Pulse {
+    /// The next request's head was read; true when it says its length in two ways.
+    pub(super) fn is_next_ambiguous(&self) -> bool {
+        self.requests.fetch_add(1, Relaxed) + 1 == self.ambiguous.load(Relaxed)
+    }
+
     /// A complete request head has come: the handler starts.
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         self.progress.fetch_add(1, Relaxed);
@@ -66,10 +76,11 @@ impl Tick {
     }
 }
 
-/// A stream that tells the pulse whether the peer takes what is written.
+/// A stream that tells the pulse whether the peer takes what is written, and what its heads say.
 pub(super) struct Felt<I> {
     pub(super) io: I,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) heads: Heads,
 }
 
 impl<I> Felt<I> {
@@ -87,7 +98,13 @@ impl<I> Felt<I> {
 
 impl<I: AsyncRead + Unpin> AsyncRead for Felt<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, into)
+        let before = into.filled().len();
+        let this = &mut *self;
+        let read = Pin::new(&mut this.io).poll_read(cx, into);
+        if let Some(number) = this.heads.see(&into.filled()[before..]) {
+            this.pulse.ambiguous.store(number, Relaxed);
+        }
+        read
     }
 }
 

@@ -207,3 +207,29 @@ async fn smuggled_and_broken_heads_are_refused() {
     let answer = to_end(send(server.at, &huge).await).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer:?}");
 }
+
+#[tokio::test]
+async fn a_length_said_in_two_ways_is_refused_and_nothing_after_it_is_served() {
+    let server = server(Limits::default()).await;
+    let lengths =
+        ["content-length: 5\r\ntransfer-encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5"];
+    for both in lengths {
+        let smuggled = format!("POST /now HTTP/1.1\r\nhost: x\r\n{both}\r\n\r\n0\r\n\r\n{NOW}");
+        for before in ["", NOW] {
+            let answer = to_end(send(server.at, &format!("{before}{smuggled}")).await).await;
+            let (fine, refused) = (answer.matches("fine").count(), answer.matches("HTTP/1.1 400").count());
+            assert_eq!((fine, refused), (before.len() / NOW.len(), 1), "{both}: {answer}");
+            assert!(answer.contains(r#""code":"ambiguous_length""#), "{answer}");
+            assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_first_chunked_request() {
+    let server = server(Limits::default()).await;
+    let chunked = "POST /now HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let answer = to_end(send(server.at, &format!("{chunked}{NOW}")).await).await;
+    assert_eq!(answer.matches("fine").count(), 1, "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
