@@ -47,6 +47,17 @@ pub struct HttpConfig {
     pub limits: Limits,
     /// Bytes of a request body, for a route that states no limit of its own.
     pub body_max: usize,
+    /// Bytes of all bodies together that are being read or worked on; one more waits for [`HttpConfig::body_wait`] and is
+    /// then refused. At least as much as the largest body.
+    pub bodies_max: usize,
+    /// How long a body waits for room.
+    pub body_wait: Duration,
+    /// The longest pause within a body.
+    pub body_pause: Duration,
+    /// Changes of one service under way at once; fewer while its writer is slow.
+    pub changes_max: usize,
+    /// How long changes may wait for a service's writer before more are refused; longer where commits take long.
+    pub writer_wait: Duration,
     /// Nesting of a JSON body; the outermost value is depth 1.
     pub json_depth_max: usize,
     /// Bodies above this are checked and decoded off the async workers.
@@ -64,6 +75,11 @@ impl Default for HttpConfig {
         HttpConfig {
             limits: Limits::default(),
             body_max: 1024 * 1024,
+            bodies_max: 256 * 1024 * 1024,
+            body_wait: Duration::from_millis(500),
+            body_pause: Duration::from_secs(10),
+            changes_max: 8192,
+            writer_wait: Duration::from_millis(50),
             json_depth_max: 64,
             inline_body_max: 16 * 1024,
             title: "monolite".to_owned(),

@@ -9,6 +9,7 @@
 //! - Heads above the limits are refused before anything is matched.
 
 use crate::body::Body;
+use crate::budget::Budget;
 use crate::config::{HttpConfig, Limits, Page};
 use crate::contained::contained;
 use crate::exchange::{Exchange, unfinished};
@@ -18,7 +19,7 @@ use crate::metrics::{Metrics, RouteMeter};
 use crate::openapi;
 use crate::problem::Problem;
 use crate::serve::{Respond, Stop};
-use crate::table::{PREFIX, Table};
+use crate::table::{Gates, PREFIX, Table};
 use crate::timing;
 use crate::trace::{self, Trace};
 use bytes::Bytes;
@@ -32,7 +33,7 @@ use monolite_service::WorkKind;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Answers requests. Clones are handles to the same edge.
 #[derive(Clone)]
@@ -48,6 +49,8 @@ pub(crate) struct Inner {
     other: Arc<RouteMeter>,
     stop: Stop,
     pub(crate) limits: Limits,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) body_pause: Duration,
     pub(crate) json_depth_max: usize,
     pub(crate) inline_body_max: usize,
 }
@@ -75,7 +78,9 @@ pub fn router(
     stop: &Stop,
     extra: axum::Router,
 ) -> Result<Edge, RoutesClash> {
-    let table = Table::of(host.routes(), config.body_max, metrics).map_err(RoutesClash)?;
+    let gate = |service| (service, metrics.gate(service, config.writer_wait, config.changes_max));
+    let gates: Gates = host.services().map(gate).collect();
+    let table = Table::of(host.routes(), config.body_max, metrics, &gates).map_err(RoutesClash)?;
     let document = openapi::document(host.routes(), &config.title, &config.version);
     Ok(Edge(Arc::new(Inner {
         host: host.clone(),
@@ -87,6 +92,8 @@ pub fn router(
         other: metrics.route("ANY", "other"),
         stop: stop.clone(),
         limits: config.limits.clone(),
+        budget: metrics.budget(Budget::new(config.bodies_max, config.body_wait)),
+        body_pause: config.body_pause,
         json_depth_max: config.json_depth_max,
         inline_body_max: config.inline_body_max,
     })))

@@ -1,7 +1,8 @@
 //! One request of a service's route, from its head to its answer.
 //!
-//! The order is fixed: method, caller, access, preconditions, fields, body, call. So nobody who may not use a route
-//! learns what is wrong with the rest of the request, and no body is read for them.
+//! The order is fixed: method, caller, access, preconditions, fields, admission, body, admission again, call. So nobody
+//! who may not use a route learns what is wrong with the rest of the request, and no body is read for them, nor for a
+//! change that would be refused for want of room.
 //!
 //! **Invariants**
 //! - Nothing reaches the host before everything the edge checks has been checked.
@@ -13,6 +14,7 @@
 use crate::answer;
 use crate::auth;
 use crate::body::Body;
+use crate::budget::Room;
 use crate::conditional::if_match;
 use crate::contained::{Unfinished, contained};
 use crate::edge::Inner;
@@ -61,7 +63,11 @@ impl Exchange<'_> {
         let if_match = self.precondition(route)?;
         let mut pairs = Vec::with_capacity(4);
         self.fields(route, &params, &mut pairs).map_err(status::of_fault)?;
-        let body = self.body(route, body).await?;
+        let gate = route.gate.as_ref();
+        gate.map_or(Ok(()), |gate| gate.look(caller.tenant()))?;
+        let mut room = self.inner.budget.room();
+        let body = self.body(route, body, &mut room).await?;
+        let _admitted = gate.map(|gate| gate.enter(caller.tenant())).transpose()?;
         let called = self.call(route, &caller, pairs, body, if_match).await?;
         let answer = self.wait(route, called).await?;
         answer::of(answer, route, &self.parts.headers, caller.user().is_some()).map_err(status::of_fault)
@@ -130,7 +136,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    async fn body<B>(&self, route: &Compiled, body: B) -> Result<Bytes, Problem>
+    async fn body<B>(&self, route: &Compiled, body: B, room: &mut Room) -> Result<Bytes, Problem>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     {
@@ -138,16 +144,17 @@ impl Exchange<'_> {
             return Ok(Bytes::new());
         }
         let until = (self.began + self.inner.limits.request_time).into();
+        let bounds = input::Bounds { bytes_max: route.body_max, until, pause: self.inner.body_pause };
         let headers = &self.parts.headers;
         match route.content {
             Content::None => {
                 let fault = Fault::whole("body_not_expected", "this method takes no body");
                 Err(status::of_fault(fault).closing())
             }
-            Content::Upload => input::read_body(headers, body, route.body_max, until).await,
+            Content::Upload => input::read_body(headers, body, bounds, room).await,
             Content::Fields | Content::Whole => {
                 input::is_json(headers).map_err(|fault| status::of_fault(fault).closing())?;
-                input::read_body(headers, body, route.body_max, until).await
+                input::read_body(headers, body, bounds, room).await
             }
         }
     }

@@ -24,9 +24,11 @@
 //! Never here: SQL, services, who may sign in.
 
 mod admin;
+mod admission;
 mod answer;
 mod auth;
 mod body;
+mod budget;
 mod conditional;
 mod config;
 mod contained;

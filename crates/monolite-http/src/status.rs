@@ -99,6 +99,17 @@ fn of_flow(failure: &Failure) -> Problem {
     }
 }
 
+/// All together want more than the service can do.
+pub(crate) fn overloaded(later: Duration) -> Problem {
+    unavailable("overloaded", "the service has too much to do").retryable(Some(later))
+}
+
+/// This tenant wants more than its share.
+pub(crate) fn too_many_requests(later: Duration) -> Problem {
+    let detail = "you have more changes under way than your share; the others come first";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", detail).retryable(Some(later))
+}
+
 /// Whether operators should hear of it.
 pub(crate) fn is_worth_a_log(kind: FailureKind) -> bool {
     !matches!(kind, FailureKind::Invalid | FailureKind::Unauthenticated | FailureKind::Overloaded | FailureKind::Late)

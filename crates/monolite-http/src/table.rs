@@ -4,12 +4,15 @@
 //! - Two routes of one method and path, or paths that cannot be told apart, are an error at start.
 //! - Nothing about a route is computed while a request waits.
 
+use crate::admission::Gate;
 use crate::input::Shapes;
 use crate::metrics::{Metrics, RouteMeter};
 use http::{HeaderValue, Method};
 use matchit::Params;
 use monolite_runtime::Route;
+use monolite_service::WorkKind;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Where all routes of services are.
@@ -30,7 +33,12 @@ pub(crate) struct Compiled {
     /// An upload's content type goes to a field of this name.
     pub(crate) takes_content_type: bool,
     pub(crate) meter: Arc<RouteMeter>,
+    /// Of what changes something: the gate before the service's writer.
+    pub(crate) gate: Option<Arc<Gate>>,
 }
+
+/// The gates of the services.
+pub(crate) type Gates = HashMap<&'static str, Arc<Gate>>;
 
 /// What the body of a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +75,10 @@ pub(crate) struct Table {
 
 impl Table {
     /// Compiles the host's routes; the text says which two do not fit.
-    pub(crate) fn of(routes: &[Route], body_max: usize, metrics: &Metrics) -> Result<Self, String> {
+    pub(crate) fn of(routes: &[Route], body_max: usize, metrics: &Metrics, gates: &Gates) -> Result<Self, String> {
         let mut grouped: Vec<(&'static str, Vec<Arc<Compiled>>)> = Vec::new();
         for route in routes {
-            let compiled = Arc::new(Compiled::of(route, body_max, metrics));
+            let compiled = Arc::new(Compiled::of(route, body_max, metrics, gates));
             match grouped.iter_mut().find(|(known, _)| *known == route.path) {
                 Some((_, there)) if there.iter().any(|other| other.method == compiled.method) => {
                     return Err(format!("{} {} is served twice", route.method, route.path));
@@ -94,7 +102,7 @@ impl Table {
 }
 
 impl Compiled {
-    fn of(route: &Route, body_max: usize, metrics: &Metrics) -> Self {
+    fn of(route: &Route, body_max: usize, metrics: &Metrics, gates: &Gates) -> Self {
         let method = Method::from_bytes(route.method.as_str().as_bytes()).expect("a method's name is a method");
         let takes_body = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let content = match route.upload {
@@ -120,6 +128,7 @@ impl Compiled {
                 && members.named.iter().any(|(name, _)| **name == *"content_type"),
             body_max: limit.map_or(body_max, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             meter: metrics.route(method.as_str(), &format!("{PREFIX}{}", route.path)),
+            gate: gates.get(route.service).filter(|_| route.kind != WorkKind::Read).cloned(),
             route: route.clone(),
             method,
             shapes,

@@ -100,5 +100,5 @@ pub use units::{days, hours, kib, mib, millis, minutes, seconds};
 
 pub use bytes::Bytes;
 pub use monolite_store::rusqlite::params;
-pub use monolite_store::{CheckpointMode, Config, Migrations, Observer, State as StoreState, migrations};
+pub use monolite_store::{CheckpointMode, Config, Migrations, Observer, State as StoreState, Tenant, migrations};
 pub use uuid::Uuid;

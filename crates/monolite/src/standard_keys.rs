@@ -34,6 +34,11 @@ fn standard() -> Vec<Key> {
         Key::new("log.filter", "warn,monolite=info", "What is logged, in the words of RUST_LOG, which beats it."),
         Key::new("log.format", "text", "text, or json lines."),
         Key::new("http.body_max", size(http.body_max), "A request's body, for routes that state no limit."),
+        Key::new("http.bodies_max", size(http.bodies_max), "All bodies together that are being read or worked on."),
+        Key::new("http.body_wait", http.body_wait, "How long a body waits for room among all bodies."),
+        Key::new("http.body_pause", http.body_pause, "The longest pause within a body."),
+        Key::new("http.changes_max", count(http.changes_max), "Changes of one service under way at once."),
+        Key::new("http.writer_wait", http.writer_wait, "How long changes wait for a writer before more are refused."),
         Key::new("http.json_depth_max", count(http.json_depth_max), "Nesting of a JSON body."),
         Key::new("http.connections_max", count(limits.connections_max), "Connections open at once."),
         Key::new("http.headers_max", count(limits.headers_max), "Headers of one request."),
@@ -92,6 +97,11 @@ pub(crate) fn http(config: &Config) -> HttpConfig {
             drain_time: config.time("server.drain"),
         },
         body_max: size("http.body_max"),
+        bodies_max: size("http.bodies_max"),
+        body_wait: config.time("http.body_wait"),
+        body_pause: config.time("http.body_pause"),
+        changes_max: count("http.changes_max"),
+        writer_wait: config.time("http.writer_wait"),
         json_depth_max: count("http.json_depth_max"),
         ..HttpConfig::default()
     }

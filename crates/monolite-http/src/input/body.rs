@@ -2,8 +2,10 @@
 //!
 //! **Invariants**
 //! - No more than the limit is ever kept; a length that says too much is refused before a byte is read.
+//! - What is kept has room in the budget of all bodies.
 
 use super::Fault;
+use crate::budget::Room;
 use crate::problem::Problem;
 use crate::status;
 use bytes::{Bytes, BytesMut};
@@ -20,11 +22,20 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 /// Room taken at once for a body that says its length.
 const ROOM_MAX: usize = 256 * 1024;
 
-/// Reads a body of at most so many bytes until a moment.
-pub(crate) async fn read<B>(headers: &HeaderMap, body: B, bytes_max: usize, until: Instant) -> Result<Bytes, Problem>
+/// How much of a body may come, until when, and with which pause at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) bytes_max: usize,
+    pub(crate) until: Instant,
+    pub(crate) pause: Duration,
+}
+
+/// Reads a body within its bounds, into room of the budget.
+pub(crate) async fn read<B>(headers: &HeaderMap, body: B, bounds: Bounds, room: &mut Room) -> Result<Bytes, Problem>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let bytes_max = bounds.bytes_max;
     let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if said.is_some_and(|said| said > bytes_max as u64) {
         if !headers.contains_key(EXPECT) {
@@ -32,12 +43,9 @@ where
         }
         return Err(too_large(bytes_max));
     }
-    match tokio::time::timeout_at(until, collect(body, bytes_max, said)).await {
+    match tokio::time::timeout_at(bounds.until, collect(body, bounds, said, room)).await {
         Ok(read) => read,
-        Err(_) => {
-            let detail = "the body did not come in time";
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_too_slow", detail).retryable(None).closing())
-        }
+        Err(_) => Err(too_slow()),
     }
 }
 
@@ -63,14 +71,17 @@ pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), Fault> {
     if fits { Ok(()) } else { Err(wrong()) }
 }
 
-async fn collect<B>(mut body: B, bytes_max: usize, said: Option<u64>) -> Result<Bytes, Problem>
+async fn collect<B>(mut body: B, bounds: Bounds, said: Option<u64>, room: &mut Room) -> Result<Bytes, Problem>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
+    let bytes_max = bounds.bytes_max;
     let mut kept = Bytes::new();
     let mut grown: Option<BytesMut> = None;
     let mut length = 0;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let next = tokio::time::timeout(bounds.pause, body.frame()).await.map_err(|_| too_slow())?;
+        let Some(frame) = next else { break };
         let broken = |_| {
             let detail = "the body ended before its length";
             Problem::new(StatusCode::BAD_REQUEST, "broken_body", detail).closing()
@@ -81,6 +92,7 @@ where
             let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
             return Err(too_large(bytes_max));
         }
+        room.grow(length).await?;
         // A body in one piece is passed on as it came.
         if kept.is_empty() && grown.is_none() {
             kept = piece;
@@ -104,6 +116,11 @@ async fn discard<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, bytes_max: u64)
     {
         dropped += frame.data_ref().map_or(0, Bytes::len) as u64;
     }
+}
+
+fn too_slow() -> Problem {
+    let detail = "the body did not come in time";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_too_slow", detail).retryable(None).closing()
 }
 
 fn too_large(bytes_max: usize) -> Problem {

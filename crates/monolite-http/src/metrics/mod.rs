@@ -15,6 +15,8 @@ mod text;
 pub(crate) use histogram::{Counter, Counts, Durations};
 pub(crate) use text::{family, sample};
 
+use crate::admission::{Gate, Pressure};
+use crate::budget::Budget;
 use http::StatusCode;
 use monolite_service::{CheckpointMode, Observer};
 use std::collections::BTreeMap;
@@ -34,6 +36,9 @@ pub(crate) struct All {
     pub(crate) routes: Mutex<BTreeMap<(String, String), Arc<RouteMeter>>>,
     pub(crate) refused: Mutex<BTreeMap<String, u64>>,
     pub(crate) in_flight: Counter,
+    /// What the edge bounds; there once a router was made.
+    pub(crate) gates: Mutex<BTreeMap<&'static str, Arc<Gate>>>,
+    pub(crate) budget: Mutex<Option<Arc<Budget>>>,
 }
 
 /// What one store does.
@@ -48,6 +53,8 @@ pub(crate) struct StoreMeter {
     pub(crate) frames_copied: Counter,
     pub(crate) moved: Counter,
     pub(crate) refused: Counter,
+    /// For the gate before the writer.
+    pub(crate) pressure: Arc<Pressure>,
 }
 
 /// The requests of one route.
@@ -72,6 +79,21 @@ impl Metrics {
     /// The page, without the gauges of stores.
     pub fn page(&self) -> String {
         text::page(&self.0)
+    }
+
+    /// The gate before a service's writer.
+    pub(crate) fn gate(&self, service: &'static str, wait: Duration, most: usize) -> Arc<Gate> {
+        let pressure = locked(&self.0.stores).entry(service).or_default().pressure.clone();
+        let gate = Arc::new(Gate::new(pressure, wait, most));
+        locked(&self.0.gates).insert(service, gate.clone());
+        gate
+    }
+
+    /// The room for bodies.
+    pub(crate) fn budget(&self, budget: Budget) -> Arc<Budget> {
+        let budget = Arc::new(budget);
+        *locked(&self.0.budget) = Some(budget.clone());
+        budget
     }
 
     pub(crate) fn route(&self, method: &str, path: &str) -> Arc<RouteMeter> {
@@ -99,15 +121,18 @@ impl RouteMeter {
 impl Observer for StoreMeter {
     fn waited(&self, _: &'static str, wait: Duration) {
         self.waited.record(wait);
+        self.pressure.waited(wait);
     }
 
     fn held(&self, _: &'static str, hold: Duration) {
         self.held.record(hold);
+        self.pressure.held(hold);
     }
 
     fn committed(&self, writes: usize, commit: Duration) {
         self.group.record(writes as u64);
         self.committed.record(commit);
+        self.pressure.committed(commit);
     }
 
     fn checkpointed(&self, mode: CheckpointMode, _frames: u64, copied: u64, took: Duration) {

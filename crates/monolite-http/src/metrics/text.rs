@@ -20,6 +20,7 @@ pub(super) fn page(all: &All) -> String {
     family(&mut to, "monolite_build_info", "gauge", "Versions of what runs.");
     sample(&mut to, "monolite_build_info", concat!("version=\"", env!("CARGO_PKG_VERSION"), "\""), 1);
     http(&mut to, all);
+    bounds(&mut to, all);
     stores(&mut to, all);
     to
 }
@@ -47,6 +48,32 @@ fn http(to: &mut String, all: &All) {
     family(to, "monolite_http_problems_total", "counter", "Problems answered, by code.");
     for (code, count) in locked(&all.refused).iter() {
         sample(to, "monolite_http_problems_total", &format!("code=\"{}\"", escaped(code)), count);
+    }
+}
+
+/// What the edge bounds, and how full it is.
+fn bounds(to: &mut String, all: &All) {
+    let budget = locked(&all.budget);
+    let held = budget.as_ref().map_or((0, 0), |budget| (budget.held(), budget.max()));
+    family(to, "monolite_http_body_bytes", "gauge", "Bytes of bodies that are being read or worked on.");
+    sample(to, "monolite_http_body_bytes", "", held.0);
+    family(to, "monolite_http_body_bytes_limit", "gauge", "Bytes of bodies for which there is room.");
+    sample(to, "monolite_http_body_bytes_limit", "", held.1);
+    let gates: Vec<_> = locked(&all.gates).iter().map(|(service, gate)| (*service, gate.shown())).collect();
+    family(to, "monolite_http_changes_under_way", "gauge", "Changes of a service let in and not yet answered.");
+    for (service, gate) in &gates {
+        sample(to, "monolite_http_changes_under_way", &format!("service=\"{service}\""), gate.under_way);
+    }
+    family(to, "monolite_http_changes_limit", "gauge", "Changes of a service that may be under way now.");
+    for (service, gate) in &gates {
+        sample(to, "monolite_http_changes_limit", &format!("service=\"{service}\""), gate.limit);
+    }
+    family(to, "monolite_http_changes_refused_total", "counter", "Changes refused before anything was done.");
+    for (service, gate) in &gates {
+        for (fault, count) in [("tenant", gate.refused_own), ("system", gate.refused_system)] {
+            let labels = format!("service=\"{service}\",fault=\"{fault}\"");
+            sample(to, "monolite_http_changes_refused_total", &labels, count);
+        }
     }
 }
 

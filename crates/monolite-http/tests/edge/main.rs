@@ -4,5 +4,6 @@
 
 mod bad_input;
 mod notes;
+mod overload;
 mod routes;
 mod world;

@@ -1,0 +1,120 @@
+//! The controller: how many changes of one service may be under way, from how long they wait and how long commits take.
+//!
+//! What waits in a queue is rate times wait (Little's law), and the rate of a busy writer is measured: so beyond the
+//! wanted wait the limit goes straight to what the writer gets through in that time, and below it, where the limit was
+//! reached, it grows by a quarter. What is under way is looked at beside the waits that were seen: those tell of a queue
+//! only when it has been worked off. The wanted wait follows the disk: some commits long, so that groups stay full
+//! whatever a sync costs.
+//!
+//! **Invariants**
+//! - The limit stays within its floor and ceiling, whatever is measured.
+//! - It shrinks only where writes waited too long or will, and grows only where it stood in the way.
+//! - Pure: no clock, no lock, nothing random.
+
+use std::time::Duration;
+
+/// The wanted wait in commits: full groups need a few of them waiting.
+const COMMITS: u32 = 8;
+/// The longest wanted wait, however slow the disk is: who waits longer is better told to come back.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+/// Least changes under way, so that groups can form at all.
+const FLOOR: f64 = 8.0;
+/// By how much the limit may shrink and grow in one round.
+const SHRINK: f64 = 0.5;
+const GROW: f64 = 1.25;
+/// The part of its time from which on a writer counts as busy.
+const BUSY: f64 = 0.8;
+/// The part of the limit from which on it counts as reached.
+const REACHED: f64 = 0.9;
+/// A round is at least so long, and at least so many commits.
+pub(super) const ROUND_MIN: Duration = Duration::from_millis(50);
+const ROUND_COMMITS: u32 = 2;
+
+/// What happened in one round.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Round {
+    pub(super) took: Duration,
+    /// Writes that left the queue, and their waits together.
+    pub(super) writes: u64,
+    pub(super) waited: Duration,
+    /// The time for which writes held the writer.
+    pub(super) held: Duration,
+    /// Commits, and their times together.
+    pub(super) commits: u64,
+    pub(super) committing: Duration,
+    /// Most changes that were under way at once.
+    pub(super) most: usize,
+    /// Changes that were refused.
+    pub(super) refused: u64,
+}
+
+/// The state of the controller.
+#[derive(Debug, Clone)]
+pub(super) struct Control {
+    limit: f64,
+    ceiling: f64,
+    wait: Duration,
+    commit: Duration,
+    /// Writes a second of a busy writer.
+    rate: f64,
+    /// Refusals a second.
+    refusals: f64,
+}
+
+impl Control {
+    /// A controller that wants writes to wait so long at least before it refuses, and never lets more than `most` in.
+    pub(super) fn new(wait: Duration, most: usize) -> Self {
+        let ceiling = most.max(1) as f64;
+        Control { limit: ceiling, ceiling, wait, commit: Duration::ZERO, rate: 0.0, refusals: 0.0 }
+    }
+
+    /// Changes that may be under way.
+    pub(super) fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
+    /// How long writes may wait.
+    pub(super) fn wanted(&self) -> Duration {
+        (self.commit * COMMITS).clamp(self.wait.min(WAIT_MAX), WAIT_MAX)
+    }
+
+    /// How long the next round should last.
+    pub(super) fn round(&self) -> Duration {
+        (self.commit * ROUND_COMMITS).clamp(ROUND_MIN, WAIT_MAX)
+    }
+
+    /// Takes in what happened since the last round.
+    pub(super) fn learn(&mut self, round: &Round) {
+        let seconds = round.took.as_secs_f64().max(1e-6);
+        self.refusals = half(self.refusals, round.refused as f64 / seconds);
+        if round.commits > 0 {
+            let mean = round.committing.as_secs_f64() / round.commits as f64;
+            self.commit = Duration::from_secs_f64(half(self.commit.as_secs_f64(), mean));
+        }
+        if round.writes == 0 {
+            return; // an idle writer, or one long commit: the next round will tell
+        }
+        let busy = ((round.held + round.committing).as_secs_f64() / seconds).clamp(0.01, 1.0);
+        self.rate = half(self.rate, round.writes as f64 / seconds / busy);
+        let wait = round.waited.as_secs_f64() / round.writes as f64;
+        let wanted = self.wanted().as_secs_f64();
+        let (fits, most) = (self.rate * wanted, round.most as f64);
+        if wait > wanted || busy > BUSY && most > fits {
+            // What is under way now counts, not a limit that nobody reached.
+            let from = self.limit.min(most).max(1.0);
+            self.limit = fits.clamp(from * SHRINK, from);
+        } else if most >= self.limit * REACHED {
+            self.limit *= GROW;
+        }
+        self.limit = self.limit.clamp(FLOOR.min(self.ceiling), self.ceiling);
+    }
+
+    /// When this many changes, and those who were refused meanwhile, will have had their turn.
+    pub(super) fn later(&self, under_way: usize) -> Duration {
+        Duration::from_secs_f64((under_way as f64 + self.refusals) / self.rate.max(1.0))
+    }
+}
+
+fn half(before: f64, now: f64) -> f64 {
+    if before == 0.0 { now } else { (before + now) / 2.0 }
+}
