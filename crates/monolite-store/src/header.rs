@@ -23,6 +23,8 @@ pub(crate) enum Found {
     New,
     /// A database.
     Existing(Header),
+    /// A database whose first page is in its WAL or its rollback journal.
+    Beside,
 }
 
 /// What the header says.
@@ -64,8 +66,27 @@ pub(crate) fn inspect(db: &Path, _held: &FileLock) -> Result<Found> {
     let read = length.min(LEN as u64) as usize;
     file.read_exact_at(&mut bytes[..read], 0).map_err(|e| io("read", e))?;
     drop(file);
+    let journal = pages_before(&place::beside(db, "-journal"));
+    if journal == Some(0) {
+        return Ok(Found::New); // a crash while the file was being made: SQLite empties it when it opens it
+    }
     let wal_bytes = std::fs::symlink_metadata(place::beside(db, "-wal")).map_or(0, |m| m.len());
-    parse(&bytes[..read], length, wal_bytes).map(Found::Existing).map_err(|e| e.within(format!("{}", db.display())))
+    match parse(&bytes[..read], length, wal_bytes) {
+        Ok(header) => Ok(Found::Existing(header)),
+        Err(e) if e.kind() == Kind::Corrupt && journal.is_some() => Ok(Found::Beside),
+        Err(e) => Err(e.within(format!("{}", db.display()))),
+    }
+}
+
+/// Pages that the file had before the change that a rollback journal beside it would undo; SQLite does so when it opens
+/// the file. ("Rollback journal format": magic, count, nonce, pages before.)
+fn pages_before(journal: &Path) -> Option<u32> {
+    const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    let mut head = [0u8; 20];
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = File::from(rustix::fs::open(journal, flags, Mode::empty()).ok()?);
+    file.read_exact_at(&mut head, 0).ok()?;
+    (head[..8] == MAGIC).then(|| u32::from_be_bytes([head[16], head[17], head[18], head[19]]))
 }
 
 fn parse(bytes: &[u8], length: u64, wal_bytes: u64) -> Result<Header> {
@@ -153,6 +174,28 @@ mod tests {
         refused(|b| b[22] = 0, "fixed fields");
         refused(|b| b.truncate(4096 * 3), "3 pages of");
         assert_eq!(check(|b| b[19] = 3).unwrap_err().kind(), Kind::Unsupported);
+    }
+
+    #[test]
+    fn file_that_was_being_made_when_the_power_went_is_new() {
+        let t = tempfile::tempdir().unwrap();
+        let db = t.path().join("x.db");
+        let c = Connection::open(&db).unwrap();
+        c.execute_batch("PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN IMMEDIATE; CREATE TABLE t(v);").unwrap();
+        c.execute_batch("INSERT INTO t VALUES(zeroblob(100000)); INSERT INTO t VALUES(zeroblob(100000));").unwrap();
+        let copy = t.path().join("copy.db");
+        fs::copy(place::beside(&db, "-journal"), place::beside(&copy, "-journal")).unwrap();
+        fs::write(&copy, &fs::read(&db).unwrap()[..1024]).unwrap();
+        assert_eq!(inspect(&copy, &FileLock::acquire(&copy).unwrap()).unwrap(), Found::New);
+        let again = Connection::open(&copy).unwrap();
+        let tables: i64 = again.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).unwrap();
+        assert_eq!((tables, fs::metadata(&copy).unwrap().len()), (0, 0), "SQLite empties it");
+        c.execute_batch("ROLLBACK; CREATE TABLE t(v); BEGIN IMMEDIATE; INSERT INTO t VALUES(zeroblob(200000));")
+            .unwrap();
+        fs::copy(place::beside(&db, "-journal"), place::beside(&copy, "-journal")).unwrap();
+        drop(again);
+        fs::write(&copy, [0xA5; 4096]).unwrap();
+        assert_eq!(inspect(&copy, &FileLock::acquire(&copy).unwrap()).unwrap(), Found::Beside, "in its journal");
     }
 
     #[test]

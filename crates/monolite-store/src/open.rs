@@ -32,13 +32,17 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
     let warnings = version::check()?;
     place::prepare_folder(path)?;
     let lock = FileLock::acquire(path)?;
-    let found = header::inspect(path, &lock)?;
+    let found = match header::inspect(path, &lock) {
+        // A checkpoint that the power cut ended may have damaged the file's first page; then the WAL has it.
+        Err(e) if e.kind() == Kind::Corrupt && wal::holds_first_page(path, config.vfs)? => Found::Beside,
+        found => found?,
+    };
     wal::settle(path, &lock, config.vfs)?;
     let lock = Arc::new(lock);
     let mut connection = Connection::open(path, Role::Writer, config, lock.clone())?;
     match found {
         Found::New => create(connection.sqlite())?,
-        Found::Existing(_) => take_over(connection.sqlite())?,
+        Found::Existing(_) | Found::Beside => take_over(connection.sqlite())?,
     }
     let steps = bring_up(&mut connection, config, migrations)?;
     connection.own_statements(Role::Writer)?;

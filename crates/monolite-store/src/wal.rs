@@ -34,6 +34,8 @@ pub(crate) struct Wal {
     pub(crate) sound_bytes: u64,
     /// Commit marks of the current generation behind the sound part.
     pub(crate) lost_marks: u64,
+    /// Whether the database's first page is among `frames`.
+    pub(crate) first_page: bool,
 }
 
 const HEADER: usize = 32;
@@ -63,6 +65,13 @@ pub(crate) fn settle(db: &Path, _held: &FileLock, vfs: Option<&'static str>) -> 
         place::sync_folder(place::folder_of(db))?;
     }
     Ok(Some(wal))
+}
+
+/// Whether recovery takes the database's first page from the WAL, whatever the file holds there: a power cut in a checkpoint
+/// may leave that page damaged. Changes nothing.
+pub(crate) fn holds_first_page(db: &Path, vfs: Option<&'static str>) -> Result<bool> {
+    let Some(mut file) = WalFile::open(db, vfs)? else { return Ok(false) };
+    Ok(scan(&mut file)?.first_page)
 }
 
 fn lost(path: &Path, wal: &Wal) -> String {
@@ -114,6 +123,7 @@ struct Scanner {
     sums: (u32, u32),
     sound: bool,
     frames: u64,
+    first_page: bool,
 }
 
 impl Scanner {
@@ -131,7 +141,7 @@ impl Scanner {
             magic & !1 == MAGIC && u32_at(header, 4) == 3_007_000 && sums == (u32_at(header, 24), u32_at(header, 28));
         let mut salts = [0; 8];
         salts.copy_from_slice(&header[16..24]);
-        Some(Scanner { page: page as usize, salts, big_endian, sums, sound, frames: 0 })
+        Some(Scanner { page: page as usize, salts, big_endian, sums, sound, frames: 0, first_page: false })
     }
 
     fn frame(&mut self, f: &[u8], at: u64, wal: &mut Wal) {
@@ -146,8 +156,10 @@ impl Scanner {
         }
         if self.sound {
             self.frames += 1;
+            self.first_page |= page == 1;
             if commit != 0 {
                 wal.frames = self.frames;
+                wal.first_page = self.first_page;
                 wal.commits += 1;
                 wal.sound_bytes = at + f.len() as u64;
             }

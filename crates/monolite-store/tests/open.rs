@@ -157,3 +157,18 @@ fn time_of_a_start_with_a_wal_of_a_gibibyte() {
     println!("first read in {:?}", began.elapsed());
     assert!(took < Duration::from_secs(10));
 }
+
+#[test]
+fn first_page_that_a_cut_checkpoint_damaged_comes_from_the_wal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let store = Store::open(&path, Config::default(), Migrations::new([])).unwrap();
+    store.abandon();
+    let wal = path.with_file_name("S.db-wal");
+    assert!(std::fs::metadata(&wal).unwrap().len() > 0, "the first commits are in the WAL");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[..512].fill(0xA5);
+    std::fs::write(&path, bytes).unwrap();
+    let store = Store::open(&path, Config::default(), Migrations::new([])).unwrap();
+    assert!(store.check().unwrap().problems.is_empty());
+}
