@@ -1,0 +1,53 @@
+//! The command line: one command for each rig.
+
+use crate::images::{self, Images};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "monolite-faults", about = "Breaks the disk, the process and the machine under the store")]
+struct Arguments {
+    #[command(subcommand)]
+    rig: Rig,
+}
+
+#[derive(Subcommand)]
+enum Rig {
+    /// Judges crash images: every state that a power cut could have left of a run.
+    Images(ImagesArguments),
+}
+
+#[derive(Args)]
+struct ImagesArguments {
+    /// How many images to judge, at least.
+    #[arg(long, default_value_t = 100_000)]
+    count: u64,
+    /// Repeats a run.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// A folder on tmpfs.
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
+}
+
+/// Runs the rig that the command line names.
+pub fn run() -> ExitCode {
+    let done = match Arguments::parse().rig {
+        Rig::Images(a) => {
+            println!("images: seed {}", a.seed);
+            images::run(&Images { count: a.count, seed: a.seed, jobs: a.jobs, within: a.dir })
+                .map(|seen| println!("{seen}"))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

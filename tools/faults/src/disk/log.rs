@@ -1,0 +1,92 @@
+//! What happened to a disk, in order.
+
+use super::FileId;
+use std::sync::Arc;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// A file that was there before the rig; all of it is durable.
+    Found {
+        /// Which.
+        file: FileId,
+        /// Its name in the folder.
+        name: String,
+        /// What it held.
+        bytes: Arc<[u8]>,
+    },
+    /// A new name; durable with the folder's next sync.
+    Create {
+        /// Which.
+        file: FileId,
+        /// Its name in the folder.
+        name: String,
+    },
+    /// A name was removed; durable with the folder's next sync.
+    Unlink {
+        /// Which.
+        file: FileId,
+    },
+    /// Bytes were written.
+    Write {
+        /// Where.
+        file: FileId,
+        /// From this byte on.
+        at: u64,
+        /// What.
+        data: Arc<[u8]>,
+    },
+    /// A file was cut.
+    Truncate {
+        /// Which.
+        file: FileId,
+        /// To so many bytes.
+        size: u64,
+    },
+    /// A sync ended well.
+    Sync {
+        /// Of which file.
+        file: FileId,
+        /// It covers the operations before this place in the log.
+        upto: usize,
+    },
+    /// A sync failed: what it was to cover is doubtful from here on.
+    SyncFailed {
+        /// Of which file.
+        file: FileId,
+    },
+    /// The folder was synced.
+    SyncFolder {
+        /// It covers the operations before this place in the log.
+        upto: usize,
+    },
+    /// What a client learnt.
+    Note(Note),
+}
+
+/// What a client knows of its writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// It is about to be sent.
+    Sent(u64),
+    /// It was answered.
+    Answered(u64, Fate),
+}
+
+/// What the answer to a write said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Sent, and no answer yet.
+    Open,
+    /// Done, as the write at this place of this commit.
+    Done {
+        /// The commit.
+        sequence: u64,
+        /// The write's place in its group.
+        place: u32,
+    },
+    /// Surely not done.
+    NotDone,
+    /// Nobody can say.
+    Unknown,
+}
