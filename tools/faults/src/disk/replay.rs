@@ -263,7 +263,7 @@ fn scatter(bytes: &mut Vec<u8>, at: usize, data: &[u8], size: usize, keep: u64, 
         if random.percent(keep) {
             overwrite(bytes, at + from, &data[from..to]);
         } else if torn && random.percent(50) {
-            let rubbish: Vec<u8> = (from..to).map(|_| random.next() as u8).collect();
+            let rubbish: Vec<u8> = (from..to).map(|_| random.draw() as u8).collect();
             overwrite(bytes, at + from, &rubbish);
         }
         from = to;
