@@ -122,7 +122,7 @@ impl From<store::Error> for Failure {
             K::Closed => (FailureKind::Closed, "the service is closed"),
             K::Corrupt => (FailureKind::Corrupt, "the service's file is damaged"),
             K::Panicked => (FailureKind::Panicked, "the handler panicked"),
-            K::Busy | K::Newer | K::Changed | K::Unsupported => {
+            K::Busy | K::Newer | K::Changed | K::Unsupported | K::Io => {
                 (FailureKind::Unavailable, "the service is not available")
             }
             K::Constraint => (FailureKind::Internal, "a constraint of the service's file refused the change"),

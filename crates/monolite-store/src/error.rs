@@ -37,7 +37,7 @@ pub enum Kind {
     Full,
     /// The store only reads, since an earlier commit's outcome is unknown; restart the program.
     ReadOnly,
-    /// The commit's fsync failed: the change may or may not be there after a restart.
+    /// The commit failed on the disk, and so did undoing it: the change may or may not be there after a restart.
     OutcomeUnknown,
     /// Another process or another store of this process holds the file.
     Busy,
@@ -51,7 +51,7 @@ pub enum Kind {
     Unsupported,
     /// The store is closed.
     Closed,
-    /// The operating system refused; see the source.
+    /// The operating system refused; see the source. A write that hears this was not done.
     Io,
     /// A bug in this crate.
     Internal,

@@ -8,6 +8,7 @@ mod above;
 pub(crate) mod connection;
 #[allow(unsafe_code)]
 pub(crate) mod disk;
+pub(crate) mod live;
 pub(crate) mod raw;
 mod tail;
 #[allow(unsafe_code)]

@@ -6,7 +6,7 @@
 //! **Invariants**
 //! - After COMMIT, in this order: the epoch is raised, then replies leave; refusals too.
 //! - A group that changed nothing is rolled back and takes no number.
-//! - After a failed commit the writer stops: the outcome is unknown, the store only reads until a restart.
+//! - After a failed commit nothing is acknowledged before its outcome is settled (`settle`).
 //! - The sequence's update carries the writer epoch, so that a writer that was replaced cannot commit.
 //!
 //! Never here: a service's SQL, retries of an fsync.
@@ -22,7 +22,6 @@ use crate::reply::{far_from_now, lock};
 use crate::sqlite::connection::Connection;
 use crate::store::Shared;
 use crate::write::Tx;
-use rusqlite::ffi;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -213,7 +212,7 @@ impl Writer {
     }
 
     /// Begins; a reader that repairs a torn wal-index header holds the write lock for an instant.
-    fn begin(&self) -> Result<()> {
+    pub(super) fn begin(&self) -> Result<()> {
         let start = Instant::now();
         loop {
             match self.connection.begin() {
@@ -294,7 +293,9 @@ impl Writer {
             }
         }
         let start = Instant::now();
-        self.connection.commit().map_err(|error| self.commit_failed(error))?;
+        if let Err(error) = self.connection.commit() {
+            self.settle_failed_commit(sequence, error)?;
+        }
         self.epoch_in_file = self.epoch;
         self.sequence = sequence;
         self.shared.epoch.fetch_max(sequence, Ordering::AcqRel);
@@ -303,25 +304,6 @@ impl Writer {
             o.committed(writes, start.elapsed());
         }
         Ok(sequence)
-    }
-
-    /// Decides by the extended code whether the outcome of a failed COMMIT is known.
-    fn commit_failed(&self, error: Error) -> Error {
-        let code = match error.sqlite() {
-            Some(rusqlite::Error::SqliteFailure(e, _)) => e.extended_code,
-            _ => ffi::SQLITE_INTERNAL,
-        };
-        // Out of memory may come after the frames were synced, when the wal-index is written.
-        if !matches!(code & 0xFF, ffi::SQLITE_IOERR | ffi::SQLITE_NOMEM) {
-            let _ = self.connection.rollback();
-            return error.within("the commit was refused; nothing was done");
-        }
-        let _ = self.connection.rollback();
-        self.shared.stop_writing("the outcome of a commit is unknown since the disk failed; restart to find out");
-        Error::new(
-            Kind::OutcomeUnknown,
-            format!("the disk failed in a commit ({error}); the change may or may not be there after a restart"),
-        )
     }
 
     /// One batch of a stepwise migration, in a transaction of its own.

@@ -1,0 +1,109 @@
+//! The WAL while SQLite has it open: what its index says, and cutting off what no index names.
+//!
+//! **Invariants**
+//! - Both are used under the WAL's write lock only (an IMMEDIATE transaction that has changed nothing): nobody else then
+//!   appends frames, recovers, or starts the WAL over.
+//! - The files are SQLite's own handles, so a VFS below the store's sees the cut and its sync.
+//!
+//! Source of the layout: SQLite's "WAL-mode file format", section 2.1.
+
+#![allow(unsafe_code)]
+
+use rusqlite::{Connection, ffi};
+use std::ffi::{c_int, c_void};
+
+/// What the wal-index says of the WAL, as every connection believes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WalIndex {
+    /// Frames up to and with the last published commit.
+    pub(crate) frames: u64,
+    /// Bytes of a page.
+    pub(crate) page: u64,
+}
+
+const WAL_HEADER: u64 = 32;
+const FRAME_HEADER: u64 = 24;
+/// Bytes of the wal-index that the VFS maps at a time.
+const REGION: c_int = 32 << 10;
+/// Words of one copy of the wal-index header.
+const WORDS: usize = 12;
+
+impl WalIndex {
+    /// Where the last published frame ends. A WAL without one needs no header either: the next writer writes it anew.
+    pub(crate) fn end(&self) -> u64 {
+        if self.frames == 0 { 0 } else { WAL_HEADER + self.frames * (FRAME_HEADER + self.page) }
+    }
+}
+
+/// Reads the header of the wal-index.
+pub(crate) fn wal_index(connection: &Connection) -> rusqlite::Result<WalIndex> {
+    let file = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER)?;
+    let mut memory: *mut c_void = std::ptr::null_mut();
+    // SAFETY: the file is the connection's own and open; its connection holds a transaction, so the first region is
+    // mapped already and stays so; the out pointer is valid.
+    let words = unsafe {
+        let map = (*(*file).pMethods).xShmMap.ok_or_else(|| failure(ffi::SQLITE_ERROR))?;
+        let code = map(file, 0, REGION, 0, &mut memory);
+        if code != ffi::SQLITE_OK || memory.is_null() {
+            return Err(failure(code.max(ffi::SQLITE_ERROR)));
+        }
+        let words: *const u32 = memory.cast();
+        let copy = |at: usize| -> [u32; WORDS] { std::array::from_fn(|i| words.add(at + i).read_volatile()) };
+        let first = copy(0);
+        // Two copies that differ are a header being written: impossible while we hold the write lock.
+        if first != copy(WORDS) {
+            return Err(failure(ffi::SQLITE_PROTOCOL));
+        }
+        first
+    };
+    // Word 3 is isInit, bigEndCksum, and the page size in 16 bits, where 1 means 65536; word 4 is mxFrame.
+    let third = words[3].to_ne_bytes();
+    let page = match u16::from_ne_bytes([third[2], third[3]]) {
+        1 => 65536,
+        n => u64::from(n),
+    };
+    Ok(WalIndex { frames: u64::from(words[4]), page })
+}
+
+/// Cuts the WAL to this length and makes that durable. The one sync that is tried: a failure is final.
+pub(crate) fn cut_wal(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
+    let file = file(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER)?;
+    // SAFETY: in WAL mode this is the WAL's own handle, valid while the connection is open.
+    unsafe {
+        let methods = &*(*file).pMethods;
+        let (Some(truncate), Some(sync)) = (methods.xTruncate, methods.xSync) else {
+            return Err(failure(ffi::SQLITE_ERROR));
+        };
+        match truncate(file, bytes as i64) {
+            ffi::SQLITE_OK => {}
+            code => return Err(failure(code)),
+        }
+        match sync(file, ffi::SQLITE_SYNC_NORMAL) {
+            ffi::SQLITE_OK => Ok(()),
+            code => Err(failure(code)),
+        }
+    }
+}
+
+/// The errno of the connection's last failed system call, as SQLite kept it.
+pub(crate) fn system_errno(connection: &Connection) -> i32 {
+    // SAFETY: the handle is open.
+    unsafe { ffi::sqlite3_system_errno(connection.handle()) }
+}
+
+fn file(connection: &Connection, which: c_int) -> rusqlite::Result<*mut ffi::sqlite3_file> {
+    let mut file: *mut ffi::sqlite3_file = std::ptr::null_mut();
+    // SAFETY: the handle is open; both file controls hand out an sqlite3_file of the connection.
+    unsafe {
+        let out = (&raw mut file).cast();
+        let code = ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), which, out);
+        if code != ffi::SQLITE_OK || file.is_null() || (*file).pMethods.is_null() {
+            return Err(failure(code.max(ffi::SQLITE_ERROR)));
+        }
+    }
+    Ok(file)
+}
+
+fn failure(code: c_int) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+}
