@@ -17,11 +17,17 @@ fn main() -> ExitCode {
 
 fn app() -> App {
     let (users, sessions) = (monolite_users::Config::default(), monolite_sessions::Config::default());
-    let seconds = |n: u32| Duration::from_secs(n.into());
+    let (tries, seconds) = (sessions.tries, |n: u32| Duration::from_secs(n.into()));
     let app = App::new("monolite")
         .config("users.open_registration", users.open_registration, "Whether anybody may create themselves a user.")
         .config("users.hash_threads", users.hash_threads as u64, "Threads that hash passwords.")
         .config("users.hash_queue", users.hash_queue as u64, "Passwords that may wait to be hashed.")
+        .config("sessions.account_tries", u64::from(tries.account.tries), "Wrong sign-ins for one account, at once.")
+        .config("sessions.account_refill", tries.account.refill, "One more for the account after each such time.")
+        .config("sessions.address_tries", u64::from(tries.address.tries), "Wrong sign-ins from one address, at once.")
+        .config("sessions.address_refill", tries.address.refill, "One more from the address after each such time.")
+        .config("sessions.all_tries", u64::from(tries.all.tries), "Wrong sign-ins in all, at once.")
+        .config("sessions.all_refill", tries.all.refill, "One more in all after each such time.")
         .config("sessions.idle", seconds(sessions.idle_seconds), "A session not used for so long has ended.")
         .config("sessions.absolute", seconds(sessions.absolute_seconds), "A session ends after so long.")
         .config(
@@ -58,9 +64,14 @@ fn users_config(config: &Config) -> monolite_users::Config {
 
 fn sessions_config(config: &Config) -> monolite_sessions::Config {
     let seconds = |name: &str| u32::try_from(config.time(name).as_secs()).unwrap_or(u32::MAX);
+    let bucket = |name: &str| monolite_sessions::Bucket {
+        tries: u32::try_from(config.number(&format!("sessions.{name}_tries"))).unwrap_or(u32::MAX),
+        refill: config.time(&format!("sessions.{name}_refill")).max(Duration::from_millis(1)),
+    };
     monolite_sessions::Config {
         idle_seconds: seconds("sessions.idle"),
         absolute_seconds: seconds("sessions.absolute"),
+        tries: monolite_sessions::Tries { account: bucket("account"), address: bucket("address"), all: bucket("all") },
         ..monolite_sessions::Config::default()
     }
 }

@@ -9,7 +9,7 @@ use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use http::{Response, Uri};
 use monolite_runtime::{Health, Host, bucket_bound};
-use monolite_service::StoreState;
+use monolite_service::{Gauge, GaugeKind, StoreState};
 use std::fmt::Write;
 
 /// `/metrics`, `/livez`, `/readyz` and `/up`.
@@ -33,6 +33,7 @@ fn page(host: &Host, metrics: &Metrics) -> Response<Body> {
     let mut text = metrics.page();
     calls(&mut text, host);
     gauges(&mut text, &host.health());
+    own(&mut text, host.gauges());
     let mut response = Response::new(Body::from(text.into_bytes()));
     response.headers_mut().insert(CONTENT_TYPE, headers::METRICS_TEXT);
     response
@@ -81,5 +82,21 @@ fn gauges(to: &mut String, all: &[Health]) {
         for health in all {
             sample(to, name, &format!("service=\"{}\"", health.service), part(health));
         }
+    }
+}
+
+/// What services show of their own: one family a name, however many services and labels have it.
+fn own(to: &mut String, all: &[(&'static str, Gauge)]) {
+    let mut sorted: Vec<_> = all.iter().collect();
+    sorted.sort_by_key(|(_, gauge)| gauge.name);
+    let mut last = "";
+    for (service, gauge) in sorted {
+        if gauge.name != last {
+            last = gauge.name;
+            let kind = if gauge.kind == GaugeKind::Counter { "counter" } else { "gauge" };
+            family(to, gauge.name, kind, gauge.help);
+        }
+        let label = gauge.label.map_or(String::new(), |(name, value)| format!(",{name}=\"{value}\""));
+        sample(to, gauge.name, &format!("service=\"{service}\"{label}"), gauge.read());
     }
 }

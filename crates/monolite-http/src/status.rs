@@ -38,9 +38,10 @@ pub(crate) fn of_fault(fault: Fault) -> Problem {
 /// The problem of a service's refusal or the system's failure.
 pub(crate) fn of_rejection(rejection: Rejection, service: &'static str, kind: WorkKind) -> Problem {
     match rejection {
-        Rejection::Refused { kind, code, detail, fields, .. } => {
+        Rejection::Refused { kind, code, detail, fields, retry_after, .. } => {
             let errors = fields.iter().map(of_field).collect();
-            Problem::new(of_refusal(kind), code, detail).of_service(service).with_errors(errors)
+            let problem = Problem::new(of_refusal(kind), code, detail).of_service(service).with_errors(errors);
+            if kind == RefusalKind::TooMany { problem.retryable(retry_after) } else { problem }
         }
         Rejection::Failed(failure) if kind == WorkKind::Flow => of_flow(&failure).of_service(service),
         Rejection::Failed(failure) => of_failure(&failure).of_service(service),
@@ -57,6 +58,7 @@ pub(crate) fn of_refusal(kind: RefusalKind) -> StatusCode {
         RefusalKind::Conflict => StatusCode::CONFLICT,
         RefusalKind::Stale => StatusCode::PRECONDITION_FAILED,
         RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        RefusalKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
     }
 }
 

@@ -138,6 +138,7 @@ impl Assembly {
             }
         }
         let work: Vec<Background> = self.services.iter().flat_map(|s| s.background.iter().cloned()).collect();
+        let gauges = self.services.iter().flat_map(|s| s.gauges.iter().map(|gauge| (s.name, gauge.clone()))).collect();
         let by_hand = if self.background == BackgroundMode::ByHand { work.clone() } else { Vec::new() };
         let host = Host::new(Arc::new(Inner {
             services,
@@ -151,6 +152,7 @@ impl Assembly {
             authenticator: self.authenticator,
             timer,
             runner: Mutex::new(None),
+            gauges,
             stubbed: false.into(),
             stubs: RwLock::default(),
         }));

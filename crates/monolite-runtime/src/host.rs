@@ -12,7 +12,7 @@ use crate::stats::{Counts, Stats};
 use crate::timer::Timer;
 use monolite_service::engine::{AlarmId, Calls, Engine, Handler, NoMeter, Replied, Site, Tally};
 use monolite_service::{
-    Authenticator, Caller, Clock, Credentials, Error, Flow, Ids, Message, Millis, Outcome, Refused,
+    Authenticator, Caller, Clock, Credentials, Error, Flow, Gauge, Ids, Message, Millis, Outcome, Refused,
 };
 use monolite_store::{Status, Store};
 use std::any::{Any, TypeId};
@@ -55,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) timer: Timer,
     pub(crate) manual: Manual,
     pub(crate) runner: Mutex<Option<Runner>>,
+    pub(crate) gauges: Vec<(&'static str, Gauge)>,
     pub(crate) stubbed: AtomicBool,
     pub(crate) stubs: RwLock<HandlersByType>,
 }
@@ -140,6 +141,11 @@ impl Host {
     /// The counts of each message's calls.
     pub fn counts(&self) -> Vec<Counts> {
         self.inner.stats.iter().map(|s| s.counts()).collect()
+    }
+
+    /// The numbers that services show, with their services.
+    pub fn gauges(&self) -> &[(&'static str, Gauge)] {
+        &self.inner.gauges
     }
 
     /// The time.

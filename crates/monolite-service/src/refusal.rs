@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt::{self, Debug};
+use std::time::Duration;
 
 /// The sort of a refusal; it says what the caller can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +28,8 @@ pub enum RefusalKind {
     Stale,
     /// It is too large.
     TooLarge,
+    /// It was tried too often; [`Refusal::retry_after`] says when to come back.
+    TooMany,
 }
 
 /// A service's own no. Made by [`refusal!`](crate::refusal); [`Refused`] is the stock one.
@@ -42,6 +45,11 @@ pub trait Refusal: Serialize + DeserializeOwned + JsonSchema + Debug + Send + 's
     /// The text for people; by default the code with spaces.
     fn detail(&self) -> String {
         self.code().replace('_', " ")
+    }
+
+    /// When trying again makes sense, where the kind is [`RefusalKind::TooMany`].
+    fn retry_after(&self) -> Option<Duration> {
+        None
     }
 
     /// The wrong fields, where the kind is [`RefusalKind::Invalid`].

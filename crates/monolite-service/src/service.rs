@@ -8,6 +8,7 @@ use crate::access::{Access, Method};
 use crate::authenticate::BoxFuture;
 use crate::engine::{Registration, Typed};
 use crate::flow::Flow;
+use crate::gauge::Gauge;
 use crate::handler::{AnyWork, Work, WorkKind, WriteHandler};
 use crate::message::Message;
 use crate::outcome::Outcome;
@@ -33,6 +34,8 @@ pub struct Service {
     pub statements: Vec<&'static str>,
     /// Its background work.
     pub background: Vec<Background>,
+    /// The numbers it shows to operators.
+    pub gauges: Vec<Gauge>,
 }
 
 /// One handler of a service, with the words said about it.
@@ -95,6 +98,7 @@ impl Service {
             handlers: Vec::new(),
             statements: Vec::new(),
             background: Vec::new(),
+            gauges: Vec::new(),
         }
     }
 
@@ -177,6 +181,12 @@ impl Service {
     /// The same, limit by limit: `.limits(|config| config.queue_max = 64)`.
     pub fn limits(mut self, change: impl FnOnce(&mut store::Config)) -> Self {
         change(&mut self.config);
+        self
+    }
+
+    /// Shows numbers to operators, beside what every service shows.
+    pub fn gauges(mut self, gauges: impl IntoIterator<Item = Gauge>) -> Self {
+        self.gauges.extend(gauges);
         self
     }
 

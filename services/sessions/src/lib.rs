@@ -21,4 +21,4 @@ mod contract;
 mod implementation;
 
 pub use contract::*;
-pub use implementation::{Bearer, Config, bearer, service};
+pub use implementation::{Bearer, Bucket, Config, Tries, bearer, service};

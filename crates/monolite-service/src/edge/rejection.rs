@@ -5,6 +5,7 @@ use crate::json::Json;
 use crate::outcome::Error;
 use crate::refusal::{FieldError, Refusal, RefusalKind};
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Why a request has no answer.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum Rejection {
         detail: String,
         /// The wrong fields.
         fields: Vec<FieldError>,
+        /// When trying again makes sense.
+        retry_after: Option<Duration>,
         /// The refusal itself.
         refusal: Option<Json>,
     },
@@ -36,6 +39,7 @@ impl Rejection {
                 code: r.code(),
                 detail: r.detail(),
                 fields: r.fields().to_vec(),
+                retry_after: r.retry_after(),
                 refusal: Json::of(&r).ok(),
             },
         }

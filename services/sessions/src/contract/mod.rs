@@ -17,5 +17,5 @@ pub use end_sessions::EndSessions;
 pub use list_sessions::ListSessions;
 pub use session::{Session, SessionId};
 pub use session_of_token::{Grant, SessionOfToken};
-pub use sign_in::{SignIn, SignedIn};
+pub use sign_in::{SignIn, SignInRefused, SignedIn};
 pub use token::{TOKEN_PREFIX, Token, TokenHash};

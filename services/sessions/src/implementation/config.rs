@@ -15,11 +15,47 @@ pub struct Config {
     /// Sessions whose use waits in memory to be written; of more, the use is not noted until the next write, a second
     /// later at most. 65,536 unless given.
     pub touches_max: usize,
+    /// How often somebody may sign in with a wrong password.
+    pub tries: Tries,
+}
+
+/// How often somebody may sign in with a wrong password: buckets of tries that refill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tries {
+    /// For one account, and again for one account from an address from which it signed in lately. 10, and one more a
+    /// minute, unless given.
+    pub account: Bucket,
+    /// From one address: IPv4 whole, IPv6 its first 64 bits. 100, and one more in 6 seconds, unless given.
+    pub address: Bucket,
+    /// In all, but from addresses from which the account signed in lately. 1,000, and five more a second, unless given.
+    pub all: Bucket,
+}
+
+/// A bucket of tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// Tries in a full bucket.
+    pub tries: u32,
+    /// One more after each such time.
+    pub refill: Duration,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        let bucket = |tries, millis| Bucket { tries, refill: Duration::from_millis(millis) };
+        Tries { account: bucket(10, 60_000), address: bucket(100, 6_000), all: bucket(1000, 200) }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { idle_seconds: 86_400, absolute_seconds: 30 * 86_400, per_user_max: 100, touches_max: 65_536 }
+        Config {
+            idle_seconds: 86_400,
+            absolute_seconds: 30 * 86_400,
+            per_user_max: 100,
+            touches_max: 65_536,
+            tries: Tries::default(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod rows;
 mod session_of_token;
 mod sign_in;
 mod touches;
+mod tries;
 mod write_touches;
 
 #[cfg(test)]
@@ -19,13 +20,14 @@ mod tests;
 
 use std::sync::Arc;
 
-use monolite_service::{Anyone, DELETE, GET, Migrations, POST, Service, SignedIn, Tx, migrations, seconds};
+use monolite_service::{Anyone, DELETE, GET, Migrations, POST, Service, SignedIn, Snapshot, Tx, migrations, seconds};
 
 pub use bearer::{Bearer, bearer};
-pub use config::Config;
+pub use config::{Bucket, Config, Tries};
 use prune_sessions::{PruneSessions, Pruner};
 use sign_in::BeginSession;
 use touches::Touches;
+use tries::{Counts, GiveBack, MayTry, PruneTries, TakeTry};
 use write_touches::WriteTouches;
 
 /// The service UserSessions, on `UserSessions.db`. Put [`bearer`] beside it as the program's authenticator.
@@ -35,6 +37,9 @@ pub fn service(config: Config) -> Service {
 
 fn service_with(config: Config, touches: Arc<Touches>) -> Service {
     let pruner = Pruner::default();
+    let counts = Arc::new(Counts::default());
+    let gauges = counts.gauges(&config);
+    let (looking, taking, forgetting) = (counts.clone(), counts.clone(), counts);
     let (noting, pruning, writing) = (touches.clone(), touches.clone(), touches);
     Service::new("UserSessions", schema())
         .flow(sign_in::sign_in)
@@ -57,9 +62,15 @@ fn service_with(config: Config, touches: Arc<Touches>) -> Service {
         .every(seconds(1), WriteTouches {})
         .write(move |tx: &Tx<'_>, m: PruneSessions| prune_sessions::prune_sessions(tx, m, &config, &pruning, &pruner))
         .every(seconds(5), PruneSessions {})
+        .read(move |s: &Snapshot<'_>, m: &MayTry| tries::may_try(s, m, &config, &looking))
+        .write(move |tx: &Tx<'_>, m: TakeTry| tries::take_try(tx, m, &config, &taking))
+        .write(move |tx: &Tx<'_>, m: GiveBack| tries::give_back(tx, m, &config))
+        .write(move |tx: &Tx<'_>, m: PruneTries| tries::prune_tries(tx, m, &config, &forgetting))
+        .every(seconds(60), PruneTries {})
+        .gauges(gauges)
         .statements(rows::STATEMENTS)
 }
 
 fn schema() -> Migrations {
-    migrations![quick "../../migrations/0001_sessions.sql"]
+    migrations![quick "../../migrations/0001_sessions.sql", quick "../../migrations/0002_tries.sql"]
 }

@@ -23,5 +23,12 @@ pub(super) const STATEMENTS: &[&str] = &[
     super::sign_in::BEGIN,
     super::sign_in::END_DEAD,
     super::sign_in::END_UNUSED,
+    super::tries::FORGET,
+    super::tries::FULL_AT,
+    super::tries::GIVE,
+    super::tries::KNOWN,
+    super::tries::PRUNE,
+    super::tries::REMEMBER,
+    super::tries::TAKE,
     super::write_touches::TOUCH,
 ];

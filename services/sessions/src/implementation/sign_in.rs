@@ -1,12 +1,13 @@
-//! Signs in: verifies at Users, draws a token, then begins the session.
+//! Signs in: takes a try, verifies at Users, draws a token, then begins the session.
 
-use monolite_service::{Flow, Outcome, Translate, Tx, UserId, message, params};
-use monolite_users::{VerifyPassword, WrongCredentials};
+use monolite_service::{Error, Flow, Outcome, Translate, Tx, UserId, message, params};
+use monolite_users::VerifyPassword;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Config;
-use crate::{Session, SignIn, SignedIn, Token, TokenHash};
+use super::tries::{self, GiveBack, MayTry, TakeTry, Taken, Trying};
+use crate::{Session, SignIn, SignInRefused, SignedIn, Token, TokenHash};
 
 pub(super) const BEGIN: &str = "INSERT INTO sessions(token_hash, id, user_id, credentials_version, last_seen_at, expires_at, created_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5)";
@@ -21,20 +22,52 @@ pub(super) struct BeginSession {
     token: TokenHash,
     user: UserId,
     credentials_version: u64,
+    taken: Option<Taken>,
 }
 
 message!(BeginSession => Session);
 
+/// The look-ups before the password are not counted in the answer's `Server-Timing`: they differ by what is known of an
+/// account and a place.
 pub(super) async fn sign_in(f: Flow, m: SignIn) -> Outcome<SignIn> {
-    let verified = f.call(VerifyPassword { email: m.email, password: m.password }).await?;
+    let taken = take_try(&f.uncounted(), &m.email).await?;
+    let verified = match f.call(VerifyPassword { email: m.email, password: m.password }).await {
+        Ok(verified) => verified,
+        Err(Error::Refused(wrong)) => return Err(SignInRefused::from(wrong).into()),
+        Err(Error::Failed(failure)) => {
+            // No password was looked at: the try does not count.
+            if let Some(taken) = taken {
+                let _ = f.call(GiveBack { taken }).await;
+            }
+            return Err(failure.into());
+        }
+    };
     let token = Token::random()?;
-    let begin =
-        BeginSession { token: token.hash(), user: verified.user.id, credentials_version: verified.credentials_version };
-    let session = f.call(begin).await.refused(|_| WrongCredentials)?;
+    let begin = BeginSession {
+        token: token.hash(),
+        user: verified.user.id,
+        credentials_version: verified.credentials_version,
+        taken,
+    };
+    let session = f.call(begin).await.refused(|_| SignInRefused::WrongCredentials)?;
     Ok(SignedIn { token: token.into_secret(), session, user: verified.user })
 }
 
+/// Takes a try for whoever comes from outside. It is looked for first, so that a flood of tries beyond the bounds is
+/// answered without a write.
+async fn take_try(f: &Flow, email: &str) -> Result<Option<Taken>, Error<SignInRefused>> {
+    if f.caller().is_system() {
+        return Ok(None);
+    }
+    let trying = Trying::of(email, f.caller().address());
+    f.call(MayTry { trying }).await?;
+    Ok(Some(f.call(TakeTry { trying }).await?))
+}
+
 pub(super) fn begin_session(tx: &Tx<'_>, m: BeginSession, config: &Config) -> Outcome<BeginSession> {
+    if let Some(taken) = m.taken {
+        tries::succeeded(tx, taken, config)?;
+    }
     let now = tx.now();
     let session = Session {
         id: tx.id(),

@@ -8,6 +8,7 @@ mod http;
 mod model;
 mod numbers;
 mod touches;
+mod tries;
 
 use std::sync::Arc;
 
