@@ -1,6 +1,7 @@
 //! The command line: one command for each rig.
 
 use crate::images::{self, Images};
+use crate::points::{self, Points};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +17,8 @@ struct Arguments {
 enum Rig {
     /// Judges crash images: every state that a power cut could have left of a run.
     Images(ImagesArguments),
+    /// Lets each call of the workload go wrong once, in each way that it can.
+    Points(PointsArguments),
 }
 
 #[derive(Args)]
@@ -34,13 +37,34 @@ struct ImagesArguments {
     dir: PathBuf,
 }
 
+#[derive(Args)]
+struct PointsArguments {
+    /// Only so many points, chosen at random.
+    #[arg(long)]
+    sample: Option<usize>,
+    /// Repeats a run.
+    #[arg(long, default_value_t = 3)]
+    seed: u64,
+    /// Threads.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// A folder on tmpfs.
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
+}
+
 /// Runs the rig that the command line names.
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().rig {
         Rig::Images(a) => {
             println!("images: seed {}", a.seed);
-            images::run(&Images { count: a.count, seed: a.seed, jobs: a.jobs, within: a.dir })
+            images::run(&Images { count: a.count, seed: a.seed, jobs: a.jobs, within: a.dir, lying: false })
                 .map(|seen| println!("{seen}"))
+        }
+        Rig::Points(a) => {
+            println!("points: seed {}", a.seed);
+            points::run(&Points { seed: a.seed, sample: a.sample, jobs: a.jobs, within: a.dir })
+                .map(|seen| print!("{seen}"))
         }
     };
     match done {

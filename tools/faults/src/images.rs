@@ -38,6 +38,8 @@ pub struct Images {
     pub jobs: usize,
     /// A folder on tmpfs.
     pub within: PathBuf,
+    /// The WAL's syncs do nothing: then images must fail, or the rig is worth nothing.
+    pub lying: bool,
 }
 
 /// What was seen; only made when all held.
@@ -84,7 +86,7 @@ pub fn run(images: &Images) -> Result<Judged> {
         while done.load(SeqCst) < images.count {
             let seed = images.seed.wrapping_add(next.fetch_add(1, SeqCst));
             let limit = images.count - done.load(SeqCst).min(images.count);
-            let one = one_run(seed, limit, &images.within).inspect_err(|_| done.store(u64::MAX / 2, SeqCst))?;
+            let one = one_run(seed, limit, images).inspect_err(|_| done.store(u64::MAX / 2, SeqCst))?;
             done.fetch_add(one.images, SeqCst);
             sum.add(&one);
         }
@@ -112,11 +114,14 @@ impl Judged {
 }
 
 /// One run and its images, at most so many.
-fn one_run(seed: u64, limit: u64, within: &Path) -> Result<Judged> {
+fn one_run(seed: u64, limit: u64, images: &Images) -> Result<Judged> {
+    let within = &images.within;
     let mut random = Random::new(seed);
     let folder = tempfile::Builder::new().prefix("run-").tempdir_in(within)?;
     let disk = Disk::watch(folder.path())?;
-    if random.percent(30) {
+    if images.lying {
+        disk.plan(Plan::each(Method::Sync, FileKind::Wal, Fault::Lie));
+    } else if random.percent(30) {
         // A slow sync gives an answer that is given too early the time to be early.
         disk.plan(Plan::each(Method::Sync, FileKind::Wal, Fault::Slow(Duration::from_micros(700))));
     }
@@ -125,7 +130,8 @@ fn one_run(seed: u64, limit: u64, within: &Path) -> Result<Judged> {
     let log = disk.log();
     drop(disk);
     let looking = tempfile::Builder::new().prefix("image-").tempdir_in(within)?;
-    let mut judge = Judge { seed, folder: looking.path(), seen: HashSet::new(), images: 0, again: 0, limit };
+    let mut judge =
+        Judge { seed, folder: looking.path(), seen: HashSet::new(), images: 0, again: 0, limit, keeps: !images.lying };
     judge.walk(&log, &mut random)?;
     let acknowledged = run.knowledge.acknowledged();
     Ok(Judged { images: judge.images, again: judge.again, runs: 1, acknowledged, took: Duration::ZERO })
@@ -138,6 +144,7 @@ struct Judge<'a> {
     images: u64,
     again: u64,
     limit: u64,
+    keeps: bool,
 }
 
 impl Judge<'_> {
@@ -173,9 +180,9 @@ impl Judge<'_> {
         self.images += 1;
         let seed = self.seed;
         let what = || format!("seed {seed}, operation {at}, {style:?}, {look:?}");
-        check::check(self.folder, known, look).map_err(|e| e.context(what())).map_err(|e| keep(image, e))?;
+        check::check(self.folder, known, look).map_err(|e| e.context(what())).map_err(|e| self.keep(image, e))?;
         if again {
-            self.cut_recovery(image, known, random).map_err(|e| e.context(what())).map_err(|e| keep(image, e))?;
+            self.cut_recovery(image, known, random).map_err(|e| e.context(what())).map_err(|e| self.keep(image, e))?;
         }
         Ok(())
     }
@@ -207,9 +214,23 @@ impl Judge<'_> {
             self.again += 1;
             left -= 1;
             let what = || format!("recovery cut at its operation {}, {style:?}", replay.at());
-            check::check(folder.path(), known, Look::Only).with_context(what).map_err(|e| keep(&image, e))?;
+            check::check(folder.path(), known, Look::Only).with_context(what).map_err(|e| self.keep(&image, e))?;
         }
         Ok(())
+    }
+
+    /// Keeps what failed, for a look by hand.
+    fn keep(&self, image: &Image, error: anyhow::Error) -> anyhow::Error {
+        if !self.keeps {
+            return error;
+        }
+        let folder = std::env::temp_dir().join(format!("monolite-faults-{:016x}", fingerprint(image, 0)));
+        let kept =
+            std::fs::create_dir_all(&folder).map_err(anyhow::Error::from).and_then(|()| check::lay_out(image, &folder));
+        match kept {
+            Ok(()) => error.context(format!("the image is kept in {}", folder.display())),
+            Err(e) => error.context(format!("the image could not be kept: {e}")),
+        }
     }
 }
 
@@ -217,15 +238,4 @@ fn fingerprint(image: &Image, notes: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     (image, notes).hash(&mut hasher);
     hasher.finish()
-}
-
-/// Keeps what failed, for a look by hand.
-fn keep(image: &Image, error: anyhow::Error) -> anyhow::Error {
-    let folder = std::env::temp_dir().join(format!("monolite-faults-{:016x}", fingerprint(image, 0)));
-    let kept =
-        std::fs::create_dir_all(&folder).map_err(anyhow::Error::from).and_then(|()| check::lay_out(image, &folder));
-    match kept {
-        Ok(()) => error.context(format!("the image is kept in {}", folder.display())),
-        Err(e) => error.context(format!("the image could not be kept: {e}")),
-    }
 }

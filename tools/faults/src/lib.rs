@@ -9,6 +9,7 @@ mod arguments;
 pub mod check;
 pub mod disk;
 pub mod images;
+pub mod points;
 pub mod random;
 pub mod vfs;
 pub mod work;

@@ -144,9 +144,21 @@ unsafe extern "C" fn read(
     at: ffi::sqlite3_int64,
 ) -> c_int {
     // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection.
-    let verdict = unsafe { handle(file) }.map_or(Verdict::Go, |h| h.disk.enter(Method::Read, h.kind));
-    match verdict {
+    let watched = unsafe { handle(file) };
+    let kind = watched.as_ref().map_or(FileKind::Database, |h| h.kind);
+    match watched.map_or(Verdict::Go, |h| h.disk.enter(Method::Read, h.kind)) {
         Verdict::Fail(code) => code,
+        // A short read inside of a database does not leave the system's VFS, which reads on; SQLite takes one for the
+        // file's end, as pages of zeroes.
+        Verdict::Short if kind == FileKind::Database => {
+            let half = length / 2;
+            // SAFETY: SQLite gives `length` writable bytes.
+            let rest = unsafe { into.cast::<u8>().add(half as usize).cast() };
+            match below!(file.xRead(into, half, at)) {
+                ffi::SQLITE_OK => below!(file.xRead(rest, length - half, at + i64::from(half))),
+                code => code,
+            }
+        }
         Verdict::Short => {
             below!(file.xRead(into, length, at));
             let half = length as usize / 2;
@@ -173,7 +185,8 @@ unsafe extern "C" fn write(
     let verdict = h.disk.enter(Method::Write, h.kind);
     let length = match verdict {
         Verdict::Fail(code) => return code,
-        Verdict::Short => length / 2,
+        // A file system stops at a block: what lies in one sector is written whole or not at all.
+        Verdict::Short => (((at + i64::from(length) / 2) / 512 * 512 - at).max(0)) as c_int,
         Verdict::Slow(wait) => {
             Disk::delay(wait);
             length
@@ -183,7 +196,7 @@ unsafe extern "C" fn write(
     // SAFETY: SQLite gives at least `length` readable bytes.
     let data = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), length as usize) };
     h.disk.push(Op::Write { file: h.file, at: at as u64, data: data.into() });
-    let code = below!(file.xWrite(from, length, at));
+    let code = if length == 0 { ffi::SQLITE_OK } else { below!(file.xWrite(from, length, at)) };
     if verdict == Verdict::Short { ffi::SQLITE_FULL } else { code }
 }
 

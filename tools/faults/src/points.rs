@@ -1,0 +1,240 @@
+//! Every point: each call that SQLite makes in the canonical workload goes wrong once, in each way that it can.
+//!
+//! A first run without faults lists the calls. Then, for each call and each fault that can happen to it, the workload runs
+//! again with that fault at that call, once or from there on; the disk is healed, the files are opened again and judged,
+//! and so are images of a power cut at the end. A crash ends the run at the call; its images are judged, and a second time
+//! after recovery itself was cut.
+//!
+//! **Invariants**
+//! - Whatever fails, answers stay true: the oracle is the one of the crash images.
+//! - Every error has a kind that tells the caller what to do, out of [`ALLOWED`].
+//! - Nothing hangs: a point that takes longer than [`POINT_MAX`] is a failure.
+
+use crate::check::{self, Look, lay_out};
+use crate::disk::{Disk, Fault, FileKind, Image, Method, Op, Plan, Replay, STYLES, Style};
+use crate::random::Random;
+use crate::work::{self, Knowledge, Shape};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use monolite_store::Kind;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The longest that one point may take.
+pub const POINT_MAX: Duration = Duration::from_secs(60);
+
+/// What a store may answer where the disk fails: the caller knows that nothing was done, or that it cannot know.
+pub const ALLOWED: [Kind; 7] =
+    [Kind::Io, Kind::Full, Kind::OutcomeUnknown, Kind::ReadOnly, Kind::Corrupt, Kind::Busy, Kind::Closed];
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Points {
+    /// Repeats the runs.
+    pub seed: u64,
+    /// Only so many points, chosen at random; all of them where there is no number.
+    pub sample: Option<usize>,
+    /// Threads.
+    pub jobs: usize,
+    /// A folder on tmpfs.
+    pub within: PathBuf,
+}
+
+/// One point.
+#[derive(Debug, Clone, Copy)]
+pub struct Point {
+    /// The number of the call.
+    pub call: u64,
+    /// What the call was in the run without faults.
+    pub method: Method,
+    /// On which file.
+    pub kind: FileKind,
+    /// What goes wrong.
+    pub fault: Fault,
+    /// And at every call from there on; a crash is followed by another one in recovery.
+    pub forever: bool,
+}
+
+/// What was seen; only made when all held.
+#[derive(Debug, Clone, Default)]
+pub struct Passed {
+    /// Calls of the workload.
+    pub calls: usize,
+    /// Points that there are.
+    pub all: usize,
+    /// Points that were tried.
+    pub tried: usize,
+    /// Runs in which the fault did happen.
+    pub fired: usize,
+    /// Images that were judged.
+    pub images: usize,
+    /// How often the store answered what, where it was asked to do something possible.
+    pub errors: BTreeMap<String, u64>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} of {} points at {} calls, the fault happened in {}: every answer was true; {} images judged; {:.1} s",
+            self.tried,
+            self.all,
+            self.calls,
+            self.fired,
+            self.images,
+            self.took.as_secs_f64()
+        )?;
+        for (what, count) in &self.errors {
+            writeln!(f, "  {what}: {count}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs the rig.
+///
+/// # Errors
+/// The first point at which something did not hold.
+pub fn run(points: &Points) -> Result<Passed> {
+    let began = Instant::now();
+    let (calls, mut all) = list(points)?;
+    let mut passed = Passed { calls, all: all.len(), ..Passed::default() };
+    if let Some(n) = points.sample {
+        let mut random = Random::new(points.seed);
+        for i in 0..n.min(all.len()) {
+            let j = i + random.below((all.len() - i) as u64) as usize;
+            all.swap(i, j);
+        }
+        all.truncate(n);
+    }
+    let (next, sum) = (AtomicUsize::new(0), Mutex::new(Passed::default()));
+    let worker = || -> Result<()> {
+        while let Some(point) = all.get(next.fetch_add(1, SeqCst)) {
+            let one = bounded(*point, points.seed, &points.within)
+                .map_err(|e| e.context(format!("seed {}, {point:?}", points.seed)))
+                .inspect_err(|_| next.store(usize::MAX / 2, SeqCst))?;
+            sum.lock().unwrap_or_else(PoisonError::into_inner).add(&one);
+        }
+        Ok(())
+    };
+    let results: Vec<Result<()>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..points.jobs.max(1)).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(anyhow!("a thread of the rig panicked")))).collect()
+    });
+    results.into_iter().collect::<Result<()>>()?;
+    passed.add(&sum.into_inner().unwrap_or_else(PoisonError::into_inner));
+    passed.took = began.elapsed();
+    Ok(passed)
+}
+
+impl Passed {
+    fn add(&mut self, other: &Passed) {
+        self.tried += other.tried;
+        self.fired += other.fired;
+        self.images += other.images;
+        for (what, count) in &other.errors {
+            *self.errors.entry(what.clone()).or_insert(0) += count;
+        }
+    }
+}
+
+/// The workload without faults: its calls, and the points that they make.
+fn list(points: &Points) -> Result<(usize, Vec<Point>)> {
+    let folder = tempfile::Builder::new().prefix("points-").tempdir_in(&points.within)?;
+    let disk = Disk::watch(folder.path())?;
+    work::run(folder.path(), &disk, &shape(points.seed, true)).context("the run without faults")?;
+    let trace = disk.trace();
+    let mut all = Vec::new();
+    for (&(method, kind), call) in trace.iter().zip(1..) {
+        for fault in [Fault::Io, Fault::Full, Fault::Short, Fault::Crash] {
+            for forever in [false, true] {
+                if fault.applies_to(method) {
+                    all.push(Point { call, method, kind, fault, forever });
+                }
+            }
+        }
+    }
+    Ok((trace.len(), all))
+}
+
+fn shape(seed: u64, sound: bool) -> Shape {
+    Shape { seed, groups: 4, group_max: 5, settle: true, sound }
+}
+
+/// A point on a thread of its own, so that one that hangs is seen; its thread is then left behind.
+fn bounded(point: Point, seed: u64, within: &Path) -> Result<Passed> {
+    let (done, result) = sync_channel(1);
+    let within = within.to_owned();
+    std::thread::spawn(move || done.send(one(point, seed, &within)));
+    match result.recv_timeout(POINT_MAX) {
+        Ok(result) => result,
+        Err(_) => bail!("it hangs, or its thread panicked"),
+    }
+}
+
+fn one(point: Point, seed: u64, within: &Path) -> Result<Passed> {
+    let mut random = Random::new(seed ^ point.call << 8);
+    let folder = tempfile::Builder::new().prefix("point-").tempdir_in(within)?;
+    let disk = Disk::watch(folder.path())?;
+    disk.plan(Plan { forever: point.forever, ..Plan::once(point.call, point.fault) });
+    let run = work::run(folder.path(), &disk, &shape(seed, false))?;
+    let mut passed = Passed { tried: 1, fired: usize::from(disk.heal() > 0), ..Passed::default() };
+    judge_errors(&run.errors, &mut passed.errors)?;
+    let log = disk.log();
+    drop(disk);
+    if point.fault != Fault::Crash {
+        check::check(folder.path(), &run.knowledge, Look::Write).context("opened again on the healed disk")?;
+    }
+    let looking = tempfile::Builder::new().prefix("image-").tempdir_in(within)?;
+    let styles = [Style::Bare, Style::Whole, STYLES[random.below(STYLES.len() as u64) as usize]];
+    for style in styles {
+        let image = at_the_end(&log, style, &mut random);
+        lay_out(&image, looking.path())?;
+        passed.images += 1;
+        let what = || format!("power cut at the end of the log, {style:?}");
+        check::check(looking.path(), &run.knowledge, Look::Only).with_context(what)?;
+        if point.fault == Fault::Crash && point.forever {
+            passed.images += 1;
+            cut_recovery(&image, &run.knowledge, looking.path(), &mut random).with_context(what)?;
+        }
+    }
+    Ok(passed)
+}
+
+fn at_the_end(log: &[Op], style: Style, random: &mut Random) -> Image {
+    let mut replay = Replay::new(log);
+    while replay.step().is_some() {}
+    replay.image(style, random)
+}
+
+/// Lets recovery crash at a random call, and judges what that leaves.
+fn cut_recovery(image: &Image, known: &Knowledge, folder: &Path, random: &mut Random) -> Result<()> {
+    lay_out(image, folder)?;
+    let disk = check::watch(folder)?;
+    disk.plan(Plan::once(1 + random.below(60), Fault::Crash));
+    let recovered = check::recover(folder);
+    ensure!(recovered.is_ok() || disk.is_dead(), "recovery failed on a sound disk: {recovered:?}");
+    let log = disk.log();
+    drop(disk);
+    let mut replay = Replay::new(&log);
+    while replay.step().is_some() {}
+    let mut cut = image.clone();
+    cut.retain(|name, _| !replay.saw(name));
+    cut.extend(replay.image(STYLES[random.below(STYLES.len() as u64) as usize], random));
+    lay_out(&cut, folder)?;
+    check::check(folder, known, Look::Only).context("after a crash in recovery")
+}
+
+fn judge_errors(errors: &HashMap<(&'static str, Kind), u64>, all: &mut BTreeMap<String, u64>) -> Result<()> {
+    for ((what, kind), count) in errors {
+        ensure!(ALLOWED.contains(kind), "{what} was answered {kind:?}");
+        *all.entry(format!("{what}: {kind:?}")).or_insert(0) += count;
+    }
+    Ok(())
+}
