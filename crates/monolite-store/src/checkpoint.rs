@@ -34,7 +34,7 @@ pub(crate) const FRAME_BYTES: u64 = 4096 + 24;
 /// Rounds beside the writer before the last one, at most.
 const ROUNDS_MAX: usize = 8;
 /// Frames that are left to the writer's own last round.
-const LAST_ROUND_FRAMES: u64 = 300;
+const LAST_ROUND_FRAMES: u64 = 128;
 /// How long the writer waits in its last round for reads that use the WAL, for each `wal_soft_bytes` in the WAL.
 const PATIENCE: Duration = Duration::from_millis(1);
 /// The most of those.

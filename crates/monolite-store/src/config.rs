@@ -83,7 +83,7 @@ impl Default for Config {
             reader_cache_bytes: 256 << 20,
             writer_cache_bytes: 256 << 20,
             statements_max: 256,
-            wal_soft_bytes: 16 << 20,
+            wal_soft_bytes: 64 << 20,
             wal_hard_bytes: 1 << 30,
             value_max: 64 << 20,
             quick_rows_max: 10_000_000,

@@ -1,6 +1,6 @@
 //! The store's VFS is registered once above each VFS that a store names as the one below it.
 //!
-//! Without a name it lies above SQLite's default. With one it lies above a test rig's, and readers, the checkpointer and
+//! Without a name it lies above SQLite's default. With one it lies above a test rig's, and readers and
 //! the store's own file operations use that one directly: so a rig sees every byte and every sync of a store.
 //!
 //! **Invariants**

@@ -136,10 +136,12 @@ impl Connection {
     pub(crate) fn open(path: &Path, role: Role, config: &Config, held: Arc<FileLock>) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut sqlite = match (role, config.vfs) {
+            // The store's own VFS writes the WAL's frames in large pieces, a checkpoint's pages at a pace: ADR 4, ADR 5.
             (Role::Writer, lower) => {
-                let vfs = vfs::register(lower)?; // writes the WAL's frames in large pieces: ADR 4
+                let vfs = vfs::register(lower)?;
                 Sqlite::open_with_flags_and_vfs(path, flags | OpenFlags::SQLITE_OPEN_CREATE, vfs)?
             }
+            (Role::Checkpointer, lower) => Sqlite::open_with_flags_and_vfs(path, flags, vfs::register(lower)?)?,
             (_, Some(lower)) => Sqlite::open_with_flags_and_vfs(path, flags, lower)?,
             (_, None) => Sqlite::open_with_flags(path, flags)?,
         };

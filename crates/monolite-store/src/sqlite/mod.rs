@@ -9,6 +9,8 @@ pub(crate) mod connection;
 #[allow(unsafe_code)]
 pub(crate) mod disk;
 pub(crate) mod live;
+#[allow(unsafe_code)]
+mod pace;
 pub(crate) mod raw;
 mod tail;
 #[allow(unsafe_code)]

@@ -1,7 +1,8 @@
-//! The VFS "monolite": the system's own, but that a WAL's appended frames are written in large pieces.
+//! The VFS "monolite": the system's own, but that a WAL's appended frames are written in large pieces, and a checkpoint's
+//! pages at a pace.
 //!
-//! For the writer's connection only. Every method goes to the VFS below (see [`above`]) unchanged, but for WAL files, whose writes
-//! pass through a [`Tail`], and for the database file's `xShmLock`, which tells when the WAL's write lock is released.
+//! For the connections that write: the writer's and the checkpointer's. Every method goes to the VFS below (see [`above`]) unchanged, but for WAL files, whose writes
+//! pass through a [`Tail`], and for the database file's writes, counted by its [`Pace`], and `xShmLock`, which tells when the WAL's write lock is released.
 //! Measured and reasoned in docs/adr/0004.
 //!
 //! Why nobody misses bytes that are held back (SQLite 3.54.1, `walFrames`):
@@ -17,6 +18,7 @@
 //!   connection, and are used by one thread at a time.
 
 use super::above;
+use super::pace::Pace;
 use super::tail::{Below, Tail};
 use crate::error::Result;
 use rusqlite::ffi;
@@ -35,6 +37,7 @@ struct Outer {
     /// A database's WAL, while that is open; a WAL's database.
     partner: *mut Outer,
     tail: Option<Tail>,
+    pace: Option<Pace>,
 }
 
 // The real file behind it must be aligned as SQLite aligns files.
@@ -156,6 +159,7 @@ unsafe extern "C" fn open(
                 base: ffi::sqlite3_file { pMethods: ptr::null() },
                 partner: ptr::null_mut(),
                 tail: is_wal.then(Tail::default),
+                pace: None,
             },
         );
         let code = real_open(real_vfs, name, Real::of(file).0, flags, out_flags);
@@ -167,6 +171,8 @@ unsafe extern "C" fn open(
         (*this).base.pMethods = &METHODS;
         if is_wal {
             join(this, name);
+        } else if !name.is_null() {
+            (*this).pace = Some(Pace::of(real_vfs, Real::of(file).0, CStr::from_ptr(name)));
         }
         code
     }
@@ -233,7 +239,12 @@ unsafe extern "C" fn write(
 ) -> c_int {
     // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection.
     let (this, mut below) = unsafe { (outer(file), Real::of(file)) };
-    let Some(tail) = &mut this.tail else { return real!(file.xWrite(from, length, at)) };
+    let Some(tail) = &mut this.tail else {
+        return match (real!(file.xWrite(from, length, at)), &mut this.pace) {
+            (ffi::SQLITE_OK, Some(pace)) => pace.wrote(length, at),
+            (code, _) => code,
+        };
+    };
     // SAFETY: SQLite gives `length` readable bytes.
     let data = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), length as usize) };
     tail.write(&mut below, data, at)
@@ -246,7 +257,12 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_i
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     flush_or_return!(file);
-    real!(file.xSync(flags))
+    let code = real!(file.xSync(flags));
+    // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection.
+    if let (ffi::SQLITE_OK, Some(pace)) = (code, unsafe { &mut outer(file).pace }) {
+        pace.synced();
+    }
+    code
 }
 
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut ffi::sqlite3_int64) -> c_int {

@@ -299,3 +299,43 @@ fn cost_of_a_commit_with_and_without_the_tail() {
         }
     }
 }
+
+/// The file of a connection that was opened through [`register`].
+fn pace_of(c: &Connection) -> &Pace {
+    let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
+    // SAFETY: FILE_POINTER hands out the connection's own file, an Outer; it lives as long as the connection.
+    unsafe {
+        let out = (&raw mut file).cast();
+        ffi::sqlite3_file_control(c.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_FILE_POINTER, out);
+        (*file.cast::<Outer>()).pace.as_ref().unwrap()
+    }
+}
+
+/// What stands or falls with the layout of SQLite's own structure.
+#[test]
+fn paced_descriptor_is_the_connections_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let (one, two) = (open(&path, true), open(&path, true));
+    let numbers = [pace_of(&one).fd().unwrap(), pace_of(&two).fd().unwrap()];
+    assert_ne!(numbers[0], numbers[1]);
+    for fd in numbers {
+        assert_eq!(fs::read_link(format!("/proc/self/fd/{fd}")).unwrap(), path.canonicalize().unwrap());
+    }
+}
+
+#[test]
+fn paced_checkpoint_copies_the_same_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let copied = |ours: bool| {
+        let path = folder.path().join(format!("{ours}.db"));
+        let c = open(&path, ours);
+        c.execute_batch("CREATE TABLE t(v BLOB); WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i<2000) INSERT INTO t SELECT zeroblob(3000 + i) FROM s")
+            .unwrap();
+        let all: (i64, i64, i64) =
+            c.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
+        assert_eq!((all.0, all.1), (0, all.2));
+        fs::read(&path).unwrap()
+    };
+    assert_eq!(copied(true), copied(false));
+}
