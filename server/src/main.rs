@@ -7,7 +7,7 @@ mod commands;
 mod demo;
 
 use monolite::App;
-use monolite::config::Config;
+use monolite::config::{Config, Value};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
 fn app() -> App {
     let (users, sessions) = (monolite_users::Config::default(), monolite_sessions::Config::default());
     let (tries, seconds) = (sessions.tries, |n: u32| Duration::from_secs(n.into()));
+    let files = monolite_files::Config::default();
     let app = App::new("monolite")
         .config("users.open_registration", users.open_registration, "Whether anybody may create themselves a user.")
         .config("users.hash_threads", users.hash_threads as u64, "Threads that hash passwords.")
@@ -30,11 +31,16 @@ fn app() -> App {
         .config("sessions.all_refill", tries.all.refill, "One more in all after each such time.")
         .config("sessions.idle", seconds(sessions.idle_seconds), "A session not used for so long has ended.")
         .config("sessions.absolute", seconds(sessions.absolute_seconds), "A session ends after so long.")
+        .config("documents.bytes_max", Value::Bytes(monolite_documents::DOCUMENT_BYTES_MAX), "The largest document.")
+        .config("files.bytes_max", Value::Bytes(files.bytes_max), "The largest file, 16 GiB at most.")
+        .config("files.unfinished_max", u64::from(files.unfinished_max), "Unfinished files of one user.")
+        .config("files.unfinished_bytes_max", Value::Bytes(files.unfinished_bytes_max), "Bytes of them together.")
         .config(
-            "documents.bytes_max",
-            monolite::config::Value::Bytes(monolite_documents::DOCUMENT_BYTES_MAX),
-            "The largest document.",
+            "files.unfinished_time",
+            files.unfinished_time,
+            "An unfinished file goes so long after its last bytes came.",
         )
+        .config("files.upload_time", files.upload_time, "How long one request with a file's content may take.")
         .service_with(|config| monolite_users::service(users_config(config)))
         .service_with(|config| monolite_sessions::service(sessions_config(config)))
         .service(monolite_settings::Declared::new().declare("theme", "light").declare("language", "en").service())
@@ -43,6 +49,7 @@ fn app() -> App {
             limits.document_bytes_max = config.bytes("documents.bytes_max");
             monolite_documents::service_with(limits)
         })
+        .service_with(|config| monolite_files::service_with(files_config(config)))
         .service(monolite_recipes::service())
         .authenticate(monolite_sessions::bearer())
         .first_step("first admin monolite users create --email you@example.org --admin")
@@ -59,6 +66,16 @@ fn users_config(config: &Config) -> monolite_users::Config {
         hash_threads: config.number("users.hash_threads") as usize,
         hash_queue: config.number("users.hash_queue") as usize,
         ..monolite_users::Config::default()
+    }
+}
+
+fn files_config(config: &Config) -> monolite_files::Config {
+    monolite_files::Config {
+        bytes_max: config.bytes("files.bytes_max"),
+        unfinished_max: u32::try_from(config.number("files.unfinished_max")).unwrap_or(u32::MAX),
+        unfinished_bytes_max: config.bytes("files.unfinished_bytes_max"),
+        unfinished_time: config.time("files.unfinished_time"),
+        upload_time: config.time("files.upload_time"),
     }
 }
 

@@ -1,15 +1,26 @@
 //! Answers: from what a call came to, to what goes over the wire.
+//!
+//! **Invariants**
+//! - Bytes that somebody brought never run as a page of ours.
+//! - A content that is still arriving is never shown.
 
 use crate::body::Body;
 use crate::conditional::{if_none_match, tag};
+use crate::exchange::Exchange;
 use crate::headers::{self, MONOLITE_COMMIT};
-use crate::input::Fault;
+use crate::problem::Problem;
+use crate::status;
+use crate::stream::{self, Part};
 use crate::table::{Compiled, PREFIX};
 use crate::timing;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, LOCATION,
+};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use monolite_runtime::Answer;
-use monolite_service::WorkKind;
+use monolite_service::{Caller, WorkKind};
+use std::sync::Arc;
 
 /// Headers of an answer, so that the map is made once.
 const HEADERS: usize = 12;
@@ -17,49 +28,99 @@ const HEADERS: usize = 12;
 /// The response of an answer.
 pub(crate) fn of(
     answer: Answer,
-    route: &Compiled,
-    asked: &HeaderMap,
-    signed_in: bool,
-) -> Result<Response<Body>, Fault> {
+    route: &Arc<Compiled>,
+    exchange: &Exchange<'_>,
+    caller: &Caller,
+) -> Result<Response<Body>, Problem> {
+    let asked = exchange.parts;
     let mut to = HeaderMap::with_capacity(HEADERS);
     if let Some(version) = answer.version {
         to.insert(ETAG, tag(version));
     }
-    if signed_in || route.method != Method::GET {
+    if caller.user().is_some() || route.method != Method::GET {
         to.insert(CACHE_CONTROL, headers::NO_STORE);
     }
+    if let Some(progress) = &answer.progress {
+        stream::progress(&mut to, progress);
+        if !progress.complete && answer.large.is_some() {
+            return arriving(to, &asked.method);
+        }
+    }
     if route.method == Method::GET
-        && let Some(known) = asked.get(IF_NONE_MATCH)
-        && if_none_match(known, answer.version)?
+        && let Some(known) = asked.headers.get(IF_NONE_MATCH)
+        && if_none_match(known, answer.version).map_err(status::of_fault)?
     {
         return Ok(response(StatusCode::NOT_MODIFIED, to, Body::empty()));
     }
-    if route.route.kind == WorkKind::Write
-        && let Some(commit) = answer.commit
-    {
+    if let (Some(commit), WorkKind::Write) = (answer.commit, route.route.kind) {
         to.insert(MONOLITE_COMMIT, timing::commit(commit.service, commit.sequence));
+    }
+    if answer.content_type.is_some() {
+        return Ok(blob(to, answer, route, exchange, caller));
     }
     let status = match answer.location {
         Some(location) => {
             to.insert(LOCATION, located(&location));
             StatusCode::CREATED
         }
-        None if answer.body.is_empty() && answer.content_type.is_none() => StatusCode::NO_CONTENT,
+        None if answer.body.is_empty() => StatusCode::NO_CONTENT,
         None => StatusCode::OK,
     };
-    match answer.content_type {
-        Some(kind) => {
-            let kind = HeaderValue::try_from(kind);
-            to.insert(CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
-            // Bytes that somebody uploaded never run as a page of ours.
-            to.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
-        }
-        None if answer.body.is_empty() => {}
-        None => {
-            to.insert(CONTENT_TYPE, headers::JSON);
-        }
+    if !answer.body.is_empty() {
+        to.insert(CONTENT_TYPE, headers::JSON);
     }
     Ok(response(status, to, Body::from(answer.body)))
+}
+
+/// A blob, or the part of it that is asked for.
+fn blob(
+    mut to: HeaderMap,
+    answer: Answer,
+    route: &Arc<Compiled>,
+    exchange: &Exchange<'_>,
+    caller: &Caller,
+) -> Response<Body> {
+    let kind = answer.content_type.as_deref().map(HeaderValue::try_from);
+    let kind = kind.and_then(Result::ok).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    to.insert(CONTENT_TYPE, kind);
+    to.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    if let Some(name) = &answer.attachment {
+        to.insert(CONTENT_DISPOSITION, attachment(name));
+    }
+    let length = answer.large.as_ref().map_or(answer.body.len() as u64, |large| large.length);
+    let is_get = exchange.parts.method == Method::GET;
+    if route.method == Method::GET {
+        to.insert(ACCEPT_RANGES, headers::BYTES);
+    }
+    let (status, range) = match stream::part(&exchange.parts.headers, length, answer.version) {
+        Part::Some(range) if is_get => {
+            to.insert(CONTENT_RANGE, printed(&format!("bytes {}-{}/{length}", range.start, range.end - 1)));
+            (StatusCode::PARTIAL_CONTENT, range)
+        }
+        Part::Beyond if is_get => {
+            to.remove(CONTENT_TYPE);
+            to.insert(CONTENT_RANGE, printed(&format!("bytes */{length}")));
+            return response(StatusCode::RANGE_NOT_SATISFIABLE, to, Body::empty());
+        }
+        _ => (StatusCode::OK, 0..length),
+    };
+    let body = match answer.large {
+        Some(large) => stream::departing(route, exchange.host, caller, large, range),
+        None => {
+            let place = |byte: u64| usize::try_from(byte).expect("a part of what is in memory is in memory");
+            Body::from(answer.body.slice(place(range.start)..place(range.end)))
+        }
+    };
+    response(status, to, body)
+}
+
+/// A HEAD learns where an upload goes on; a GET would take what is there for the whole.
+fn arriving(to: HeaderMap, method: &Method) -> Result<Response<Body>, Problem> {
+    if method == Method::HEAD {
+        return Ok(response(StatusCode::NO_CONTENT, to, Body::empty()));
+    }
+    let detail = "not all of its bytes are here; HEAD says how many";
+    Err(Problem::new(StatusCode::CONFLICT, "upload_incomplete", detail))
 }
 
 fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
@@ -80,5 +141,39 @@ fn located(location: &str) -> HeaderValue {
             path.push_str(&format!("%{byte:02X}"));
         }
     }
-    HeaderValue::try_from(path).expect("printable characters are a header's value")
+    printed(&path)
+}
+
+/// `attachment` with the name in plain letters, and whole as RFC 8187 writes it.
+fn attachment(name: &str) -> HeaderValue {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || " ._-+()".contains(c);
+    let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let mut text = format!("attachment; filename=\"{plain}\"");
+    if plain != name {
+        text.push_str("; filename*=UTF-8''");
+        for byte in name.bytes() {
+            if byte.is_ascii_alphanumeric() || b"._-".contains(&byte) {
+                text.push(char::from(byte));
+            } else {
+                text.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    printed(&text)
+}
+
+fn printed(text: &str) -> HeaderValue {
+    HeaderValue::try_from(text).expect("printable characters are a header's value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_file_cannot_leave_its_header() {
+        assert_eq!(attachment("a b.txt"), "attachment; filename=\"a b.txt\"");
+        let odd = "attachment; filename=\"a__r_.html\"; filename*=UTF-8''a%22%0D%C3%A9.html";
+        assert_eq!(attachment("a\"\ré.html"), odd.replace("a__r_", "a___"));
+    }
 }

@@ -22,6 +22,9 @@ pub struct Limits {
     pub header_wait: Duration,
     /// From the end of a request's headers to the start of its answer.
     pub request_time: Duration,
+    /// In which a sender must bring each 64 KiB of an upload that is taken as it arrives; for those there is no
+    /// `request_time`.
+    pub piece_time: Duration,
     /// How long requests in flight may go on after the drain began.
     pub drain_time: Duration,
 }
@@ -35,6 +38,7 @@ impl Default for Limits {
             target_bytes_max: 8 * 1024,
             header_wait: Duration::from_secs(30),
             request_time: Duration::from_secs(30),
+            piece_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(30),
         }
     }

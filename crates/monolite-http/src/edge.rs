@@ -61,7 +61,7 @@ pub struct RoutesClash(String);
 
 impl fmt::Display for RoutesClash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "routes clash: {}", self.0)
+        write!(f, "the routes do not fit: {}", self.0)
     }
 }
 
@@ -78,6 +78,7 @@ pub fn router(
     stop: &Stop,
     extra: axum::Router,
 ) -> Result<Edge, RoutesClash> {
+    bodies_fit(host, config.body_max)?;
     let gate = |service| (service, metrics.gate(service, config.writer_wait, config.changes_max));
     let gates: Gates = host.services().map(gate).collect();
     let table = Table::of(host.routes(), config.body_max, metrics, &gates).map_err(RoutesClash)?;
@@ -97,6 +98,20 @@ pub fn router(
         json_depth_max: config.json_depth_max,
         inline_body_max: config.inline_body_max,
     })))
+}
+
+/// A body that no value of a service may hold is refused before anybody sends one.
+fn bodies_fit(host: &Host, body_max: usize) -> Result<(), RoutesClash> {
+    for route in host.routes().iter().filter(|route| route.upload.or(route.body_limit).is_none()) {
+        let max = host.store(route.service).map_or(u64::MAX, |store| store.config().value_max);
+        if body_max as u64 > max {
+            let (service, path) = (route.service, route.path);
+            let why =
+                format!("http.body_max, {body_max} bytes, at {path} is above value_max of {service}, {max} bytes");
+            return Err(RoutesClash(why));
+        }
+    }
+    Ok(())
 }
 
 impl Respond for Edge {

@@ -21,6 +21,7 @@ use crate::edge::Inner;
 use crate::input::{self, Expected, Fault, Pair};
 use crate::problem::Problem;
 use crate::status;
+use crate::stream;
 use crate::table::{AtPath, Compiled, Content};
 use crate::trace::Trace;
 use bytes::Bytes;
@@ -30,7 +31,7 @@ use http::{Method, Response, StatusCode};
 use http_body::Body as HttpBody;
 use matchit::Params;
 use monolite_runtime::{Answer, Host, Rejection, Request};
-use monolite_service::{BoxFuture, Caller, Credentials, WorkKind};
+use monolite_service::{BoxFuture, Caller, Credentials, Upload, WorkKind};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub(crate) struct Exchange<'e> {
     pub(crate) trace: Trace,
 }
 
-type Called = BoxFuture<'static, Result<Answer, Rejection>>;
+pub(crate) type Called = BoxFuture<'static, Result<Answer, Rejection>>;
 
 impl Exchange<'_> {
     /// Answers, or says why not.
@@ -65,12 +66,16 @@ impl Exchange<'_> {
         self.fields(route, &params, &mut pairs).map_err(status::of_fault)?;
         let gate = route.gate.as_ref();
         gate.map_or(Ok(()), |gate| gate.look(caller.tenant()))?;
+        if route.content == Content::Stream {
+            let answer = self.receive(route, &caller, pairs, body, if_match).await?;
+            return answer::of(answer, route, self, &caller);
+        }
         let mut room = self.inner.budget.room();
         let body = self.body(route, body, &mut room).await?;
         let _admitted = gate.map(|gate| gate.enter(caller.tenant())).transpose()?;
         let called = self.call(route, &caller, pairs, body, if_match).await?;
         let answer = self.wait(route, called).await?;
-        answer::of(answer, route, &self.parts.headers, caller.user().is_some()).map_err(status::of_fault)
+        answer::of(answer, route, self, &caller)
     }
 
     async fn caller(&self, route: &Compiled) -> Result<Caller, Problem> {
@@ -85,7 +90,9 @@ impl Exchange<'_> {
                 if known.address().is_some() { known } else { known.with_address(self.peer) }
             }
         };
-        let caller = caller.with_deadline(until);
+        // What arrives piece by piece has a deadline for each piece.
+        let is_stream = route.content == Content::Stream;
+        let caller = if is_stream { caller } else { caller.with_deadline(until) };
         // A read of no foreign trace is in no log that could name it.
         let is_named = self.trace.is_given || route.route.kind != WorkKind::Read;
         Ok(if is_named { caller.with_trace(self.trace.id()) } else { caller })
@@ -129,6 +136,9 @@ impl Exchange<'_> {
                 return Err(Fault::of_field(name, "wrong_type", wrong));
             }
         }
+        if route.content == Content::Stream {
+            stream::fields(route, &self.parts.headers, pairs)?;
+        }
         if route.takes_content_type && !pairs.iter().any(|(name, _)| name == "content_type") {
             let given = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             pairs.push((Cow::Borrowed("content_type"), Cow::Borrowed(given.unwrap_or("application/octet-stream"))));
@@ -151,7 +161,7 @@ impl Exchange<'_> {
                 let fault = Fault::whole("body_not_expected", "this method takes no body");
                 Err(status::of_fault(fault).closing())
             }
-            Content::Upload => input::read_body(headers, body, bounds, room).await,
+            Content::Upload | Content::Stream => input::read_body(headers, body, bounds, room).await,
             Content::Fields | Content::Whole => {
                 input::is_json(headers).map_err(|fault| status::of_fault(fault).closing())?;
                 input::read_body(headers, body, bounds, room).await
@@ -170,13 +180,14 @@ impl Exchange<'_> {
     ) -> Result<Called, Problem> {
         let depth_max = self.inner.json_depth_max;
         if route.content == Content::Upload || body.len() <= self.inner.inline_body_max {
-            return begin(route, self.host, caller, &pairs, body, if_match, depth_max);
+            return begin(route, self.host, caller, &pairs, body, None, if_match, depth_max);
         }
         let route_kind = route.route.kind;
         let (route, host, caller) = (route.clone(), self.host.clone(), caller.clone());
         let pairs: Vec<Pair<'static>> =
             pairs.into_iter().map(|(name, value)| (name.into_owned().into(), value.into_owned().into())).collect();
-        let off = tokio::task::spawn_blocking(move || begin(&route, &host, &caller, &pairs, body, if_match, depth_max));
+        let off =
+            tokio::task::spawn_blocking(move || begin(&route, &host, &caller, &pairs, body, None, if_match, depth_max));
         off.await.map_err(|_| unfinished(Unfinished::Panicked, route_kind))?
     }
 
@@ -186,7 +197,7 @@ impl Exchange<'_> {
         answered.map_err(|rejection| self.rejected(route, rejection))
     }
 
-    fn rejected(&self, route: &Compiled, rejection: Rejection) -> Problem {
+    pub(crate) fn rejected(&self, route: &Compiled, rejection: Rejection) -> Problem {
         if let Rejection::Failed(failure) = &rejection
             && status::is_worth_a_log(failure.kind())
         {
@@ -197,12 +208,14 @@ impl Exchange<'_> {
     }
 }
 
-fn begin(
+#[allow(clippy::too_many_arguments)] // all that a request is
+pub(crate) fn begin(
     route: &Compiled,
     host: &Host,
     caller: &Caller,
     pairs: &[Pair<'_>],
     body: Bytes,
+    arriving: Option<Upload>,
     if_match: Option<u64>,
     depth_max: usize,
 ) -> Result<Called, Problem> {
@@ -216,8 +229,9 @@ fn begin(
     check(route, &given, &body, depth_max).map_err(status::of_fault)?;
     let fields: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
     let is_upload = route.content == Content::Upload;
+    let upload = arriving.or_else(|| is_upload.then(|| body.clone().into()));
     let text = (!is_upload && !body.is_empty()).then_some(&body[..]);
-    let request = Request { fields: &fields, body: text, if_match, upload: is_upload.then(|| body.clone()) };
+    let request = Request { fields: &fields, body: text, if_match, upload };
     Ok(route.route.call(host, caller, request))
 }
 
@@ -231,7 +245,7 @@ fn check(route: &Compiled, given: &[&str], body: &[u8], depth_max: usize) -> Res
             let root = shapes.member("body").unwrap_or(input::ANY);
             input::scan(body, &Expected { shapes, root, depth_max, given: &[] })?;
         }
-        Content::Fields | Content::None | Content::Upload => {}
+        Content::Fields | Content::None | Content::Upload | Content::Stream => {}
     }
     match route.required.iter().find(|name| !given.contains(&name.as_ref())) {
         Some(missing) => Err(Fault::of_field(missing, "missing_field", "is required")),

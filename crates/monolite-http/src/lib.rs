@@ -42,6 +42,7 @@ mod openapi;
 mod problem;
 mod serve;
 mod status;
+mod stream;
 mod table;
 mod timing;
 mod trace;

@@ -78,6 +78,8 @@ pub(crate) fn of_failure(failure: &Failure) -> Problem {
                 .retryable(after.or(Some(LATER)))
         }
         K::TooLong => unavailable("too_long", "the read took longer than a read may"),
+        K::TooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "it is larger than a value may be"),
+        K::Interrupted => Problem::new(StatusCode::BAD_REQUEST, "broken_body", "the body ended before its length"),
         K::Closed => unavailable("closed", "the service is shutting down").retryable(after),
         K::Corrupt => broken("corrupt", "the service's file is damaged"),
         K::Panicked => broken("panicked", "the request failed; nothing was changed"),
@@ -114,7 +116,8 @@ pub(crate) fn too_many_requests(later: Duration) -> Problem {
 
 /// Whether operators should hear of it.
 pub(crate) fn is_worth_a_log(kind: FailureKind) -> bool {
-    !matches!(kind, FailureKind::Invalid | FailureKind::Unauthenticated | FailureKind::Overloaded | FailureKind::Late)
+    use FailureKind as K;
+    !matches!(kind, K::Invalid | K::Unauthenticated | K::Overloaded | K::Late | K::TooLarge | K::Interrupted)
 }
 
 fn unavailable(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {

@@ -7,6 +7,7 @@
 use crate::admission::Gate;
 use crate::input::Shapes;
 use crate::metrics::{Metrics, RouteMeter};
+use crate::stream;
 use http::{HeaderValue, Method};
 use matchit::Params;
 use monolite_runtime::Route;
@@ -51,6 +52,8 @@ pub(crate) enum Content {
     Whole,
     /// Bytes, for the handler.
     Upload,
+    /// The same, as they arrive.
+    Stream,
 }
 
 /// What is served at one path.
@@ -106,6 +109,7 @@ impl Compiled {
         let method = Method::from_bytes(route.method.as_str().as_bytes()).expect("a method's name is a method");
         let takes_body = matches!(method, Method::POST | Method::PUT | Method::PATCH);
         let content = match route.upload {
+            Some(_) if route.receives => Content::Stream,
             Some(_) => Content::Upload,
             None if takes_body && route.takes.body => Content::Whole,
             None if takes_body => Content::Fields,
@@ -117,7 +121,8 @@ impl Compiled {
         let in_path = |name: &str| params_of(route.path).any(|param| param == name);
         let is_whole = |name: &str| content == Content::Whole && name == "body";
         let mut query: Vec<Box<str>> = members.named.iter().map(|(name, _)| name.clone()).collect();
-        query.retain(|name| !in_path(name) && !is_whole(name) && !is_secret(&schema, name));
+        let in_head = |name: &str| content == Content::Stream && stream::is_field(name);
+        query.retain(|name| !in_path(name) && !is_whole(name) && !in_head(name) && !is_secret(&schema, name));
         if route.takes.page {
             query.extend(["limit".into(), "cursor".into()]);
         }

@@ -10,7 +10,7 @@ use crate::stats::Stats;
 use crate::timer::Timer;
 use monolite_service::engine::{Site, Watch};
 use monolite_service::{Authenticator, Background, Clock, HandlerSpec, Ids, Service, SystemClock, TimeOrdered};
-use monolite_store::{Config, Observer, Store};
+use monolite_store::{Config, LARGE_VALUE_MAX, Observer, Store};
 use std::collections::HashSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -177,6 +177,7 @@ impl Assembly {
         })?;
         let mut config = (self.configure)(service.name, service.config.clone());
         config.name = service.name.to_owned();
+        bodies_fit(service, &config)?;
         if let Some(observe) = &self.observe {
             config.observer = Some(observe(service.name));
         }
@@ -213,6 +214,23 @@ impl Assembly {
     }
 }
 
+/// A body that no value may hold is refused before anybody sends one.
+fn bodies_fit(service: &Service, config: &Config) -> Result<(), StartError> {
+    for spec in &service.handlers {
+        let (name, max) = match spec.registration.receives() {
+            true => ("the largest value in pieces", LARGE_VALUE_MAX),
+            false => ("its store's value_max", config.value_max),
+        };
+        let limit = spec.upload.or(spec.body_limit).unwrap_or(0);
+        if limit > max {
+            let message = spec.message;
+            let what = format!("message {message}: a body of {limit} bytes is above {name}, {max} bytes");
+            return Err(StartError::Wrong { service: service.name, what });
+        }
+    }
+    Ok(())
+}
+
 fn routes_of(service: &'static str, message: &'static str, spec: &HandlerSpec) -> Vec<Route> {
     let route = |e: &monolite_service::Endpoint| Route {
         method: e.method,
@@ -223,6 +241,7 @@ fn routes_of(service: &'static str, message: &'static str, spec: &HandlerSpec) -
         kind: spec.kind,
         creates: spec.creates,
         upload: spec.upload,
+        receives: spec.registration.receives(),
         streams: spec.streams,
         body_limit: spec.body_limit,
         takes: spec.registration.takes().clone(),

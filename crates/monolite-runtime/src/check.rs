@@ -109,14 +109,16 @@ fn words(spec: &HandlerSpec) -> Result<(), String> {
         return Err("slow() is for reads".into());
     }
     match (spec.upload, registration.takes_upload()) {
-        (Some(_), false) => return Err("upload() needs a handler fn(&Tx, M, Bytes)".into()),
+        (Some(_), false) => {
+            return Err("upload() needs a handler fn(&Tx, M, Bytes) or async fn(Flow, M, Upload)".into());
+        }
         (None, true) if !spec.endpoints.is_empty() => {
-            return Err("a handler that takes Bytes needs upload(limit) to be served".into());
+            return Err("a handler that takes an upload needs upload(limit) to be served".into());
         }
         _ => {}
     }
     match (spec.streams, registration.answers_blob()) {
-        (true, false) => return Err("streams() needs a reply that is a Blob".into()),
+        (true, false) => return Err("streams() needs a reply that is a Blob or a LargeBlob".into()),
         (false, true) if !spec.endpoints.is_empty() => {
             return Err("a reply that is a Blob needs streams() to be served".into());
         }

@@ -85,7 +85,7 @@ impl Host {
 
     /// The same, with an upload.
     pub async fn call_with<M: Message>(&self, caller: &Caller, message: M, upload: bytes::Bytes) -> Outcome<M> {
-        Ok(self.calls.call(caller, message, Some(upload)).await?.value)
+        Ok(self.calls.call(caller, message, Some(upload.into())).await?.value)
     }
 
     /// The same, on an ordinary thread.

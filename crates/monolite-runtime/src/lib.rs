@@ -51,5 +51,5 @@ pub use route::Route;
 pub use start::StartError;
 pub use stats::{BUCKETS, Counts, Stats, bucket_bound};
 
-pub use monolite_service::edge::{Answer, Rejection, Request, Takes};
+pub use monolite_service::edge::{Answer, Large, Rejection, Request, Takes};
 pub use monolite_service::engine::{Commit, Replied, Schemas, Tally};

@@ -1,9 +1,11 @@
 //! Routes: what is served where, as neutral data.
 
 use crate::host::Host;
-use monolite_service::edge::{Answer, Rejection, Request, Takes};
+use bytes::Bytes;
+use monolite_service::edge::{Answer, Large, Rejection, Request, Takes};
 use monolite_service::engine::{Registration, Schemas, Serving};
-use monolite_service::{Access, BoxFuture, Caller, Method, WorkKind};
+use monolite_service::{Access, BoxFuture, Caller, Failure, FailureKind, Method, WorkKind};
+use monolite_store::{PIECE_BYTES, Ticket};
 use std::sync::Arc;
 
 /// One way to a handler from outside.
@@ -25,6 +27,8 @@ pub struct Route {
     pub creates: Option<&'static str>,
     /// It takes an upload of at most this many bytes instead of a JSON body.
     pub upload: Option<u64>,
+    /// It takes its upload as that arrives.
+    pub receives: bool,
     /// It answers with bytes of a content type instead of JSON.
     pub streams: bool,
     /// How large its body may be, where not as large as any, in bytes.
@@ -49,5 +53,36 @@ impl Route {
         }
         let serving = Serving { creates: self.creates };
         self.registration.serve(&host.flow(caller), request, serving)
+    }
+
+    /// The bytes of a large blob that this route answered with, from here to the end of their piece, but no more than so
+    /// many. A read of its own, in the slow lane where the blob has more than one piece: those may be on the disk.
+    ///
+    /// # Errors
+    /// Where the blob is gone meanwhile, and as any read.
+    pub fn piece(
+        &self,
+        host: &Host,
+        caller: &Caller,
+        large: &Large,
+        from: u64,
+        most: u64,
+    ) -> BoxFuture<'static, Result<Bytes, Failure>> {
+        let Some(store) = host.store(self.service) else {
+            let none = Failure::new(FailureKind::Unavailable, "the service of a blob is not here");
+            return Box::pin(std::future::ready(Err(none)));
+        };
+        let slow = large.length > PIECE_BYTES;
+        let ticket = Ticket { tenant: caller.tenant(), label: self.message, slow, ..Ticket::default() };
+        let large = large.clone();
+        let read = store.read_with(ticket, move |s| {
+            large.pieces.read(s, large.value, from, most.min(large.length.saturating_sub(from))).map_err(Failure::from)
+        });
+        Box::pin(async move {
+            match read.await?.value {
+                bytes if bytes.is_empty() => Err(Failure::internal("a large blob is shorter than its length")),
+                bytes => Ok(Bytes::from(bytes)),
+            }
+        })
     }
 }

@@ -33,6 +33,10 @@ pub enum FailureKind {
     Corrupt,
     /// The handler panicked; nothing was done.
     Panicked,
+    /// The bytes that were given are more than one value may have. Nothing was done.
+    TooLarge,
+    /// The upload broke off, or took too long. What was taken of it before is kept.
+    Interrupted,
     /// The message is wrong; [`Failure::fields`] says where.
     Invalid,
     /// Somebody must be signed in for this.
@@ -119,6 +123,7 @@ impl From<store::Error> for Failure {
             K::ReadOnly => (FailureKind::ReadOnly, "the service only reads at present"),
             K::Full => (FailureKind::Full, "the disk is full"),
             K::TooLong => (FailureKind::TooLong, "the read took too long"),
+            K::TooLarge => (FailureKind::TooLarge, "a value is too large"),
             K::Closed => (FailureKind::Closed, "the service is closed"),
             K::Corrupt => (FailureKind::Corrupt, "the service's file is damaged"),
             K::Panicked => (FailureKind::Panicked, "the handler panicked"),

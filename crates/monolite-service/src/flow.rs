@@ -9,6 +9,7 @@ use crate::engine::Calls;
 use crate::failure::Failure;
 use crate::message::Message;
 use crate::outcome::Outcome;
+use bytes::Bytes;
 use uuid::Uuid;
 
 /// What a flow works with: calls on behalf of its caller. Cheap to clone.
@@ -27,6 +28,11 @@ impl Flow {
     /// Calls a service with a message.
     pub async fn call<M: Message>(&self, message: M) -> Outcome<M> {
         Ok(self.calls.call(&self.caller, message, None).await?.value)
+    }
+
+    /// Calls a service with a message and an upload: a piece of one that arrives, for instance.
+    pub async fn call_with<M: Message>(&self, message: M, upload: Bytes) -> Outcome<M> {
+        Ok(self.calls.call(&self.caller, message, Some(upload.into())).await?.value)
     }
 
     /// The same flow as the system itself, for what the caller may not do alone.

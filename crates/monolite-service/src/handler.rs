@@ -10,6 +10,7 @@ use crate::message::Message;
 use crate::outcome::Outcome;
 use crate::snapshot::Snapshot;
 use crate::tx::Tx;
+use crate::upload::Upload;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ type WriteFn<M> = dyn Fn(&Tx<'_>, M) -> Outcome<M> + Send + Sync;
 type UploadFn<M> = dyn Fn(&Tx<'_>, M, Bytes) -> Outcome<M> + Send + Sync;
 type ReadFn<M> = dyn Fn(&Snapshot<'_>, &M) -> Outcome<M> + Send + Sync;
 type FlowFn<M> = dyn Fn(Flow, M) -> BoxFuture<'static, Outcome<M>> + Send + Sync;
+type ReceiveFn<M> = dyn Fn(Flow, M, Upload) -> BoxFuture<'static, Outcome<M>> + Send + Sync;
 type StubFn<M> = dyn Fn(&Caller, M) -> Outcome<M> + Send + Sync;
 
 /// What answers a message.
@@ -25,6 +27,7 @@ pub(crate) enum Work<M: Message> {
     Upload(Box<UploadFn<M>>),
     Read(Box<ReadFn<M>>),
     Flow(Box<FlowFn<M>>),
+    Receive(Box<ReceiveFn<M>>),
     Stub(Box<StubFn<M>>),
 }
 
@@ -82,7 +85,7 @@ impl<M: Message> Work<M> {
         match self {
             Work::Write(_) | Work::Upload(_) => WorkKind::Write,
             Work::Read(_) => WorkKind::Read,
-            Work::Flow(_) | Work::Stub(_) => WorkKind::Flow,
+            Work::Flow(_) | Work::Receive(_) | Work::Stub(_) => WorkKind::Flow,
         }
     }
 }

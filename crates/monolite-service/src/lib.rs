@@ -77,10 +77,11 @@ mod service;
 mod snapshot;
 mod tx;
 mod units;
+mod upload;
 
 pub use access::{Access, Anyone, DELETE, GET, Method, PATCH, POST, PUT, Role, SignedIn};
 pub use authenticate::{Authenticator, BoxFuture, Credentials};
-pub use blob::Blob;
+pub use blob::{Blob, LargeBlob, Progress};
 pub use caller::{Caller, UserId};
 pub use clock::{Clock, Millis, SystemClock};
 pub use failure::{Failure, FailureKind};
@@ -98,9 +99,13 @@ pub use refusal::{FieldError, Refusal, RefusalKind, Refused};
 pub use service::{Background, Endpoint, HandlerSpec, Service};
 pub use snapshot::Snapshot;
 pub use tx::Tx;
-pub use units::{days, hours, kib, mib, millis, minutes, seconds};
+pub use units::{days, gib, hours, kib, mib, millis, minutes, seconds};
+pub use upload::{Incoming, Upload};
 
 pub use bytes::Bytes;
 pub use monolite_store::rusqlite::params;
-pub use monolite_store::{CheckpointMode, Config, Migrations, Observer, State as StoreState, Tenant, migrations};
+pub use monolite_store::{
+    CheckpointMode, Config, LARGE_VALUE_MAX, Migrations, Observer, PIECE_BYTES, Pieces, State as StoreState, Tenant,
+    migrations,
+};
 pub use uuid::Uuid;

@@ -4,6 +4,7 @@
 //! - A message and its reply are serialisable, so that a service may live elsewhere without a change of code.
 //! - `check` sees only the message: it runs before the queue, without a file.
 
+use crate::blob::Progress;
 use crate::failure::Failure;
 use crate::refusal::{FieldError, Refusal};
 use schemars::JsonSchema;
@@ -27,9 +28,14 @@ pub trait Message: Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sy
     fn version(_reply: &Self::Reply) -> Option<u64> {
         None
     }
+
+    /// How far the upload of the reply has come, where it is of one.
+    fn progress(_reply: &Self::Reply) -> Option<Progress> {
+        None
+    }
 }
 
-/// Declares a type as a message, with its reply and, in this order, its refusal, its check and its reply's version.
+/// Declares a type as a message, with its reply and, in this order, its refusal, its check, its reply's version, and the progress of the upload that it tells of.
 ///
 /// ```
 /// # use monolite_service::*;
@@ -48,7 +54,7 @@ pub trait Message: Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sy
 /// ```
 #[macro_export]
 macro_rules! message {
-    ($m:ident => $reply:ty $(, refuses $refusal:ty)? $(, check $check:expr)? $(, version $version:expr)? $(,)?) => {
+    ($m:ident => $reply:ty $(, refuses $refusal:ty)? $(, check $check:expr)? $(, version $version:expr)? $(, progress $progress:expr)? $(,)?) => {
         impl $crate::Message for $m {
             type Reply = $reply;
             type Refusal = $crate::message!(@refusal $($refusal)?);
@@ -58,6 +64,10 @@ macro_rules! message {
             })?
             $(fn version(reply: &$reply) -> Option<u64> {
                 let f: fn(&$reply) -> _ = $version;
+                f(reply).into()
+            })?
+            $(fn progress(reply: &$reply) -> Option<$crate::Progress> {
+                let f: fn(&$reply) -> _ = $progress;
                 f(reply).into()
             })?
         }

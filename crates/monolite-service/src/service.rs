@@ -13,6 +13,7 @@ use crate::handler::{AnyWork, Work, WorkKind, WriteHandler};
 use crate::message::Message;
 use crate::outcome::Outcome;
 use crate::snapshot::Snapshot;
+use crate::upload::Upload;
 use monolite_store as store;
 use std::any::TypeId;
 use std::future::Future;
@@ -54,7 +55,7 @@ pub struct HandlerSpec {
     pub creates: Option<&'static str>,
     /// It takes an upload of at most this many bytes.
     pub upload: Option<u64>,
-    /// It answers with a [`Blob`](crate::Blob).
+    /// It answers with a [`Blob`](crate::Blob) or a [`LargeBlob`](crate::LargeBlob).
     pub streams: bool,
     /// It is known to be slow.
     pub slow: bool,
@@ -122,6 +123,20 @@ impl Service {
         self.register(AnyWork(Arc::new(work)))
     }
 
+    /// Registers a flow that takes an upload as it arrives: `async fn(Flow, M, Upload)`.
+    ///
+    /// It takes the upload piece by piece and hands each to a write of its own ([`Flow::call_with`]); the sender waits
+    /// meanwhile. What was written before the upload breaks off stays.
+    pub fn receive<M: Message, F>(self, handler: impl Fn(Flow, M, Upload) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Outcome<M>> + Send + 'static,
+    {
+        let work = Work::Receive(Box::new(move |flow, message: M, upload| {
+            Box::pin(handler(flow, message, upload)) as BoxFuture<'static, _>
+        }));
+        self.register(AnyWork(Arc::new(work)))
+    }
+
     /// Serves the last handler at a method and path, to those with access. Paths are below `/api/v1`; `{names}` in them are fields.
     pub fn at(self, method: Method, path: &'static str, access: Access) -> Self {
         self.last(|h| h.endpoints.push(Endpoint { method, path, access }))
@@ -132,12 +147,13 @@ impl Service {
         self.last(|h| h.creates = Some(location))
     }
 
-    /// The last handler takes an upload of at most this many bytes: `fn(&Tx, M, Bytes)`.
+    /// The last handler takes an upload of at most this many bytes: `fn(&Tx, M, Bytes)`, or as it arrives
+    /// `async fn(Flow, M, Upload)`.
     pub fn upload(self, bytes_max: u64) -> Self {
         self.last(|h| h.upload = Some(bytes_max))
     }
 
-    /// The last handler answers with a [`Blob`](crate::Blob).
+    /// The last handler answers with a [`Blob`](crate::Blob), or piece by piece with a [`LargeBlob`](crate::LargeBlob).
     pub fn streams(self) -> Self {
         self.last(|h| h.streams = true)
     }

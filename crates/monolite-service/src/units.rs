@@ -10,6 +10,10 @@ pub const fn kib(n: u64) -> u64 {
 pub const fn mib(n: u64) -> u64 {
     n << 20
 }
+/// Gibibytes, in bytes.
+pub const fn gib(n: u64) -> u64 {
+    n << 30
+}
 /// Milliseconds.
 pub const fn millis(n: u64) -> Duration {
     Duration::from_millis(n)

@@ -21,6 +21,8 @@ pub enum Kind {
     Late,
     /// A constraint refused the change ([`Error::constraint`] says which sort). Nothing was done.
     Constraint,
+    /// A value is larger than one may be: `Config::value_max`, or `LARGE_VALUE_MAX` of one in pieces. Nothing was done.
+    TooLarge,
     /// The query returned no row where one was asked for.
     NoRows,
     /// The statement, its parameters or the call are wrong: a bug in the caller.
@@ -215,7 +217,8 @@ fn kind_of(e: &rusqlite::Error) -> Kind {
             C::DatabaseBusy | C::DatabaseLocked => Kind::Busy,
             C::ReadOnly => Kind::Denied,
             C::SystemIoFailure | C::CannotOpen | C::PermissionDenied => Kind::Io,
-            C::OutOfMemory | C::TooBig => Kind::Overloaded,
+            C::OutOfMemory => Kind::Overloaded,
+            C::TooBig => Kind::TooLarge,
             _ => Kind::Invalid,
         },
         _ => Kind::Invalid,

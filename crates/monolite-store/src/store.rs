@@ -182,6 +182,11 @@ impl Store {
         &self.shared.path
     }
 
+    /// The limits that it runs with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
     /// The gauges; cheap enough to be asked each second.
     pub fn status(&self) -> Status {
         let shared = &self.shared;

@@ -38,10 +38,8 @@ where
     let bytes_max = bounds.bytes_max;
     let said = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if said.is_some_and(|said| said > bytes_max as u64) {
-        if !headers.contains_key(EXPECT) {
-            let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
-        }
-        return Err(too_large(bytes_max));
+        turn_away(headers, body).await;
+        return Err(too_large(bytes_max as u64));
     }
     match tokio::time::timeout_at(bounds.until, collect(body, bounds, said, room)).await {
         Ok(read) => read,
@@ -90,7 +88,7 @@ where
         length += piece.len();
         if length > bytes_max {
             let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
-            return Err(too_large(bytes_max));
+            return Err(too_large(bytes_max as u64));
         }
         room.grow(length).await?;
         // A body in one piece is passed on as it came.
@@ -109,6 +107,13 @@ where
     Ok(grown.map_or(kept, BytesMut::freeze))
 }
 
+/// Reads and drops a part of a body that is not wanted, unless its sender waits to be asked for it.
+pub(crate) async fn turn_away<B: HttpBody<Data = Bytes> + Unpin>(headers: &HeaderMap, body: B) {
+    if !headers.contains_key(EXPECT) {
+        let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
+    }
+}
+
 async fn discard<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, bytes_max: u64) {
     let mut dropped = 0;
     while dropped < bytes_max
@@ -118,12 +123,13 @@ async fn discard<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, bytes_max: u64)
     }
 }
 
-fn too_slow() -> Problem {
+pub(crate) fn too_slow() -> Problem {
     let detail = "the body did not come in time";
     Problem::new(StatusCode::REQUEST_TIMEOUT, "request_too_slow", detail).retryable(None).closing()
 }
 
-fn too_large(bytes_max: usize) -> Problem {
+/// The problem of a body with more bytes than its route takes.
+pub(crate) fn too_large(bytes_max: u64) -> Problem {
     status::of_fault(Fault::whole("body_too_large", format!("the body has more than {bytes_max} bytes"))).closing()
 }
 

@@ -1,11 +1,12 @@
 //! Answers: a reply as bytes, with what an edge needs to know about it.
 
 use super::Rejection;
-use crate::blob::Blob;
+use crate::blob::{Blob, LargeBlob, Progress};
 use crate::engine::{Commit, Replied, Serving};
 use crate::failure::Failure;
 use crate::message::Message;
 use bytes::Bytes;
+use monolite_store::Pieces;
 use serde_json::value::RawValue;
 use std::any::Any;
 use std::borrow::Cow;
@@ -14,10 +15,16 @@ use std::collections::HashMap;
 /// A reply with its types erased.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The JSON of the reply, or a blob's bytes; empty for a reply that is `()`.
+    /// The JSON of the reply, or a blob's bytes; empty for a reply that is `()` and for a large blob.
     pub body: Bytes,
     /// Of a blob, what its bytes are; none means JSON.
     pub content_type: Option<String>,
+    /// Of a large blob, where its bytes are.
+    pub large: Option<Large>,
+    /// Of a large blob, the name under which it is to be kept.
+    pub attachment: Option<String>,
+    /// How far the upload has come that the reply tells of.
+    pub progress: Option<Progress>,
     /// Where the created thing is found, below `/api/v1`.
     pub location: Option<String>,
     /// The version of what the reply shows.
@@ -26,16 +33,42 @@ pub struct Answer {
     pub commit: Option<Commit>,
 }
 
+/// Where the bytes of a large blob are, in the file of the service that answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Large {
+    /// The table.
+    pub pieces: Pieces,
+    /// The number of the value.
+    pub value: u64,
+    /// How many bytes are meant.
+    pub length: u64,
+}
+
 impl Answer {
     pub(crate) fn of<M: Message>(replied: Replied<M::Reply>, serving: Serving) -> Result<Answer, Rejection> {
         let Replied { value, commit } = replied;
-        let mut answer =
-            Answer { body: Bytes::new(), content_type: None, location: None, version: M::version(&value), commit };
+        let mut answer = Answer {
+            body: Bytes::new(),
+            content_type: None,
+            large: None,
+            attachment: None,
+            progress: M::progress(&value),
+            location: None,
+            version: M::version(&value),
+            commit,
+        };
         let any = &value as &dyn Any;
         if let Some(blob) = any.downcast_ref::<Blob>() {
             answer.version = answer.version.or(blob.version);
             answer.content_type = Some(blob.content_type.clone());
             answer.body = blob.bytes.clone();
+        } else if let Some(blob) = any.downcast_ref::<LargeBlob>() {
+            answer.version = answer.version.or(blob.version);
+            answer.content_type = Some(blob.content_type.clone());
+            answer.attachment = blob.attachment.clone();
+            answer.progress = answer.progress.or(blob.progress);
+            let pieces = Pieces::named(blob.table.clone());
+            answer.large = Some(Large { pieces, value: blob.value, length: blob.length });
         } else if !any.is::<()>() {
             let json = serde_json::to_vec(&value)
                 .map_err(|e| Failure::internal(format!("the reply of {} is not JSON: {e}", M::NAME)))?;

@@ -15,7 +15,7 @@ mod wrong;
 #[cfg(test)]
 mod tests;
 
-pub use answer::Answer;
+pub use answer::{Answer, Large};
 pub use rejection::Rejection;
 pub use request::Request;
 pub use takes::Takes;

@@ -9,14 +9,14 @@ use super::strict::{KnownKey, Strict, Trail};
 use super::text::TextReader;
 use super::wrong::Wrong;
 use crate::failure::Failure;
-use bytes::Bytes;
+use crate::upload::Upload;
 use serde::de::value::{MapDeserializer, StrDeserializer, U64Deserializer};
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::fmt;
 
 /// A request as an edge hands it in.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Request<'r> {
     /// Fields from the path and the query, decoded, as text; typed by the message they go to.
     pub fields: &'r [(&'r str, &'r str)],
@@ -24,8 +24,8 @@ pub struct Request<'r> {
     pub body: Option<&'r [u8]>,
     /// The version that the caller's precondition names.
     pub if_match: Option<u64>,
-    /// The bytes of an upload.
-    pub upload: Option<Bytes>,
+    /// An upload.
+    pub upload: Option<Upload>,
 }
 
 impl Request<'_> {

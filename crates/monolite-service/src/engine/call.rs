@@ -15,8 +15,9 @@ use crate::message::{Check, Message};
 use crate::outcome::{Error, Outcome};
 use crate::snapshot::Snapshot;
 use crate::tx::Tx;
+use crate::upload::Upload;
 use bytes::Bytes;
-use monolite_store::Ticket;
+use monolite_store::{Store, Ticket};
 use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -79,7 +80,7 @@ impl Calls {
     }
 
     /// Calls a service with a message, and for a handler that takes one, an upload.
-    pub async fn call<M: Message>(&self, caller: &Caller, message: M, upload: Option<Bytes>) -> Answered<M> {
+    pub async fn call<M: Message>(&self, caller: &Caller, message: M, upload: Option<Upload>) -> Answered<M> {
         let began = Instant::now();
         let handler = self.find::<M>()?;
         let answered = match checked(&message) {
@@ -113,16 +114,25 @@ impl Calls {
         handler: &Arc<Handler<M>>,
         caller: &Caller,
         message: M,
-        upload: Option<Bytes>,
+        upload: Option<Upload>,
     ) -> Answered<M> {
         let own = handler.site.deadline.unwrap_or_else(|| self.engine.deadline());
         let until = caller.deadline().map_or(began + own, |d| d.min(began + own));
         match &*handler.work {
             Work::Read(_) => self.read(handler, caller, message, until).await,
-            Work::Write(_) | Work::Upload(_) => self.write(handler, caller, message, upload, until).await,
+            Work::Write(_) | Work::Upload(_) => {
+                let bytes = upload.map(Upload::whole).transpose()?;
+                self.write(handler, caller, message, bytes, until).await
+            }
             Work::Flow(run) => {
                 let flow = Flow::new(self.clone(), caller.clone().with_deadline(until));
                 plain::<M>(within(&*self.engine, until, async { run(flow, message).await }).await, FailureKind::Late)
+            }
+            Work::Receive(run) => {
+                let flow = Flow::new(self.clone(), caller.clone().with_deadline(until));
+                let upload = upload.unwrap_or_else(|| Bytes::new().into());
+                let ran = within(&*self.engine, until, async { run(flow, message, upload).await }).await;
+                plain::<M>(ran, FailureKind::Late)
             }
             Work::Stub(answer) => {
                 let answered = within(&*self.engine, until, async { answer(caller, message) }).await;
@@ -184,6 +194,9 @@ impl Calls {
             slow: false,
             trace: caller.trace_number(),
         };
+        if let Some(bytes) = &upload {
+            fits(bytes, store)?;
+        }
         let (handler, caller, tally) = (handler.clone(), caller.clone(), self.tally.clone());
         let service = site.service;
         let written = store.write_with(ticket, move |db| {
@@ -220,13 +233,24 @@ fn checked<M: Message>(message: &M) -> Result<(), Failure> {
 
 /// Whether it is the caller who must change something: no fault of the system.
 fn by_caller(kind: FailureKind) -> bool {
-    matches!(kind, FailureKind::Invalid | FailureKind::Unauthenticated)
+    use FailureKind as K;
+    matches!(kind, K::Invalid | K::Unauthenticated | K::TooLarge | K::Interrupted)
 }
 
 impl<M: Message> Handler<M> {
     fn is_flow(&self) -> bool {
-        matches!(&*self.work, Work::Flow(_) | Work::Stub(_))
+        matches!(&*self.work, Work::Flow(_) | Work::Receive(_) | Work::Stub(_))
     }
+}
+
+/// Refuses bytes that no value may have, before they wait for their turn.
+fn fits(bytes: &Bytes, store: &Store) -> Result<(), Failure> {
+    let max = store.config().value_max;
+    if bytes.len() as u64 <= max {
+        return Ok(());
+    }
+    let text = format!("an upload of {} bytes is above value_max, {max} bytes", bytes.len());
+    Err(Failure::new(FailureKind::TooLarge, text))
 }
 
 fn plain<M: Message>(finished: Result<Outcome<M>, Unfinished>, late: FailureKind) -> Answered<M> {

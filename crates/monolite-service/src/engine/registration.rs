@@ -2,7 +2,7 @@
 
 use super::{Handler, Site};
 use crate::authenticate::BoxFuture;
-use crate::blob::Blob;
+use crate::blob::{Blob, LargeBlob};
 use crate::edge::{Answer, Rejection, Request, Takes};
 use crate::failure::{Failure, FailureKind};
 use crate::flow::Flow;
@@ -25,10 +25,12 @@ pub trait Registration: Send + Sync + 'static {
     fn bind(&self, site: Site) -> Arc<dyn Any + Send + Sync>;
     /// What the message takes from a request.
     fn takes(&self) -> &Takes;
-    /// Whether it answers with a [`Blob`].
+    /// Whether it answers with a [`Blob`] or a [`LargeBlob`].
     fn answers_blob(&self) -> bool;
     /// Whether it takes an upload.
     fn takes_upload(&self) -> bool;
+    /// Whether it takes an upload as it arrives.
+    fn receives(&self) -> bool;
     /// The schemas of its message, reply and refusal.
     fn schemas(&self) -> Schemas;
     /// Calls with a message that is plain JSON; the reply is JSON too.
@@ -86,11 +88,15 @@ impl<M: Message> Registration for Typed<M> {
     }
 
     fn answers_blob(&self) -> bool {
-        TypeId::of::<M::Reply>() == TypeId::of::<Blob>()
+        [TypeId::of::<Blob>(), TypeId::of::<LargeBlob>()].contains(&TypeId::of::<M::Reply>())
     }
 
     fn takes_upload(&self) -> bool {
-        matches!(&*self.work, Work::Upload(_))
+        matches!(&*self.work, Work::Upload(_) | Work::Receive(_))
+    }
+
+    fn receives(&self) -> bool {
+        matches!(&*self.work, Work::Receive(_))
     }
 
     fn schemas(&self) -> Schemas {
@@ -120,10 +126,10 @@ impl<M: Message> Registration for Typed<M> {
     fn serve(
         &self,
         flow: &Flow,
-        request: Request<'_>,
+        mut request: Request<'_>,
         serving: Serving,
     ) -> BoxFuture<'static, Result<Answer, Rejection>> {
-        let upload = request.upload.clone();
+        let upload = request.upload.take();
         let message: M = match request.read(self.takes()) {
             Ok(message) => message,
             Err(wrong) => return Box::pin(std::future::ready(Err(wrong.into()))),

@@ -1,0 +1,14 @@
+//! Bodies that never are in memory whole: large blobs on their way out, uploads on their way in.
+//!
+//! **Invariants**
+//! - Of each stream one piece is held, besides what the connection and the kernel buffer.
+//! - A peer that does not take or bring a piece in time is let go.
+
+mod arrival;
+mod departure;
+mod fields;
+mod range;
+
+pub(crate) use departure::departing;
+pub(crate) use fields::{fields, is_field, progress};
+pub(crate) use range::{Part, part};
