@@ -93,6 +93,7 @@ mod use_it {
         let sql = "CREATE TABLE items (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
                 stock INTEGER NOT NULL CHECK (stock >= 0)) STRICT;
             CREATE TABLE files (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+            CREATE TABLE pieces (at INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
             INSERT INTO files VALUES ('plan', zeroblob(100000));";
         let steps = vec![Migration::Quick { name: "0001", sql }, Migration::Stepwise(&LOWER_NAMES)];
         Store::open(folder.path().join("shop.db"), Config::default(), Migrations::new(steps)).unwrap()
@@ -131,6 +132,25 @@ mod use_it {
         })?;
 
         assert_eq!(bytes.len(), 100_000);
+        Ok(())
+    }
+
+    #[test]
+    fn a_large_value_is_written_and_read_in_pieces() -> Result<(), Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = shop(&folder);
+
+        const PIECES: Pieces = Pieces::table("pieces");
+
+        let mut length = 0;
+        for part in [&b"a film, "[..], b"piece by piece"] {
+            let part = part.to_vec();
+            length = store.write_blocking(move |tx| PIECES.append(tx, 1, length, &part))?; // at most Pieces::room(length) bytes
+        }
+        let end = store.read_blocking(|s| PIECES.read(s, 1, 8, 1000))?; // to the end of the piece at most
+        while store.write_blocking(|tx| PIECES.remove(tx, 1))? {}
+
+        assert_eq!((length, &end[..]), (22, &b"piece by piece"[..]));
         Ok(())
     }
 

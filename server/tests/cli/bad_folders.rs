@@ -14,7 +14,7 @@ fn used() -> World {
     let world = World::new();
     world.serve().stop();
     // A clean stop has copied the WAL whole; what it still holds would cover damage to the file.
-    for service in ["Users", "UserSessions", "Settings", "Documents", "Recipes"] {
+    for service in ["Users", "UserSessions", "Settings", "Documents", "Files", "Recipes"] {
         std::fs::remove_file(world.file_of(service).with_extension("db-wal")).unwrap();
     }
     world

@@ -21,7 +21,7 @@ pub struct CreateFile {
     pub sha256: Option<String>,
 }
 
-message!(CreateFile => File, check |m, c| look(m, c), progress |file| file.progress());
+message!(CreateFile => File, check look, progress |file| file.progress());
 
 impl CreateFile {
     /// A file with a name, of which nothing else is said.
