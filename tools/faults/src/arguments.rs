@@ -1,5 +1,6 @@
 //! The command line: one command for each rig.
 
+use crate::history::{self, Stress};
 use crate::images::{self, Images};
 use crate::points::{self, Points};
 use clap::{Args, Parser, Subcommand};
@@ -19,6 +20,8 @@ enum Rig {
     Images(ImagesArguments),
     /// Lets each call of the workload go wrong once, in each way that it can.
     Points(PointsArguments),
+    /// Judges what many threads see: strictly serializable or not.
+    History(HistoryArguments),
 }
 
 #[derive(Args)]
@@ -53,6 +56,22 @@ struct PointsArguments {
     dir: PathBuf,
 }
 
+#[derive(Args)]
+struct HistoryArguments {
+    /// Writes of each thread.
+    #[arg(long, default_value_t = 50_000)]
+    writes: u64,
+    /// Threads that write; as many read.
+    #[arg(long, default_value_t = 4)]
+    threads: u64,
+    /// Repeats the choices.
+    #[arg(long, default_value_t = 5)]
+    seed: u64,
+    /// A folder on tmpfs.
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
+}
+
 /// Runs the rig that the command line names.
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().rig {
@@ -65,6 +84,11 @@ pub fn run() -> ExitCode {
             println!("points: seed {}", a.seed);
             points::run(&Points { seed: a.seed, sample: a.sample, jobs: a.jobs, within: a.dir })
                 .map(|seen| print!("{seen}"))
+        }
+        Rig::History(a) => {
+            println!("history: seed {}", a.seed);
+            let stress = Stress { seed: a.seed, threads: a.threads, writes: a.writes, within: a.dir };
+            history::stress(&stress).map(|seen| println!("{seen}"))
         }
     };
     match done {

@@ -8,6 +8,7 @@
 mod arguments;
 pub mod check;
 pub mod disk;
+pub mod history;
 pub mod images;
 pub mod points;
 pub mod random;

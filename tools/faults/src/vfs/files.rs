@@ -148,9 +148,9 @@ unsafe extern "C" fn read(
     let kind = watched.as_ref().map_or(FileKind::Database, |h| h.kind);
     match watched.map_or(Verdict::Go, |h| h.disk.enter(Method::Read, h.kind)) {
         Verdict::Fail(code) => code,
-        // A short read inside of a database does not leave the system's VFS, which reads on; SQLite takes one for the
+        // A short read inside of a file does not leave the system's VFS, which reads on; SQLite would take one for the
         // file's end, as pages of zeroes.
-        Verdict::Short if kind == FileKind::Database => {
+        Verdict::Short if kind != FileKind::Wal => {
             let half = length / 2;
             // SAFETY: SQLite gives `length` writable bytes.
             let rest = unsafe { into.cast::<u8>().add(half as usize).cast() };
