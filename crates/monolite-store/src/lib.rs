@@ -13,12 +13,14 @@
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 
+mod caretaker;
 mod checkpoint;
 mod config;
 mod error;
 mod header;
 mod lock;
 pub mod maintain;
+mod mark;
 mod migrate;
 mod observe;
 mod open;
@@ -31,6 +33,7 @@ mod status;
 mod store;
 mod ticket;
 mod wal;
+mod wal_scan;
 mod write;
 
 pub use config::Config;

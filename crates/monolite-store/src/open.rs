@@ -9,12 +9,13 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::header::{self, Found};
 use crate::lock::FileLock;
+use crate::mark::{self, Mark};
 use crate::migrate::{self, Migrations, PendingStepwise};
 use crate::reply::far_from_now;
 use crate::sqlite::connection::{Connection, Role};
 use crate::sqlite::version;
 use crate::write::Tx;
-use crate::{place, wal};
+use crate::{place, wal, wal_scan};
 use rusqlite::Connection as Sqlite;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(crate) struct Opened {
     pub(crate) connection: Connection,
     pub(crate) steps: Vec<PendingStepwise>,
     pub(crate) sequence: u64,
+    pub(crate) history: [u8; 16],
     pub(crate) warnings: Vec<String>,
 }
 
@@ -34,20 +36,29 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
     let lock = FileLock::acquire(path)?;
     let found = match header::inspect(path, &lock) {
         // A checkpoint that the power cut ended may have damaged the file's first page; then the WAL has it.
-        Err(e) if e.kind() == Kind::Corrupt && wal::holds_first_page(path, config.vfs)? => Found::Beside,
+        Err(e) if e.kind() == Kind::Corrupt && wal_scan::holds_first_page(path, config.vfs)? => Found::Beside,
         found => found?,
     };
-    wal::settle(path, &lock, config.vfs)?;
+    let wal_bytes = wal::make_durable(path, &lock, config.vfs)?;
     let lock = Arc::new(lock);
+    if found == Found::New {
+        mark::check_new(path)?;
+        refuse_orphaned_wal(wal_bytes)?;
+    }
     let mut connection = Connection::open(path, Role::Writer, config, lock.clone())?;
     match found {
         Found::New => create(connection.sqlite())?,
-        Found::Existing(_) | Found::Beside => take_over(connection.sqlite())?,
+        Found::Existing(_) | Found::Beside => {
+            let sqlite = connection.sqlite();
+            wal::settle(sqlite, path, config.vfs, || check_mark(sqlite, path).map(drop))?;
+            take_over(sqlite, path)?;
+        }
     }
+    let history = known(connection.sqlite())?.map(|mark| mark.history).unwrap_or_default();
     let steps = bring_up(&mut connection, config, migrations)?;
     connection.own_statements(Role::Writer)?;
     let (sequence, _) = connection.sequence()?;
-    Ok(Opened { lock, connection, steps, sequence, warnings })
+    Ok(Opened { lock, connection, steps, sequence, history, warnings })
 }
 
 /// Gives a new file its format and the store's own table.
@@ -72,15 +83,57 @@ const OWN_TABLE: &str = "
     COMMIT;";
 
 /// Checks a file that is there; one that SQLite made without us gets the store's own table.
-fn take_over(sqlite: &Sqlite) -> Result<()> {
-    let has_table = "SELECT count(*) FROM sqlite_schema WHERE name = '_monolite'";
-    let ours: i64 = sqlite.query_row(has_table, [], |row| row.get(0))?;
+fn take_over(sqlite: &Sqlite, path: &Path) -> Result<()> {
+    let found = check_mark(sqlite, path)?;
     into_wal_mode(sqlite)?;
-    if ours == 0 {
+    if found.is_none() {
         sqlite.execute_batch(OWN_TABLE)?;
     }
     Ok(())
 }
+
+/// Refuses a file that lost acknowledged commits; answers what it knows of itself.
+fn check_mark(sqlite: &Sqlite, path: &Path) -> Result<Option<Mark>> {
+    let found = known(sqlite)?;
+    match found {
+        Some(found) => mark::check(path, found)?,
+        None => mark::check_new(path)?,
+    }
+    Ok(found)
+}
+
+/// The last commit and the history, where the file has the store's table and its row.
+fn known(sqlite: &Sqlite) -> Result<Option<Mark>> {
+    let has_table = "SELECT count(*) FROM sqlite_schema WHERE name = '_monolite'";
+    if sqlite.query_row(has_table, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    let read = "SELECT sequence, history_id FROM _monolite WHERE id = 1";
+    let row = sqlite.query_row(read, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let (sequence, history) = match row {
+        Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(None),
+        other => other?,
+    };
+    let mut id = [0; 16];
+    let known = history.len().min(id.len());
+    id[..known].copy_from_slice(&history[..known]);
+    Ok(Some(Mark { sequence: sequence as u64, history: id }))
+}
+
+/// SQLite deletes the WAL of an empty file without a word.
+fn refuse_orphaned_wal(bytes: u64) -> Result<()> {
+    if bytes <= WAL_HEADER {
+        return Ok(());
+    }
+    let text = format!(
+        "the file is empty, but a WAL of {bytes} bytes lies beside it. Nothing was changed. Restore the database from a \
+         copy, or move the -wal away to begin anew"
+    );
+    Err(Error::new(Kind::Corrupt, text))
+}
+
+/// A WAL of no more than this holds nothing.
+const WAL_HEADER: u64 = 32;
 
 fn into_wal_mode(sqlite: &Sqlite) -> Result<()> {
     let mode: String = sqlite.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;

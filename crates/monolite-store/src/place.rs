@@ -22,7 +22,7 @@ pub(crate) fn prepare_folder(db: &Path) -> Result<()> {
     let folder = folder_of(db);
     create(folder)?;
     refuse_file_system(folder)?;
-    for suffix in ["", "-wal", "-shm", "-journal", ".lock"] {
+    for suffix in ["", "-wal", "-shm", "-journal", ".lock", ".mark"] {
         refuse_odd_file(&beside(db, suffix))?;
     }
     Ok(())

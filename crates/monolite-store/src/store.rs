@@ -5,6 +5,7 @@
 //! - The last handle's drop drains the queue and waits for the writer, which ends the reads and closes the file; inside
 //!   a closure of the store it does not wait.
 
+use crate::caretaker::Marking;
 use crate::checkpoint::{FRAME_BYTES, Rounds};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) wal_frames: AtomicU64,
     pub(crate) holding: Holding,
     pub(crate) trouble: Mutex<Option<String>>,
+    pub(crate) marking: Marking,
     warnings: Vec<String>,
     closed: AtomicBool,
     pub(crate) copied_at_close: AtomicBool,
@@ -76,6 +78,7 @@ impl Store {
         }
         let opener = Arc::new(Opener::new(path, &config, opened.lock));
         let shared = Arc::new(Shared::new(path, config, opener, opened.warnings, opened.sequence));
+        shared.begin_marking(opened.history);
         let writer =
             crate::write::writer::Writer::new(shared.clone(), opened.connection, opened.steps).map_err(within)?;
         let thread = std::thread::Builder::new()
@@ -285,6 +288,7 @@ impl Shared {
             wal_frames: AtomicU64::new(0),
             holding: Holding::new(),
             trouble: Mutex::new(None),
+            marking: Marking::default(),
             warnings,
             closed: AtomicBool::new(false),
             copied_at_close: AtomicBool::new(false),

@@ -70,7 +70,11 @@ fn all_connections_and_the_stores_own_work_on_the_wal_go_through_the_vfs_below()
     store.abandon();
     opened();
     let store = Store::open(&path, config, migrations()).unwrap();
-    assert_eq!(opened(), ["S.db-wal", "S.db", "S.db-wal"], "the WAL was settled through it, before SQLite came");
+    assert_eq!(
+        opened(),
+        ["S.db-wal", "S.db", "S.db-wal", "S.db-wal"],
+        "synced before SQLite came, looked at after it recovered"
+    );
     drop(store);
     let unknown = Config { vfs: Some("nobody"), ..Config::default() };
     assert_eq!(

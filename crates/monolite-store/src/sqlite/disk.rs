@@ -1,6 +1,6 @@
 //! A WAL as a file of the VFS below the store's: what the store does to it by itself, when SQLite has it not open.
 //!
-//! Through the VFS, so that a test rig below the store sees these reads, cuts and syncs like SQLite's own.
+//! Through the VFS, so that a test rig below the store sees these reads and syncs like SQLite's own.
 //!
 //! **Invariants**
 //! - The file is opened with the flags that SQLite's pager opens a WAL with, under the name it would use; the unix VFS
@@ -91,16 +91,6 @@ impl WalFile {
             at += piece.len() as i64;
         }
         Ok(())
-    }
-
-    /// Makes the file this long.
-    pub(crate) fn truncate(&mut self, bytes: u64) -> Result<()> {
-        let method = self.methods().xTruncate.ok_or_else(lacking)?;
-        // SAFETY: the file is open.
-        match unsafe { method(self.raw(), bytes as i64) } {
-            ffi::SQLITE_OK => Ok(()),
-            code => Err(self.failed("cut", code)),
-        }
     }
 
     /// Makes what is in the file durable.

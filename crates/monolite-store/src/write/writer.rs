@@ -123,6 +123,7 @@ impl Writer {
             // Reads go on until the store is closed by its handles.
             self.shared.queue.wait_for_close();
             self.shared.close_reads();
+            self.shared.end_marking(true);
         }
     }
 
@@ -136,6 +137,7 @@ impl Writer {
                     if how == Closing::Drained {
                         self.last_checkpoint();
                     }
+                    self.shared.end_marking(how == Closing::Drained);
                     break;
                 }
                 Next::Errand => self.finish_checkpoint(),
@@ -299,6 +301,7 @@ impl Writer {
         self.epoch_in_file = self.epoch;
         self.sequence = sequence;
         self.shared.epoch.fetch_max(sequence, Ordering::AcqRel);
+        self.shared.mark_later();
         self.shared.wal_frames.store(self.connection.wal_frames.load(Ordering::Relaxed), Ordering::Relaxed);
         if let Some(o) = &self.shared.config.observer {
             o.committed(writes, start.elapsed());
