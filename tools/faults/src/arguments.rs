@@ -3,6 +3,8 @@
 use crate::history::{self, Stress};
 use crate::images::{self, Images};
 use crate::points::{self, Points};
+use crate::power::{self, Cuts};
+use crate::process::{self, Kills, Work};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +24,13 @@ enum Rig {
     Points(PointsArguments),
     /// Judges what many threads see: strictly serializable or not.
     History(HistoryArguments),
+    /// Kills a process that writes, again and again, and judges what it left.
+    Kill(CyclesArguments),
+    /// Cuts the power of a file system under a process that writes (root; ext4 on a loop device).
+    Power(CyclesArguments),
+    /// The process under the axe; the rigs start it.
+    #[command(hide = true)]
+    Worker(WorkerArguments),
 }
 
 #[derive(Args)]
@@ -72,24 +81,50 @@ struct HistoryArguments {
     dir: PathBuf,
 }
 
+#[derive(Args)]
+struct CyclesArguments {
+    /// How many times.
+    #[arg(long, default_value_t = 300)]
+    cycles: u32,
+    /// Repeats the moments.
+    #[arg(long, default_value_t = 11)]
+    seed: u64,
+    /// A folder for the data.
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
+}
+
+#[derive(Args)]
+struct WorkerArguments {
+    #[arg(long)]
+    data: PathBuf,
+    #[arg(long)]
+    seed: u64,
+    #[arg(long)]
+    next: u64,
+}
+
 /// Runs the rig that the command line names.
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().rig {
         Rig::Images(a) => {
             println!("images: seed {}", a.seed);
-            images::run(&Images { count: a.count, seed: a.seed, jobs: a.jobs, within: a.dir, lying: false })
-                .map(|seen| println!("{seen}"))
+            let images = Images { count: a.count, seed: a.seed, jobs: a.jobs, within: a.dir, lying: false };
+            images::run(&images).map(|seen| println!("{seen}"))
         }
         Rig::Points(a) => {
             println!("points: seed {}", a.seed);
-            points::run(&Points { seed: a.seed, sample: a.sample, jobs: a.jobs, within: a.dir })
-                .map(|seen| print!("{seen}"))
+            let points = Points { seed: a.seed, sample: a.sample, jobs: a.jobs, within: a.dir };
+            points::run(&points).map(|seen| print!("{seen}"))
         }
         Rig::History(a) => {
             println!("history: seed {}", a.seed);
             let stress = Stress { seed: a.seed, threads: a.threads, writes: a.writes, within: a.dir };
             history::stress(&stress).map(|seen| println!("{seen}"))
         }
+        Rig::Kill(a) => kill(a),
+        Rig::Power(a) => power(a),
+        Rig::Worker(a) => process::work(&Work { data: a.data, seed: a.seed, next: a.next }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -98,4 +133,20 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn kill(a: CyclesArguments) -> anyhow::Result<()> {
+    println!("kill: seed {}", a.seed);
+    let kills = Kills { program: std::env::current_exe()?, cycles: a.cycles, seed: a.seed, within: a.dir };
+    process::run(&kills).map(|seen| println!("{seen}"))
+}
+
+fn power(a: CyclesArguments) -> anyhow::Result<()> {
+    println!("power: seed {}", a.seed);
+    if let Some(why) = power::forbidden() {
+        println!("SKIPPED: this system does not let us cut the power of a file system: {why}");
+        return Ok(());
+    }
+    let cuts = Cuts { program: std::env::current_exe()?, cycles: a.cycles, seed: a.seed, within: a.dir };
+    power::run(&cuts).map(|seen| println!("{seen}"))
 }

@@ -44,7 +44,7 @@ pub enum Look {
 ///
 /// # Errors
 /// What does not hold.
-pub fn check(folder: &Path, known: &Knowledge, look: Look) -> Result<()> {
+pub fn check(folder: &Path, known: &Knowledge, look: Look) -> Result<Found> {
     let path = folder.join(DATABASE);
     let store = open(&path, None)?;
     let found = Found::read(&store).context("the state cannot be read")?;
@@ -65,7 +65,8 @@ pub fn check(folder: &Path, known: &Knowledge, look: Look) -> Result<()> {
     } else {
         store.abandon();
     }
-    integrity(&path)
+    integrity(&path)?;
+    Ok(found)
 }
 
 /// Opens an image over the rig's VFS, so that recovery itself can be cut; the folder's disk must be watched.

@@ -11,6 +11,8 @@ pub mod disk;
 pub mod history;
 pub mod images;
 pub mod points;
+pub mod power;
+pub mod process;
 pub mod random;
 pub mod vfs;
 pub mod work;

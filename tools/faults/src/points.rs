@@ -228,7 +228,7 @@ fn cut_recovery(image: &Image, known: &Knowledge, folder: &Path, random: &mut Ra
     cut.retain(|name, _| !replay.saw(name));
     cut.extend(replay.image(STYLES[random.below(STYLES.len() as u64) as usize], random));
     lay_out(&cut, folder)?;
-    check::check(folder, known, Look::Only).context("after a crash in recovery")
+    check::check(folder, known, Look::Only).map(drop).context("after a crash in recovery")
 }
 
 fn judge_errors(errors: &HashMap<(&'static str, Kind), u64>, all: &mut BTreeMap<String, u64>) -> Result<()> {

@@ -85,6 +85,8 @@ pub enum Fate {
         /// The write's place in its group.
         place: u32,
     },
+    /// Without an answer, and found after a crash.
+    Kept,
     /// Surely not done.
     NotDone,
     /// Nobody can say.

@@ -13,5 +13,6 @@ mod wait;
 pub use open::{config, migrations};
 pub use oracle::{Found, Knowledge, Row};
 pub use run::{Run, Shape, run};
+pub(crate) use step::CLIENTS;
 pub use step::{End, add, chained};
 pub use wait::{ready, within};

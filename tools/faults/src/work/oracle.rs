@@ -63,6 +63,17 @@ impl Knowledge {
         }
     }
 
+    /// What had no answer is decided by what was found: it may not change any more.
+    pub fn settle(&mut self, found: &Found) {
+        let there: BTreeSet<u64> = found.rows.iter().map(|r| r.op).collect();
+        for (op, fate) in &mut self.fates {
+            if matches!(fate, Fate::Open | Fate::Unknown) {
+                *fate = if there.contains(op) { Fate::Kept } else { Fate::NotDone };
+            }
+        }
+        self.last = self.last.max(found.sequence);
+    }
+
     /// How many writes were acknowledged.
     pub fn acknowledged(&self) -> u64 {
         self.fates.values().filter(|f| matches!(f, Fate::Done { .. })).count() as u64
@@ -87,6 +98,10 @@ impl Knowledge {
             }
         }
         for (op, fate) in &self.fates {
+            ensure!(
+                *fate != Fate::Kept || there.contains(op),
+                "write {op} was there after an earlier crash and is lost"
+            );
             if let Fate::Done { sequence, place } = fate {
                 ensure!(
                     there.contains(op),

@@ -4,7 +4,7 @@ use crate::random::mix;
 use monolite_store::{Error, Kind, Tx};
 
 /// Clients whose writes must stay in order.
-pub(super) const CLIENTS: u64 = 4;
+pub(crate) const CLIENTS: u64 = 4;
 /// Rows that writes change again and again.
 const HEAP: u64 = 24;
 

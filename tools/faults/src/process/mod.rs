@@ -1,0 +1,13 @@
+//! A process that writes until it is killed, and the other side, which outlives it and knows what it was told.
+//!
+//! The worker says what it is about to send, and what was answered, through a pipe: what it said before a kill is in the
+//! kernel's hands. So the oracle is in another process than the store.
+
+mod host;
+mod kill;
+mod worker;
+
+pub use host::Worker;
+pub(crate) use kill::sent;
+pub use kill::{Kills, Survived, run};
+pub use worker::{Work, work};
