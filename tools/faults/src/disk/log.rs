@@ -60,6 +60,13 @@ pub enum Op {
         /// It covers the operations before this place in the log.
         upto: usize,
     },
+    /// A file beside the database, written without SQLite and without a sync, was seen to hold this.
+    Beside {
+        /// Its name in the folder.
+        name: String,
+        /// What it held.
+        bytes: Arc<[u8]>,
+    },
     /// What a client learnt.
     Note(Note),
 }

@@ -104,6 +104,17 @@ impl Disk {
         self.push(Op::Note(note));
     }
 
+    /// Looks at a file beside the database that SQLite does not write, and notes what it holds.
+    pub fn look_beside(&self, name: &str) {
+        let Ok(bytes) = std::fs::read(self.folder.join(name)) else { return };
+        let mut state = self.state();
+        let last =
+            state.log.iter().rev().find_map(|op| if let Op::Beside { bytes, .. } = op { Some(bytes) } else { None });
+        if !state.dead && last.is_none_or(|last| **last != *bytes) {
+            state.log.push(Op::Beside { name: name.to_owned(), bytes: bytes.into() });
+        }
+    }
+
     /// The log so far.
     pub fn log(&self) -> Vec<Op> {
         self.state().log.clone()

@@ -47,6 +47,7 @@ pub struct Replay<'a> {
     nodes: BTreeMap<FileId, Node<'a>>,
     names: BTreeMap<FileId, String>,
     changed_names: Vec<(usize, FileId, NameChange)>,
+    beside: Vec<(&'a str, &'a [u8])>,
 }
 
 #[derive(Default)]
@@ -87,7 +88,14 @@ enum NameChange {
 impl<'a> Replay<'a> {
     /// Before the log's first operation.
     pub fn new(log: &'a [Op]) -> Self {
-        Replay { log, at: 0, nodes: BTreeMap::new(), names: BTreeMap::new(), changed_names: Vec::new() }
+        Replay {
+            log,
+            at: 0,
+            nodes: BTreeMap::new(),
+            names: BTreeMap::new(),
+            changed_names: Vec::new(),
+            beside: Vec::new(),
+        }
     }
 
     /// Takes the next operation; answers a client's note, if it is one.
@@ -110,6 +118,7 @@ impl<'a> Replay<'a> {
             Op::Truncate { file, size } => self.change(*file, index, What::Truncate(*size)),
             Op::Sync { file, upto } => self.sync(*file, *upto),
             Op::SyncFailed { file } => self.sync_failed(*file),
+            Op::Beside { name, bytes } => self.beside.push((name, bytes)),
             Op::SyncFolder { upto } => self.sync_folder(*upto),
         }
         Some(Step::Disk)
@@ -151,7 +160,15 @@ impl<'a> Replay<'a> {
             }
         }
         let bytes = |file: &FileId, random: &mut Random| self.nodes[file].bytes(style, limit, keep, random);
-        names.into_iter().map(|(file, name)| (name, bytes(&file, random))).collect()
+        let mut image: Image = names.into_iter().map(|(file, name)| (name, bytes(&file, random))).collect();
+        // A file that nobody syncs: as it was at any time, or not there.
+        let seen = match style {
+            Style::Bare => None,
+            Style::Whole => self.beside.last(),
+            _ => self.beside.get(random.below(self.beside.len() as u64 + 1) as usize),
+        };
+        image.extend(seen.map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())));
+        image
     }
 
     fn change(&mut self, file: FileId, index: usize, what: What<'a>) {

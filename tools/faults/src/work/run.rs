@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// The store's mark, which it writes without SQLite and without a sync.
+const MARK: &str = "work.db.mark";
 /// How long an answer may take, whatever fails.
 const ANSWER_MAX: Duration = Duration::from_secs(25);
 /// How long a checkpoint beside the writer may take until the run goes on without it.
@@ -74,8 +76,10 @@ pub fn run(folder: &Path, disk: &Arc<Disk>, shape: &Shape) -> Result<Run> {
         for _ in 0..shape.groups {
             driver.group()?;
             driver.read()?;
+            disk.look_beside(MARK);
         }
         driver.end(opening)?;
+        disk.look_beside(MARK);
     }
     Ok(driver.run)
 }
