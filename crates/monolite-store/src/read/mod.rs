@@ -132,7 +132,7 @@ where
     if shared.is_closed() {
         return Inline::Done(Err(shared.closed_error().into()));
     }
-    let reader = match held.reader() {
+    let reader = match held.reader(&shared.epoch) {
         Ok(reader) => reader,
         Err(e) => return Inline::Done(Err(e.into())),
     };

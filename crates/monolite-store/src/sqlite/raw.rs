@@ -93,6 +93,14 @@ pub(crate) fn deferred_keys_are_violated(connection: &Connection) -> bool {
     current != 0
 }
 
+/// Bytes of the connection's page caches.
+pub(crate) fn cache_bytes(connection: &Connection) -> u64 {
+    let (mut current, mut high) = (0, 0);
+    // SAFETY: the handle is open and the out pointers are valid.
+    unsafe { ffi::sqlite3_db_status(connection.handle(), ffi::SQLITE_DBSTATUS_CACHE_USED, &mut current, &mut high, 0) };
+    current.max(0) as u64
+}
+
 /// Forgets the last insert's rowid, so that a write cannot see its neighbour's.
 pub(crate) fn clear_last_insert_rowid(connection: &Connection) {
     // SAFETY: the handle is open.
