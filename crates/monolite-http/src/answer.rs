@@ -56,7 +56,7 @@ pub(crate) fn of(
         to.insert(MONOLITE_COMMIT, timing::commit(commit.service, commit.sequence));
     }
     if answer.content_type.is_some() {
-        return Ok(blob(to, answer, route, exchange, caller));
+        return blob(to, answer, route, exchange, caller);
     }
     let status = match answer.location {
         Some(location) => {
@@ -79,7 +79,7 @@ fn blob(
     route: &Arc<Compiled>,
     exchange: &Exchange<'_>,
     caller: &Caller,
-) -> Response<Body> {
+) -> Result<Response<Body>, Problem> {
     let kind = answer.content_type.as_deref().map(HeaderValue::try_from);
     let kind = kind.and_then(Result::ok).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     to.insert(CONTENT_TYPE, kind);
@@ -100,18 +100,18 @@ fn blob(
         Part::Beyond if is_get => {
             to.remove(CONTENT_TYPE);
             to.insert(CONTENT_RANGE, printed(&format!("bytes */{length}")));
-            return response(StatusCode::RANGE_NOT_SATISFIABLE, to, Body::empty());
+            return Ok(response(StatusCode::RANGE_NOT_SATISFIABLE, to, Body::empty()));
         }
         _ => (StatusCode::OK, 0..length),
     };
     let body = match answer.large {
-        Some(large) => stream::departing(route, exchange.host, caller, large, range),
+        Some(large) => stream::departing(exchange, route, caller, large, range)?,
         None => {
             let place = |byte: u64| usize::try_from(byte).expect("a part of what is in memory is in memory");
             Body::from(answer.body.slice(place(range.start)..place(range.end)))
         }
     };
-    response(status, to, body)
+    Ok(response(status, to, body))
 }
 
 /// A HEAD learns where an upload goes on; a GET would take what is there for the whole.

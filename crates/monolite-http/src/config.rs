@@ -58,6 +58,10 @@ pub struct HttpConfig {
     pub body_wait: Duration,
     /// The longest pause within a body.
     pub body_pause: Duration,
+    /// Uploads taken as they arrive and large blobs on their way out, at once; one more is refused.
+    pub streams_max: usize,
+    /// How many of them one tenant may have.
+    pub streams_tenant_max: usize,
     /// Changes of one service under way at once; fewer while its writer is slow.
     pub changes_max: usize,
     /// How long changes may wait for a service's writer before more are refused; longer where commits take long.
@@ -82,6 +86,8 @@ impl Default for HttpConfig {
             bodies_max: 256 * 1024 * 1024,
             body_wait: Duration::from_millis(500),
             body_pause: Duration::from_secs(10),
+            streams_max: 256,
+            streams_tenant_max: 32,
             changes_max: 8192,
             writer_wait: Duration::from_millis(50),
             json_depth_max: 64,

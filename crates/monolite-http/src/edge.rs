@@ -19,6 +19,7 @@ use crate::metrics::{Metrics, RouteMeter};
 use crate::openapi;
 use crate::problem::Problem;
 use crate::serve::{Respond, Stop};
+use crate::stream::Places;
 use crate::table::{Gates, PREFIX, Table};
 use crate::timing;
 use crate::trace::{self, Trace};
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) budget: Arc<Budget>,
     pub(crate) body_pause: Duration,
+    pub(crate) places: Arc<Places>,
     pub(crate) json_depth_max: usize,
     pub(crate) inline_body_max: usize,
 }
@@ -95,6 +97,7 @@ pub fn router(
         limits: config.limits.clone(),
         budget: metrics.budget(Budget::new(config.bodies_max, config.body_wait)),
         body_pause: config.body_pause,
+        places: metrics.places(Places::new(config.streams_max, config.streams_tenant_max)),
         json_depth_max: config.json_depth_max,
         inline_body_max: config.inline_body_max,
     })))

@@ -17,6 +17,7 @@ pub(crate) use text::{family, sample};
 
 use crate::admission::{Gate, Pressure};
 use crate::budget::Budget;
+use crate::stream::Places;
 use http::StatusCode;
 use monolite_service::{CheckpointMode, Observer};
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub(crate) struct All {
     /// What the edge bounds; there once a router was made.
     pub(crate) gates: Mutex<BTreeMap<&'static str, Arc<Gate>>>,
     pub(crate) budget: Mutex<Option<Arc<Budget>>>,
+    pub(crate) places: Mutex<Option<Arc<Places>>>,
 }
 
 /// What one store does.
@@ -94,6 +96,13 @@ impl Metrics {
         let budget = Arc::new(budget);
         *locked(&self.0.budget) = Some(budget.clone());
         budget
+    }
+
+    /// The places of streams.
+    pub(crate) fn places(&self, places: Places) -> Arc<Places> {
+        let places = Arc::new(places);
+        *locked(&self.0.places) = Some(places.clone());
+        places
     }
 
     pub(crate) fn route(&self, method: &str, path: &str) -> Arc<RouteMeter> {

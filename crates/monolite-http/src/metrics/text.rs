@@ -59,6 +59,11 @@ fn bounds(to: &mut String, all: &All) {
     sample(to, "monolite_http_body_bytes", "", held.0);
     family(to, "monolite_http_body_bytes_limit", "gauge", "Bytes of bodies for which there is room.");
     sample(to, "monolite_http_body_bytes_limit", "", held.1);
+    let streams = locked(&all.places).as_ref().map_or((0, 0), |places| places.shown());
+    family(to, "monolite_http_streams", "gauge", "Uploads and large blobs under way.");
+    sample(to, "monolite_http_streams", "", streams.0);
+    family(to, "monolite_http_streams_limit", "gauge", "How many of them may be under way.");
+    sample(to, "monolite_http_streams_limit", "", streams.1);
     let gates: Vec<_> = locked(&all.gates).iter().map(|(service, gate)| (*service, gate.shown())).collect();
     family(to, "monolite_http_changes_under_way", "gauge", "Changes of a service let in and not yet answered.");
     for (service, gate) in &gates {

@@ -44,6 +44,13 @@ impl Exchange<'_> {
             input::turn_away(headers, body).await;
             return Err(input::too_large(bytes_max));
         }
+        let _place = match self.inner.places.take(caller.tenant()) {
+            Ok(place) => place,
+            Err(problem) => {
+                input::turn_away(headers, body).await;
+                return Err(problem);
+            }
+        };
         let left = Arc::new(Mutex::new(Left { body: Some(body), problem: None }));
         let piece_time = self.inner.limits.piece_time;
         let arrival = Arrival { left: left.clone(), came: 0, bytes_max, wait: Wait::new(piece_time) };

@@ -4,9 +4,13 @@
 //! - Between two pieces nothing is held: no snapshot, no connection of a store, no bytes.
 //! - A blob that ends before its length breaks the answer off; it is never cut short in silence.
 
+use super::Place;
 use crate::body::Body;
+use crate::exchange::Exchange;
+use crate::problem::Problem;
 use crate::table::Compiled;
 use bytes::Bytes;
+use http::Method;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use monolite_runtime::{Host, Large};
 use monolite_service::{BoxFuture, Caller, Failure, PIECE_BYTES};
@@ -16,14 +20,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-/// The body of these bytes of a blob.
-pub(crate) fn departing(route: &Arc<Compiled>, host: &Host, caller: &Caller, large: Large, part: Range<u64>) -> Body {
+/// The body of these bytes of a blob; one of more than a piece has a place among the streams.
+pub(crate) fn departing(
+    exchange: &Exchange<'_>,
+    route: &Arc<Compiled>,
+    caller: &Caller,
+    large: Large,
+    part: Range<u64>,
+) -> Result<Body, Problem> {
     if part.is_empty() {
-        return Body::empty();
+        return Ok(Body::empty());
     }
-    let (route, host, caller) = (route.clone(), host.clone(), caller.clone());
-    let departure = Departure { route, host, caller, large, left: part, reading: None };
-    Body::boxed(axum::body::Body::new(departure))
+    let is_long = exchange.parts.method != Method::HEAD && part.end - part.start > PIECE_BYTES;
+    let place = is_long.then(|| exchange.inner.places.take(caller.tenant())).transpose()?;
+    let (route, host, caller) = (route.clone(), exchange.host.clone(), caller.clone());
+    let departure = Departure { route, host, caller, large, left: part, reading: None, _place: place };
+    Ok(Body::boxed(axum::body::Body::new(departure)))
 }
 
 struct Departure {
@@ -33,6 +45,7 @@ struct Departure {
     large: Large,
     left: Range<u64>,
     reading: Option<BoxFuture<'static, Result<Bytes, Failure>>>,
+    _place: Option<Place>,
 }
 
 impl HttpBody for Departure {

@@ -7,8 +7,10 @@
 mod arrival;
 mod departure;
 mod fields;
+mod places;
 mod range;
 
 pub(crate) use departure::departing;
 pub(crate) use fields::{fields, is_field, progress};
+pub(crate) use places::{Place, Places};
 pub(crate) use range::{Part, part};

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)] // tests
 
 mod bad_input;
+mod films;
 mod notes;
 mod overload;
 mod routes;
+mod streams;
 mod world;

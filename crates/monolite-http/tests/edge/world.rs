@@ -1,6 +1,6 @@
 //! A host of the toy service behind a real socket, and a client that reads answers by hand.
 
-use crate::notes;
+use crate::{films, notes};
 use monolite_http::*;
 use monolite_runtime::{Assembly, Host};
 use monolite_service::*;
@@ -44,6 +44,7 @@ pub fn world_with(config: HttpConfig) -> World {
     let observed = metrics.clone();
     let host = Assembly::new(folder.path())
         .service(notes::service())
+        .service(films::service())
         .authenticate(Arc::new(Names))
         .observe(move |service| observed.observer(service))
         .open()
