@@ -17,6 +17,7 @@ mod caretaker;
 mod checkpoint;
 mod config;
 mod error;
+mod fair;
 mod header;
 mod lock;
 pub mod maintain;

@@ -9,12 +9,14 @@ use crate::caretaker::Marking;
 use crate::checkpoint::{FRAME_BYTES, Rounds};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::fair::{Bounds, Refused};
 use crate::migrate::Migrations;
 use crate::read::{self, Read, ReadWith, Reads, Seen, Snapshot};
 use crate::reply::{block_on, lock};
 use crate::sqlite::connection::Opener;
 use crate::status::{State, Status, WriterView};
 use crate::ticket::Ticket;
+use crate::write::costs::Costs;
 use crate::write::holding::Holding;
 use crate::write::queue::{Closing, Queue};
 use crate::write::{Tx, Write, WriteWith, Written};
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) reads: Reads,
     pub(crate) opener: Arc<Opener>,
     pub(crate) queue: Queue,
+    pub(crate) costs: Costs,
     pub(crate) rounds: Rounds,
     pub(crate) wal_frames: AtomicU64,
     pub(crate) holding: Holding,
@@ -193,11 +196,12 @@ impl Store {
     /// The gauges; cheap enough to be asked each second.
     pub fn status(&self) -> Status {
         let shared = &self.shared;
+        let (queued, queued_tenants) = shared.queue.depth();
         Status {
             state: shared.state(),
             sequence: self.sequence(),
-            queued: shared.queue.len(),
-            queued_tenants: 0,
+            queued,
+            queued_tenants,
             wal_bytes: shared.wal_frames.load(Ordering::Relaxed) * FRAME_BYTES,
             file_bytes: std::fs::metadata(&shared.path).map_or(0, |m| m.len()),
             slow_queued: shared.reads.slow.waiting.load(Ordering::Relaxed),
@@ -209,13 +213,9 @@ impl Store {
 
     /// Who holds the writer, who waits for it, who held it longest. Meant for a person who looks, not for each second.
     pub fn writer(&self) -> WriterView {
-        WriterView {
-            holder: self.shared.holding.look().map(|(holder, _)| holder),
-            queued: self.shared.queue.len(),
-            tenants: 0,
-            waiting: Vec::new(),
-            longest: Vec::new(),
-        }
+        let (queued, tenants, waiting) = self.shared.queue.waiting(WriterView::WAITING_MAX);
+        let holder = self.shared.holding.look().map(|(holder, _)| holder);
+        WriterView { holder, queued, tenants, waiting, longest: Vec::new() }
     }
 
     /// Checks that a statement can be prepared with a service's rights; it is not run.
@@ -283,7 +283,12 @@ impl Shared {
             epoch: AtomicU64::new(sequence),
             reads: Reads::new(&opener, config.slots_max),
             opener,
-            queue: Queue::new(config.queue_max),
+            queue: Queue::new(
+                Bounds { max: config.queue_max, tenant_max: config.tenant_queue_max },
+                config.tenant_quantum,
+                config.tenant_weights.clone(),
+            ),
+            costs: Costs::new(),
             rounds: Rounds::default(),
             wal_frames: AtomicU64::new(0),
             holding: Holding::new(),
@@ -324,9 +329,10 @@ impl Shared {
         Error::new(Kind::Closed, format!("the store {} is closed", self.config.name))
     }
 
-    pub(crate) fn overloaded(&self, what: &str, max: usize) -> Error {
-        let text = format!("{max} {what} of {} are waiting already; nothing was done, try again", self.config.name);
-        Error::new(Kind::Overloaded, text).with_retry_after(Duration::from_secs(1)).with_own_fault(false)
+    pub(crate) fn overloaded(&self, what: &str, refused: Refused) -> Error {
+        let whose = if refused.own_fault { "this tenant has" } else { "there are" };
+        let text = format!("{whose} too many {what} of {} waiting; nothing was done, try again", self.config.name);
+        Error::new(Kind::Overloaded, text).with_retry_after(Duration::from_secs(1)).with_own_fault(refused.own_fault)
     }
 
     /// From now on the store only reads.

@@ -51,6 +51,16 @@ fn standard() -> Vec<Key> {
         Key::new("http.piece_time", limits.piece_time, "In which each 64 KiB of a streamed upload must come."),
         Key::new("store.deadline", store.deadline, "How long a call may take that says nothing."),
         Key::new("store.queue_max", count(store.queue_max), "Writes waiting for one service's writer."),
+        Key::new(
+            "store.tenant_queue_max",
+            count(store.tenant_queue_max),
+            "Writes of one tenant waiting for one service's writer.",
+        ),
+        Key::new(
+            "store.tenant_quantum",
+            store.tenant_quantum,
+            "Writer time that one of several tenants adds to a group.",
+        ),
         Key::new("store.inline_budget", store.inline_budget, "CPU time of a read on the caller's thread."),
         Key::new("store.slow_time_max", store.slow_time_max, "Time of a read in the slow lane."),
         Key::new("store.reader_cache", Value::Bytes(store.reader_cache_bytes), "Page cache of a reading connection."),
@@ -69,6 +79,12 @@ pub(crate) fn store(config: &Config, store: store::Config) -> store::Config {
     }
     if is_set("store.queue_max") {
         changed.queue_max = config.number("store.queue_max") as usize;
+    }
+    if is_set("store.tenant_queue_max") {
+        changed.tenant_queue_max = config.number("store.tenant_queue_max") as usize;
+    }
+    if is_set("store.tenant_quantum") {
+        changed.tenant_quantum = config.time("store.tenant_quantum");
     }
     if is_set("store.inline_budget") {
         changed.inline_budget = config.time("store.inline_budget");

@@ -48,6 +48,10 @@ impl WorkKind {
         Self::of_label(if label.is_empty() { std::any::type_name::<F>() } else { label })
     }
 
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
     fn of_label(label: &'static str) -> Self {
         WorkKind(mix(label.as_ptr() as u64 ^ ((label.len() as u64) << 48)))
     }

@@ -8,6 +8,7 @@
 use super::kinds::WorkKind;
 use super::slots::Reader;
 use super::*;
+use crate::fair::Refused;
 use crate::reply::{Promise, far_from_now};
 use crate::sqlite::watch::{Watch, thread_cpu_ns};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -130,7 +131,7 @@ where
         if let Some(o) = &shared.config.observer {
             o.refused(ticket.label);
         }
-        return Err(shared.overloaded("slow reads", shared.config.slow_queue_max));
+        return Err(shared.overloaded("slow reads", Refused { own_fault: false }));
     }
     let call = Arc::new(SlowCall { promise: Promise::new(), watch: Mutex::new(None) });
     let (answer, shared) = (call.clone(), shared.clone());
@@ -170,7 +171,7 @@ where
         while *running >= BLOCKING_RUNS {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(shared.overloaded("blocking reads", BLOCKING_RUNS).into());
+                return Err(shared.overloaded("blocking reads", Refused { own_fault: false }).into());
             }
             running = slow.blocking_ended.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -242,7 +243,7 @@ where
         Snapshot::new(reader.connection.sqlite(), &reader.connection.watch, sequence, shared.config.gate_bytes);
     let result = catch_unwind(AssertUnwindSafe(|| f(&snapshot)));
     let cpu = thread_cpu_ns() - cpu;
-    watch.check_deadline();
+    watch.check_deadline(Instant::now());
     watch.disarm();
     if let Some(place) = watched {
         *lock(place) = None;

@@ -96,7 +96,7 @@ impl Rights {
         self.commits.store(false, Relaxed);
         self.watch.arm_timed(deadline);
         let result = catch_unwind(AssertUnwindSafe(|| f(&self.watch)));
-        self.watch.check_deadline();
+        self.watch.check_deadline(Instant::now());
         self.watch.disarm();
         self.rights.store(true, Relaxed);
         self.commits.store(true, Relaxed);

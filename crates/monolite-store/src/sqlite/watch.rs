@@ -87,8 +87,8 @@ impl Watch {
     }
 
     /// Looks once more at the end of a timed run: the handler may not have run since its deadline.
-    pub(crate) fn check_deadline(&self) {
-        if self.tripped.load(Relaxed) == 0 && since_start_ns(Instant::now()) > self.limit_ns.load(Relaxed) {
+    pub(crate) fn check_deadline(&self, now: Instant) {
+        if self.tripped.load(Relaxed) == 0 && since_start_ns(now) > self.limit_ns.load(Relaxed) {
             self.trip(Tripped::Deadline);
         }
     }

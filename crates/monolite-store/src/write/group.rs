@@ -8,8 +8,10 @@
 
 use super::Tx;
 use super::job::{Job, Ran};
+use super::queue::Queued;
 use super::writer::Writer;
 use crate::error::{Error, Kind, Result};
+use crate::fair::Cost;
 use crate::sqlite::raw;
 use crate::sqlite::watch::Tripped;
 use std::sync::Arc;
@@ -19,6 +21,9 @@ use std::time::Instant;
 /// A write in a group, and what its last run came to.
 pub(crate) struct Member {
     pub(crate) job: Arc<dyn Job>,
+    /// What it was expected to cost, and how long its runs have held the writer.
+    pub(crate) cost: Cost,
+    pub(crate) run_ns: u64,
     outcome: Outcome,
     answered: bool,
 }
@@ -83,8 +88,8 @@ pub(crate) struct Filled {
 }
 
 impl Member {
-    pub(crate) fn new(job: Arc<dyn Job>) -> Self {
-        Member { job, outcome: Outcome::Open, answered: false }
+    pub(crate) fn new(queued: Queued) -> Self {
+        Member { job: queued.work, cost: queued.cost, run_ns: 0, outcome: Outcome::Open, answered: false }
     }
 
     /// Answers the caller after the group's end.
@@ -118,9 +123,9 @@ impl Member {
     }
 
     /// Gives the write back to the queue.
-    pub(crate) fn into_job(mut self) -> Arc<dyn Job> {
+    pub(crate) fn into_queued(mut self) -> Queued {
         self.answered = true;
-        self.job.clone()
+        Queued { tenant: self.job.order().ticket.tenant, cost: self.cost, work: self.job.clone() }
     }
 }
 
@@ -144,17 +149,19 @@ impl Writer {
         most: usize,
         guarded: bool,
     ) -> std::result::Result<Filled, Lost> {
-        let start = Instant::now();
+        self.looked = Instant::now();
+        let start = self.looked;
         let rows_before = self.connection.sqlite().total_changes();
         let alone = members.len() == 1;
         let mut changed = false;
         for (place, member) in members.iter_mut().enumerate() {
             let rows = self.connection.sqlite().total_changes() - rows_before;
-            let full = start.elapsed() > self.shared.config.group_time_max || rows > self.shared.config.group_rows_max;
+            let full =
+                self.looked - start > self.shared.config.group_time_max || rows > self.shared.config.group_rows_max;
             if place > 0 && (place >= most || full) {
                 return Ok(Filled { ran: place, changed: changed || self.changed_uncounted() });
             }
-            let guard = match guarded || self.costs.fails_late(member.job.order().kind) {
+            let guard = match guarded || self.shared.costs.fails_late(member.job.order().kind) {
                 _ if alone => Guard::Transaction,
                 true => Guard::Savepoint,
                 false => Guard::Group,
@@ -180,10 +187,11 @@ impl Writer {
             return Effect::Stands { changed: false };
         }
         let order = member.job.order();
-        self.shared.holding.set(&order.ticket, Instant::now());
+        let since = Instant::now();
+        self.shared.holding.set(&order.ticket, since);
         let rows = self.connection.sqlite().total_changes();
         let entered = if guard == Guard::Savepoint { self.connection.savepoint() } else { Ok(()) };
-        let settled = entered.and_then(|()| self.run_closure(member, guard));
+        let settled = entered.and_then(|()| self.run_closure(member, guard, since));
         let changed = self.connection.sqlite().total_changes() != rows;
         match settled {
             Ok(Settled::Unguarded) => Effect::Unguarded,
@@ -199,19 +207,20 @@ impl Writer {
     }
 
     /// Runs the closure and settles what guards it; answers what became of its changes.
-    fn run_closure(&mut self, member: &mut Member, guard: Guard) -> Result<Settled> {
+    fn run_closure(&mut self, member: &mut Member, guard: Guard, since: Instant) -> Result<Settled> {
         let connection = &self.connection;
         let rows = connection.sqlite().total_changes();
         raw::clear_last_insert_rowid(connection.sqlite());
         let order = member.job.order();
-        let start = Instant::now();
         connection.watch.arm_timed(order.deadline);
         let ran = member.job.run(&Tx::new(connection.sqlite(), &connection.watch, self.sequence));
-        connection.watch.check_deadline();
+        self.looked = Instant::now();
+        connection.watch.check_deadline(self.looked);
         connection.watch.disarm();
-        self.costs.learn(order.kind, start.elapsed());
+        let held = self.looked.saturating_duration_since(since);
+        member.run_ns += held.as_nanos() as u64;
         if let Some(o) = &self.shared.config.observer {
-            o.held(order.ticket.label, start.elapsed());
+            o.held(order.ticket.label, held);
         }
         let gone = connection.sqlite().is_autocommit();
         member.outcome = match (connection.watch.tripped(), &ran) {
@@ -245,7 +254,7 @@ impl Writer {
                     // A statement counts its changes when it is reset.
                     raw::reset_busy_statements(connection.sqlite());
                     if connection.sqlite().total_changes() != rows {
-                        self.costs.failed_late(order.kind);
+                        self.shared.costs.failed_late(order.kind);
                         connection.rollback()?;
                         return Ok(Settled::Unguarded);
                     }

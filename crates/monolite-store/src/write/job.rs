@@ -12,7 +12,7 @@ use crate::read::kinds::WorkKind;
 use crate::read::panicked;
 use crate::reply::{Promise, far_from_now, lock};
 use crate::store::Shared;
-use crate::ticket::Ticket;
+use crate::ticket::{Tenant, Ticket};
 use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -150,6 +150,7 @@ pub(crate) trait Answer<T, E>: Send + Sync {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Written<T>, E>>;
     /// Nobody waits any more; answers whether the write was taken out before its turn.
     fn abandon(&self) -> bool;
+    fn tenant(&self) -> Tenant;
 }
 
 impl<T, E, F> Answer<T, E> for Pending<T, E, F>
@@ -169,6 +170,10 @@ where
         };
         self.promise.abandon();
         closure.is_some()
+    }
+
+    fn tenant(&self) -> Tenant {
+        self.order.ticket.tenant
     }
 }
 
@@ -194,16 +199,16 @@ impl<T, E> WriteWith<T, E> {
     {
         let queued = Instant::now();
         let deadline = ticket.deadline.unwrap_or_else(|| far_from_now(shared.config.deadline));
-        let order = Order { ticket, kind: WorkKind::of::<F>(ticket.label), deadline, queued };
-        let pending = Arc::new(Pending::new(order, closure));
-        WriteWith(match shared.queue.push(pending.clone()) {
+        let kind = WorkKind::of::<F>(ticket.label);
+        let pending = Arc::new(Pending::new(Order { ticket, kind, deadline, queued }, closure));
+        WriteWith(match shared.queue.push(pending.clone(), shared.costs.of(kind)) {
             Ok(()) => State::Waiting(pending, shared.clone()),
             Err(NotQueued::Closed) => State::Failed(Some(shared.refusal())),
-            Err(NotQueued::Full) => {
+            Err(NotQueued::Full(refused)) => {
                 if let Some(o) = &shared.config.observer {
                     o.refused(ticket.label);
                 }
-                State::Failed(Some(shared.overloaded("writes", shared.config.queue_max)))
+                State::Failed(Some(shared.overloaded("writes", refused)))
             }
         })
     }
@@ -258,7 +263,7 @@ impl<T, E> Drop for WriteWith<T, E> {
         if let State::Waiting(answer, shared) = &self.0
             && answer.abandon()
         {
-            shared.queue.dropped();
+            shared.queue.dropped(answer.tenant());
         }
     }
 }

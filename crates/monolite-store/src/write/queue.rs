@@ -1,15 +1,26 @@
-//! The writer's queue: first in, first out, bounded.
+//! The writer's queue: bounded, fair between tenants, in order within one.
+//!
+//! Where one tenant writes alone, its groups are bounded by the group's limits only. Where others write too, or did a
+//! moment ago, a tenant adds its quantum to a group and no more, so that who writes little waits for little: a group
+//! in flight, and its own.
 //!
 //! **Invariants**
-//! - At most `queue_max` writes that somebody waits for; abandoned ones leave no more than as many husks again.
-//! - After `close` nothing enters.
+//! - Bounds as in `fair::Bounds`. After `close` nothing enters.
+//! - One lock for each write that is queued, one for each group; nothing is allocated where tenants come back.
 
 use super::job::Job;
+use crate::fair::{Bounds, Cost, Fair, Limits, Refused, Taken};
 use crate::reply::lock;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::status::Waiting;
+use crate::ticket::Tenant;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// For each of these during which one tenant alone wrote, its groups may be larger by another quantum.
+const CALM: Duration = Duration::from_millis(20);
+/// After so long without anything to do, debts are forgotten.
+const IDLE_MAX: Duration = Duration::from_millis(10);
 
 /// How long the writer waits for one more caller of a crowd to come back.
 const GATHER_PAUSE: Duration = Duration::from_micros(20);
@@ -20,17 +31,30 @@ const GATHER_MAX: Duration = Duration::from_micros(150);
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
     arrived: Condvar,
-    /// Writes that were dropped by their callers and are still in the queue.
-    husks: AtomicUsize,
-    max: usize,
+    bounds: Bounds,
 }
 
 struct QueueState {
-    jobs: VecDeque<Arc<dyn Job>>,
+    writes: Fair<Arc<dyn Job>>,
+    /// Whose write came last, and when one came from somebody else than the one before.
+    last: Tenant,
+    mixed: Option<Instant>,
     errand: bool,
-    idle: bool,
+    idle: Option<Instant>,
     closed: Option<Closing>,
     ended: bool,
+}
+
+/// A write that the writer took.
+pub(crate) type Queued = Taken<Arc<dyn Job>>;
+
+/// What a write that was taken cost in the end.
+pub(crate) struct Bill {
+    pub(crate) tenant: Tenant,
+    pub(crate) cost: Cost,
+    pub(crate) charge_ns: u64,
+    /// Nobody waited for it any more.
+    pub(crate) is_husk: bool,
 }
 
 /// How the writer ends.
@@ -44,7 +68,7 @@ pub(crate) enum Closing {
 
 /// Why a write was not queued.
 pub(crate) enum NotQueued {
-    Full,
+    Full(Refused),
     Closed,
 }
 
@@ -58,42 +82,52 @@ pub(crate) enum Next {
 }
 
 impl Queue {
-    pub(crate) fn new(max: usize) -> Self {
-        let state = QueueState { jobs: VecDeque::new(), errand: false, idle: false, closed: None, ended: false };
-        Queue { state: Mutex::new(state), arrived: Condvar::new(), husks: AtomicUsize::new(0), max }
+    pub(crate) fn new(bounds: Bounds, quantum: Duration, weights: HashMap<Tenant, u32>) -> Self {
+        let state = QueueState {
+            writes: Fair::new(quantum, weights),
+            last: Tenant::default(),
+            mixed: None,
+            errand: false,
+            idle: None,
+            closed: None,
+            ended: false,
+        };
+        Queue { state: Mutex::new(state), arrived: Condvar::new(), bounds }
     }
 
-    pub(crate) fn push(&self, job: Arc<dyn Job>) -> Result<(), NotQueued> {
+    pub(crate) fn push(&self, job: Arc<dyn Job>, cost: Cost) -> Result<(), NotQueued> {
+        let order = job.order();
+        let (tenant, queued) = (order.ticket.tenant, order.queued);
         let mut state = lock(&self.state);
         if state.closed.is_some() {
             return Err(NotQueued::Closed);
         }
-        if self.husks.load(Relaxed) >= self.max {
-            state.jobs.retain(|job| !job.is_husk());
-            self.husks.store(0, Relaxed);
+        let idle = state.idle.take();
+        if idle.is_some_and(|since| queued.saturating_duration_since(since) > IDLE_MAX) {
+            state.writes.rest();
         }
-        if state.jobs.len() >= self.max.saturating_add(self.husks.load(Relaxed)) {
-            return Err(NotQueued::Full);
+        if tenant != state.last {
+            state.last = tenant;
+            state.mixed = Some(queued);
         }
-        state.jobs.push_back(job);
-        let wake = std::mem::take(&mut state.idle);
+        let pushed = state.writes.push(tenant, cost, self.bounds, |job| job.is_husk(), job);
         drop(state);
-        if wake {
+        if idle.is_some() {
             self.arrived.notify_one();
         }
-        Ok(())
+        pushed.map_err(NotQueued::Full)
     }
 
     /// A caller dropped its future; the husk is skipped when its turn comes, or swept when husks reach the bound.
-    pub(crate) fn dropped(&self) {
-        self.husks.fetch_add(1, Relaxed);
+    pub(crate) fn dropped(&self, tenant: Tenant) {
+        lock(&self.state).writes.husk(tenant, 1);
     }
 
     /// Asks for the writer's attention between groups.
     pub(crate) fn errand(&self) {
         let mut state = lock(&self.state);
         state.errand = true;
-        state.idle = false;
+        state.idle = None;
         drop(state);
         self.arrived.notify_one();
     }
@@ -104,7 +138,7 @@ impl Queue {
         if state.closed != Some(Closing::Abandoned) {
             state.closed = Some(how);
         }
-        state.idle = false;
+        state.idle = None;
         drop(state);
         self.arrived.notify_one();
     }
@@ -115,28 +149,56 @@ impl Queue {
         self.close(how);
     }
 
-    /// Waits for something to do; moves at most `most` jobs behind those in `into`.
+    /// Settles what ran, then waits for something to do, and moves a group's writes to a buffer.
     ///
     /// With `wait` false it answers `Jobs` at once, even with none.
-    pub(crate) fn next(&self, into: &mut VecDeque<Arc<dyn Job>>, most: usize, wait: bool) -> Next {
+    pub(crate) fn next(
+        &self,
+        bills: &mut Vec<Bill>,
+        into: &mut VecDeque<Queued>,
+        (most, time): (usize, Duration),
+        wait: bool,
+    ) -> Next {
         let mut state = lock(&self.state);
+        for bill in bills.drain(..) {
+            state.writes.settle(bill.tenant, bill.cost, bill.charge_ns);
+            if bill.is_husk {
+                state.writes.husk(bill.tenant, -1);
+            }
+        }
         loop {
             if let Some(how) = state.closed
-                && (how == Closing::Abandoned || (state.jobs.is_empty() && into.is_empty()))
+                && (how == Closing::Abandoned || state.writes.is_empty())
             {
                 return Next::Close(how);
             }
             if std::mem::take(&mut state.errand) {
                 return Next::Errand;
             }
-            if !state.jobs.is_empty() || !into.is_empty() || !wait {
-                let n = most.saturating_sub(into.len()).min(state.jobs.len());
-                into.extend(state.jobs.drain(..n));
+            if !state.writes.is_empty() || !wait {
+                let run_ns = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+                let turns = state.turns();
+                state.writes.take(Limits { most, run_ns, turns }, into);
                 return Next::Jobs;
             }
-            state.idle = true;
-            state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle = Some(Instant::now());
+            state = if state.writes.is_bloated() {
+                let (mut state, ended) =
+                    self.arrived.wait_timeout(state, IDLE_MAX).unwrap_or_else(PoisonError::into_inner);
+                if ended.timed_out() && state.writes.is_empty() {
+                    state.writes.rest();
+                }
+                state
+            } else {
+                self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner)
+            };
         }
+    }
+
+    /// Puts writes back that were taken last and not run, in their order.
+    pub(crate) fn give_back(&self, members: impl DoubleEndedIterator<Item = Queued>) {
+        let mut state = lock(&self.state);
+        members.rev().for_each(|member| state.writes.give_back(member));
     }
 
     /// Lets the callers who were just answered come back before the next group is taken: until `expected` wait, or
@@ -147,11 +209,15 @@ impl Queue {
         loop {
             {
                 let state = lock(&self.state);
-                if state.jobs.len() >= expected || state.errand || state.closed.is_some() {
+                let (writes, tenants) = (state.writes.len(), state.writes.tenants());
+                let are_all = tenants >= state.writes.batch_tenants();
+                if (writes >= expected && are_all) || state.errand || state.closed.is_some() {
                     return;
                 }
-                if state.jobs.len() > came {
-                    came = state.jobs.len();
+                // One tenant's crowd is not waited for in place of another's.
+                let now = if writes < expected { writes } else { expected + tenants };
+                if now > came {
+                    came = now;
                     last = Instant::now();
                 }
             }
@@ -170,18 +236,44 @@ impl Queue {
         }
     }
 
-    /// A husk left the queue.
-    pub(crate) fn husk_gone(&self) {
-        let _ = self.husks.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
+    /// Writes and tenants that wait.
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        (state.writes.len(), state.writes.tenants())
     }
 
-    /// Writes that wait.
-    pub(crate) fn len(&self) -> usize {
-        lock(&self.state).jobs.len().saturating_sub(self.husks.load(Relaxed))
+    /// Writes and tenants that wait, and those who have waited longest, at most `most`.
+    pub(crate) fn waiting(&self, most: usize) -> (usize, usize, Vec<Waiting>) {
+        let now = Instant::now();
+        let (writes, tenants, mut all) = {
+            let state = lock(&self.state);
+            let told = state.writes.waiting().map(|(tenant, writes, first)| {
+                let oldest = now.saturating_duration_since(first.order().queued);
+                Waiting { tenant, writes, oldest }
+            });
+            (state.writes.len(), state.writes.tenants(), told.collect::<Vec<_>>())
+        };
+        all.sort_unstable_by_key(|w| std::cmp::Reverse(w.oldest));
+        all.truncate(most);
+        (writes, tenants, all)
     }
 
     /// Takes everything that is left.
     pub(crate) fn drain(&self) -> Vec<Arc<dyn Job>> {
-        lock(&self.state).jobs.drain(..).collect()
+        lock(&self.state).writes.drain()
+    }
+}
+
+impl QueueState {
+    /// How many turns a tenant has in the next group: one where others write too, more the longer they have not.
+    fn turns(&self) -> u32 {
+        match self.mixed {
+            None => u32::MAX,
+            Some(_) if self.writes.tenants() > 1 => 1,
+            Some(mixed) => {
+                let calm = mixed.elapsed().as_nanos() / CALM.as_nanos();
+                if calm >= 50 { u32::MAX } else { 1 + calm as u32 }
+            }
+        }
     }
 }

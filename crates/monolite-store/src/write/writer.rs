@@ -13,24 +13,22 @@
 
 use super::group::{Filled, Lost, Member};
 use super::job::{Job, mark_writer_thread};
-use super::queue::{Closing, Next};
+use super::queue::{Bill, Closing, Next, Queued};
 use crate::checkpoint;
 use crate::error::{Error, Kind, Result};
 use crate::migrate::{self, PendingStepwise, Progress};
-use crate::read::kinds::WorkKind;
 use crate::reply::{far_from_now, lock};
 use crate::sqlite::connection::Connection;
 use crate::store::Shared;
+use crate::ticket::Ticket;
 use crate::write::Tx;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-/// Kinds of write whose cost is remembered.
-const COSTS_MAX: usize = 4096;
 /// Transactions that one group may lose to its members before its writes go one by one.
 const LOST_MAX: usize = 2;
 /// How long another connection may hold SQLite's write lock.
@@ -41,10 +39,17 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connection: Connection,
     pub(crate) sequence: u64,
-    pub(crate) costs: Costs,
+    /// The last look at the clock.
+    pub(crate) looked: Instant,
     epoch: i64,
     epoch_in_file: i64,
-    carry: VecDeque<Arc<dyn Job>>,
+    /// The group that was taken; empty between two groups.
+    taken: VecDeque<Queued>,
+    /// What ran and is not settled yet.
+    bills: Vec<Bill>,
+    /// How long the last commit took, and what the cheapest ones take.
+    commit_ns: u64,
+    commit_least_ns: u64,
     steps: VecDeque<PendingStepwise>,
     last_group: usize,
     pub(crate) wal: checkpoint::Progress,
@@ -53,46 +58,8 @@ pub(crate) struct Writer {
 /// Groups from this size on wait a moment for their callers to come back.
 const GATHER_FROM: usize = 8;
 
-/// Runs for which a kind has a savepoint after it failed late.
-const GUARDED_RUNS: u32 = 1024;
-
-/// What a kind of write cost lately.
-#[derive(Default)]
-pub(crate) struct Costs(HashMap<WorkKind, Cost>);
-
-#[derive(Default)]
-struct Cost {
-    took: Duration,
-    /// Runs to come that get a savepoint.
-    guarded: u32,
-}
-
-impl Costs {
-    pub(crate) fn learn(&mut self, kind: WorkKind, took: Duration) {
-        if let Some(cost) = self.0.get_mut(&kind) {
-            cost.took = (cost.took * 7 + took) / 8;
-            cost.guarded = cost.guarded.saturating_sub(1);
-        } else if self.0.len() < COSTS_MAX {
-            self.0.insert(kind, Cost { took, guarded: 0 });
-        }
-    }
-
-    /// A write of this kind failed after it had changed something.
-    pub(crate) fn failed_late(&mut self, kind: WorkKind) {
-        if let Some(cost) = self.0.get_mut(&kind) {
-            cost.guarded = GUARDED_RUNS;
-        }
-    }
-
-    /// Whether this kind failed late lately, or nothing can be remembered of it.
-    pub(crate) fn fails_late(&self, kind: WorkKind) -> bool {
-        self.0.get(&kind).map_or(self.0.len() >= COSTS_MAX, |cost| cost.guarded > 0)
-    }
-
-    fn of(&self, kind: WorkKind) -> Duration {
-        self.0.get(&kind).map_or(Duration::ZERO, |cost| cost.took)
-    }
-}
+/// Most of a write's run that is charged for the commit beside the run.
+const COMMIT_TIMES_MAX: u64 = 3;
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection, steps: Vec<PendingStepwise>) -> Result<Self> {
@@ -101,10 +68,13 @@ impl Writer {
             shared,
             connection,
             sequence,
-            costs: Costs::default(),
+            looked: Instant::now(),
             epoch: epoch_in_file + 1,
             epoch_in_file,
-            carry: VecDeque::new(),
+            taken: VecDeque::new(),
+            bills: Vec::new(),
+            commit_ns: 0,
+            commit_least_ns: u64::MAX,
             steps: steps.into(),
             last_group: 0,
             wal: checkpoint::Progress::default(),
@@ -118,7 +88,7 @@ impl Writer {
             self.shared.stop_writing("the writer's thread panicked; restart the program");
             self.shared.queue.close(Closing::Abandoned);
             let _ = self.connection.rollback();
-            let left: Vec<_> = self.carry.drain(..).chain(self.shared.queue.drain()).collect();
+            let left = self.left();
             wake(left.into_iter().filter_map(|job| job.fail(self.shared.refusal())).collect());
             // Reads go on until the store is closed by its handles.
             self.shared.queue.wait_for_close();
@@ -128,10 +98,10 @@ impl Writer {
     }
 
     fn work(&mut self) {
-        let most = self.shared.config.group_writes_max;
+        let limits = (self.shared.config.group_writes_max, self.shared.config.group_time_max);
         loop {
             let wait = self.steps.is_empty();
-            match self.shared.clone().queue.next(&mut self.carry, most, wait) {
+            match self.shared.clone().queue.next(&mut self.bills, &mut self.taken, limits, wait) {
                 Next::Close(how) => {
                     self.shared.close_reads();
                     if how == Closing::Drained {
@@ -140,9 +110,12 @@ impl Writer {
                     self.shared.end_marking(how == Closing::Drained);
                     break;
                 }
-                Next::Errand => self.finish_checkpoint(),
+                Next::Errand => {
+                    self.shared.holding.set(&Ticket::label("checkpoint"), Instant::now());
+                    self.finish_checkpoint();
+                }
                 Next::Jobs => {
-                    if !self.carry.is_empty() {
+                    if !self.taken.is_empty() {
                         self.group();
                         self.gather();
                     }
@@ -154,8 +127,13 @@ impl Writer {
             self.shared.holding.clear();
             self.after_group();
         }
-        let left: Vec<_> = self.carry.drain(..).chain(self.shared.queue.drain()).collect();
+        let left = self.left();
         wake(left.into_iter().filter_map(|job| job.fail(self.shared.closed_error())).collect());
+    }
+
+    /// Everything that nobody has answered.
+    fn left(&mut self) -> Vec<Arc<dyn Job>> {
+        self.taken.drain(..).map(|queued| queued.work).chain(self.shared.queue.drain()).collect()
     }
 
     /// Waits a moment for the callers of the last group to come back, where it was a crowd.
@@ -190,7 +168,7 @@ impl Writer {
                     if lost > 0 {
                         members = rest; // they have waited for the culprit already
                     } else {
-                        rest.into_iter().rev().for_each(|m| self.carry.push_front(m.into_job()));
+                        self.give_back(rest);
                     }
                 }
                 Err(Lost::Unguarded) => guarded = true,
@@ -198,6 +176,7 @@ impl Writer {
                     lost += 1;
                     let rolled_back = self.connection.rollback();
                     if place == 0 || members[place].is_settled() {
+                        self.bill(&members[place], 0);
                         wakers.extend(members.remove(place).answer(self.sequence, 0));
                     } else {
                         // What it answered may rest on a neighbour that was undone with it: commit those before it,
@@ -224,22 +203,17 @@ impl Writer {
         }
     }
 
-    /// Takes the next group's members out of the carried jobs.
+    /// The next group's members out of what was taken: who is still waited for, and not late.
     fn choose(&mut self) -> Vec<Member> {
         let config = &self.shared.config;
-        let mut members: Vec<Member> = Vec::with_capacity(self.carry.len());
+        let mut members: Vec<Member> = Vec::with_capacity(self.taken.len());
         let mut late = Vec::new();
         let now = Instant::now();
-        let mut expected = Duration::ZERO;
-        while let Some(job) = self.carry.pop_front() {
-            let order = job.order();
-            let cost = self.costs.of(order.kind);
-            if cost > config.group_time_max && !members.is_empty() {
-                self.carry.push_front(job);
-                break;
-            }
-            if !job.claim() {
-                self.shared.queue.husk_gone();
+        for queued in self.taken.drain(..) {
+            let order = queued.work.order();
+            let nothing = Bill { tenant: queued.tenant, cost: queued.cost, charge_ns: 0, is_husk: false };
+            if !queued.work.claim() {
+                self.bills.push(Bill { is_husk: true, ..nothing });
                 continue;
             }
             if let Some(o) = &config.observer {
@@ -248,26 +222,53 @@ impl Writer {
             if now > order.deadline {
                 let waited = now.saturating_duration_since(order.queued);
                 let text = format!("the write waited {waited:?} for its turn, past its deadline; nothing was done");
-                late.extend(job.fail(Error::new(Kind::Late, text)));
+                late.extend(queued.work.fail(Error::new(Kind::Late, text)));
+                self.bills.push(nothing);
                 continue;
             }
-            expected += cost;
-            members.push(Member::new(job));
-            if expected > config.group_time_max {
-                break;
-            }
+            members.push(Member::new(queued));
         }
         wake(late);
         members
     }
 
+    /// Gives members back that did not fit into their group.
+    fn give_back(&mut self, rest: Vec<Member>) {
+        if !rest.is_empty() {
+            self.shared.queue.give_back(rest.into_iter().map(Member::into_queued));
+        }
+    }
+
+    /// Notes what a member cost: its runs, and `commit_ns` of commit for each 1,024 of them.
+    fn bill(&mut self, member: &Member, commit_of_1024: u64) {
+        let order = member.job.order();
+        let charge_ns = member.run_ns + member.run_ns * commit_of_1024 / 1024;
+        self.shared.costs.learn(order.kind, member.run_ns, charge_ns);
+        self.bills.push(Bill { tenant: order.ticket.tenant, cost: member.cost, charge_ns, is_husk: false });
+    }
+
+    /// Notes what a group cost. What its commit took beyond the cheapest ones is shared by the time that the members ran,
+    /// a few times that at most: a hiccup of the disk is nobody's.
+    fn bill_group(&mut self, members: &[Member], committed: bool) {
+        let mut share = 0;
+        if committed {
+            let least = self.commit_least_ns.min(self.commit_ns);
+            self.commit_least_ns = least + least / 1024;
+            let ran: u64 = members.iter().map(|m| m.run_ns).sum();
+            share = ((self.commit_ns - least) * 1024 / ran.max(1)).min(COMMIT_TIMES_MAX * 1024);
+        }
+        members.iter().for_each(|member| self.bill(member, share));
+    }
+
     /// Commits or rolls back, raises the epoch, answers.
     fn end_group(&mut self, members: Vec<Member>, filled: &Filled, wakers: &mut Vec<Waker>) {
+        self.shared.holding.set(&Ticket::label("commit"), self.looked);
         let ended = if filled.changed {
             self.commit(members.len())
         } else {
             self.connection.rollback().map(|()| self.sequence)
         };
+        self.bill_group(&members, filled.changed);
         match ended {
             Ok(sequence) => {
                 wakers.extend(members.into_iter().zip(0..).filter_map(|(m, place)| m.answer(sequence, place)));
@@ -298,13 +299,15 @@ impl Writer {
         if let Err(error) = self.connection.commit() {
             self.settle_failed_commit(sequence, error)?;
         }
+        let took = start.elapsed();
+        self.commit_ns = took.as_nanos() as u64;
         self.epoch_in_file = self.epoch;
         self.sequence = sequence;
         self.shared.epoch.fetch_max(sequence, Ordering::AcqRel);
         self.shared.mark_later();
         self.shared.wal_frames.store(self.connection.wal_frames.load(Ordering::Relaxed), Ordering::Relaxed);
         if let Some(o) = &self.shared.config.observer {
-            o.committed(writes, start.elapsed());
+            o.committed(writes, took);
         }
         Ok(sequence)
     }
@@ -315,6 +318,7 @@ impl Writer {
         if self.shared.read_only_error().is_some() {
             return self.steps.clear();
         }
+        self.shared.holding.set(&Ticket::label("migration"), Instant::now());
         let result = self.begin().and_then(|()| self.run_step(&pending)).and_then(|progress| {
             self.commit(1)?;
             Ok(progress)

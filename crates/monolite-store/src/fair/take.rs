@@ -1,0 +1,212 @@
+//! Turns: taking a batch, and giving back what did not fit.
+//!
+//! **Invariants**
+//! - A batch is bounded in pieces of work and in their expected time; one piece may exceed the time, alone.
+//! - In a batch a tenant has at most `turns` turns. The round goes on where the last batch stopped.
+//! - Work that needs a batch of its own gets every second one while other work waits.
+
+use super::wheel::{NOBODY, SLOTS};
+use super::{DEBT_MAX, Fair, Place, Taken};
+use std::collections::VecDeque;
+
+/// Quanta that one turn may use up, of what was charged too much before.
+const TURN_QUANTA: i64 = 2;
+
+/// How large a batch may become.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Pieces of work.
+    pub(crate) most: usize,
+    /// Their expected time, in nanoseconds; a piece above it gets a batch of its own.
+    pub(crate) run_ns: i64,
+    /// Turns of one tenant.
+    pub(crate) turns: u32,
+}
+
+/// What is left of the limits.
+struct Budget {
+    left: usize,
+    left_ns: i64,
+}
+
+/// What came of a turn.
+#[derive(PartialEq, Eq)]
+enum Turn {
+    Passed,
+    /// The batch is full, or has gone round.
+    Stop,
+}
+
+impl<T> Fair<T> {
+    /// Moves the next batch to a buffer, in the order in which it should run.
+    pub(crate) fn take(&mut self, limits: Limits, into: &mut VecDeque<Taken<T>>) {
+        self.batch += 1;
+        self.batch_tenants = 0;
+        if self.len == 0 {
+            return;
+        }
+        if self.take_long(limits, into) {
+            return;
+        }
+        let mut budget = Budget { left: limits.most, left_ns: limits.run_ns };
+        // Half a batch for newcomers; of batches of one, every second.
+        let half = Budget { left: (limits.most + (self.batch % 2) as usize) / 2, left_ns: limits.run_ns / 2 };
+        while self.fresh.first != NOBODY && budget.left > half.left && budget.left_ns > half.left_ns {
+            if self.turn(self.fresh.first, limits, &mut budget, into) == Turn::Stop {
+                return;
+            }
+        }
+        self.take_rounds(limits, &mut budget, into);
+        while self.fresh.first != NOBODY && self.turn(self.fresh.first, limits, &mut budget, into) == Turn::Passed {}
+        if into.is_empty() {
+            // All that waits needs a batch of its own.
+            self.was_long = false;
+            self.take_long(limits, into);
+        }
+    }
+
+    /// Puts work that was taken last back to where it was; called from the last piece to the first.
+    pub(crate) fn give_back(&mut self, taken: Taken<T>) {
+        let at = self.find(taken.tenant).unwrap_or_else(|| self.enter(taken.tenant));
+        let entry = &mut self.entries[at as usize];
+        self.busy += usize::from(entry.work.is_empty());
+        entry.credit = entry.credit.saturating_add(i64::from(taken.cost.charge_ns)).min(DEBT_MAX);
+        entry.work.push_front((taken.work, taken.cost));
+        self.len += 1;
+        // Its turn is not over: it goes on with it, without the credit for rounds that it has not waited.
+        if entry.in_turn || entry.credit > entry.granted {
+            entry.credit -= std::mem::take(&mut entry.granted);
+            entry.in_turn = true;
+            let now = Place::Slot(self.wheel.now());
+            self.unlink(at);
+            self.prepend(at, now);
+        }
+    }
+
+    /// Turns of those in the rounds. A batch that holds something goes on for as many rounds as it may have turns: who is
+    /// in debt waits for the rounds of the others, not for one batch of theirs.
+    fn take_rounds(&mut self, limits: Limits, budget: &mut Budget, into: &mut VecDeque<Taken<T>>) {
+        let mut rounds = u64::from(limits.turns);
+        while self.len > 0 {
+            let first = self.list(Place::Slot(self.wheel.now())).first;
+            if first != NOBODY {
+                if self.turn(first, limits, budget, into) == Turn::Stop {
+                    return;
+                }
+                continue;
+            }
+            let Some(ahead) = self.wheel.next() else { break };
+            if !into.is_empty() {
+                if ahead > rounds {
+                    break;
+                }
+                rounds -= ahead;
+            }
+            self.wheel.advance(ahead);
+        }
+    }
+
+    /// One turn of the tenant at the head of its list.
+    fn turn(&mut self, at: u32, limits: Limits, budget: &mut Budget, into: &mut VecDeque<Taken<T>>) -> Turn {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
+        let batch = self.batch;
+        let entry = &mut self.entries[at as usize];
+        if entry.work.is_empty() && entry.batch == batch {
+            return Turn::Stop; // what was taken of it may be given back yet
+        }
+        if !entry.in_turn {
+            entry.credit = entry.credit.saturating_add(entry.quantum).min(DEBT_MAX);
+        }
+        if entry.work.is_empty() && entry.credit >= 0 {
+            self.leave(at);
+            return Turn::Passed;
+        }
+        if entry.work.is_empty() || entry.credit <= 0 {
+            self.schedule(at);
+            return Turn::Passed;
+        }
+        if entry.batch != batch {
+            (entry.batch, entry.turns) = (batch, 0);
+        }
+        if entry.turns >= limits.turns || budget.left == 0 || budget.left_ns <= 0 {
+            entry.in_turn = true;
+            return Turn::Stop;
+        }
+        self.batch_tenants += usize::from(entry.turns == 0);
+        entry.turns += 1;
+        let mut spent = 0;
+        while entry.credit > 0 && spent < TURN_QUANTA * entry.quantum {
+            let Some((_, cost)) = entry.work.front() else { break };
+            if i64::from(cost.run_ns) > limits.run_ns {
+                entry.in_turn = true;
+                self.unlink(at);
+                self.append(at, Place::Long);
+                return Turn::Passed;
+            }
+            if budget.left == 0 || budget.left_ns <= 0 {
+                entry.in_turn = true;
+                return Turn::Stop;
+            }
+            let (work, cost) = entry.work.pop_front().expect("looked at above");
+            entry.credit -= i64::from(cost.charge_ns);
+            spent += i64::from(cost.charge_ns);
+            budget.left -= 1;
+            budget.left_ns -= i64::from(cost.run_ns);
+            self.len -= 1;
+            into.push_back(Taken { tenant: crate::ticket::Tenant(entry.tenant), cost, work });
+        }
+        self.busy -= usize::from(entry.work.is_empty());
+        self.schedule(at);
+        Turn::Passed
+    }
+
+    /// A batch of one piece that is too long to share, where it is its turn.
+    fn take_long(&mut self, limits: Limits, into: &mut VecDeque<Taken<T>>) -> bool {
+        if std::mem::replace(&mut self.was_long, false) {
+            return false;
+        }
+        while self.long.first != NOBODY {
+            let at = self.long.first;
+            let entry = &mut self.entries[at as usize];
+            match entry.work.front() {
+                Some((_, cost)) if i64::from(cost.run_ns) > limits.run_ns => {
+                    let (work, cost) = entry.work.pop_front().expect("looked at above");
+                    entry.credit -= i64::from(cost.charge_ns);
+                    self.busy -= usize::from(entry.work.is_empty());
+                    self.len -= 1;
+                    self.batch_tenants = 1;
+                    into.push_back(Taken { tenant: crate::ticket::Tenant(entry.tenant), cost, work });
+                    self.schedule(at);
+                    self.was_long = true;
+                    return true;
+                }
+                // Its husk was swept: back into the round.
+                _ => {
+                    let now = Place::Slot(self.wheel.now());
+                    self.unlink(at);
+                    self.append(at, now);
+                }
+            }
+        }
+        false
+    }
+
+    /// Puts an entry whose turn is over where its next one is: the next round, or later by its debt.
+    fn schedule(&mut self, at: u32) {
+        let entry = &mut self.entries[at as usize];
+        entry.in_turn = false;
+        if entry.work.is_empty() {
+            entry.credit = entry.credit.min(0);
+        }
+        let rounds = if entry.credit > 0 { 1 } else { entry.credit.unsigned_abs() / entry.quantum as u64 + 1 };
+        let rounds = rounds.min(SLOTS - 1);
+        entry.granted = (rounds as i64 - 1) * entry.quantum;
+        entry.credit += entry.granted;
+        let place = Place::Slot(self.wheel.ahead(rounds));
+        self.unlink(at);
+        self.append(at, place);
+    }
+}

@@ -1,0 +1,154 @@
+//! Tenants beside each other in a real store: shares, bounds, who waits.
+
+#![allow(clippy::unwrap_used)]
+
+use monolite_store::{Config, Error, Kind, Migration, Migrations, Store, Tenant, Ticket, Written};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, n INTEGER NOT NULL) STRICT;";
+const NOISY: Tenant = Tenant(1);
+const QUIET: Tenant = Tenant(2);
+
+fn open(folder: &tempfile::TempDir, config: Config) -> Store {
+    let migrations = Migrations::new(vec![Migration::Quick { name: "0001", sql: SCHEMA }]);
+    Store::open(folder.path().join("S/S.db"), config, migrations).unwrap()
+}
+
+/// Holds the writer, on behalf of a tenant, until the sender is dropped.
+fn hold_writer(store: &Store, ticket: Ticket) -> (JoinHandle<()>, SyncSender<()>) {
+    let (go, wait) = sync_channel::<()>(1);
+    let (entered, is_in) = sync_channel::<()>(1);
+    let wait = std::sync::Mutex::new(wait);
+    let s = store.clone();
+    let holder = std::thread::spawn(move || {
+        let held = s.write_blocking_with(ticket, move |_| {
+            let _ = entered.try_send(());
+            let _ = wait.lock().unwrap().recv();
+            Ok::<_, Error>(())
+        });
+        held.unwrap();
+    });
+    is_in.recv().unwrap();
+    (holder, go)
+}
+
+fn insert(store: &Store, tenant: Tenant, n: i64) -> impl Future<Output = Result<Written<usize>, Error>> + use<> {
+    store.write_with(Ticket::label("insert").tenant(tenant), move |tx| {
+        tx.execute("INSERT INTO t(tenant, n) VALUES (?1, ?2)", [tenant.0 as i64, n])
+    })
+}
+
+fn done<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn a_quiet_tenants_write_is_in_the_next_group_beside_a_deep_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config::default());
+    done(insert(&store, NOISY, 0)).unwrap();
+    let (holder, go) = hold_writer(&store, Ticket::label("hold").tenant(NOISY));
+    let noisy: Vec<_> = (0..2000).map(|n| insert(&store, NOISY, n)).collect();
+    let quiet: Vec<_> = (2..10).map(|tenant| insert(&store, Tenant(tenant), 0)).collect();
+    let before = store.sequence();
+    drop(go);
+    let quiet: Vec<_> = quiet.into_iter().map(|write| done(write).unwrap().sequence).collect();
+    let noisy: Vec<_> = noisy.into_iter().map(|write| done(write).unwrap()).collect();
+    holder.join().unwrap();
+    assert!(quiet.iter().all(|sequence| *sequence == before + 1), "not in the group after {before}: {quiet:?}");
+    let beside = noisy.iter().filter(|w| w.sequence == before + 1).count();
+    assert!(beside <= 100, "{beside} writes of the noisy tenant shared the group");
+    assert!(noisy.windows(2).all(|w| (w[0].sequence, w[0].place) < (w[1].sequence, w[1].place)), "its order is kept");
+}
+
+#[test]
+fn one_tenant_alone_has_groups_as_large_as_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { group_time_max: Duration::from_secs(60), ..Config::default() };
+    let store = open(&folder, config);
+    let alone = Ticket::label("hold");
+    let (holder, go) = hold_writer(&store, alone);
+    let writes: Vec<_> = (0..1024).map(|n| insert(&store, Tenant(0), n)).collect();
+    drop(go);
+    let sequences: Vec<_> = writes.into_iter().map(|write| done(write).unwrap().sequence).collect();
+    holder.join().unwrap();
+    assert!(sequences.iter().all(|s| *s == sequences[0]), "one group");
+}
+
+#[test]
+fn a_tenants_bound_is_its_own_fault_and_the_bound_of_all_is_nobodys() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config { queue_max: 20, tenant_queue_max: 4, ..Config::default() });
+    let (holder, go) = hold_writer(&store, Ticket::default());
+    let noisy: Vec<_> = (0..4).map(|n| insert(&store, NOISY, n)).collect();
+    let refused = done(insert(&store, NOISY, 4)).unwrap_err();
+    assert_eq!((refused.kind(), refused.is_own_fault()), (Kind::Overloaded, true), "{refused}");
+    assert!(refused.retry_after().is_some());
+    let quiet = insert(&store, QUIET, 0);
+    let status = store.status();
+    assert_eq!((status.queued, status.queued_tenants), (5, 2));
+    let system: Vec<_> = (0..15).map(|n| insert(&store, Tenant(0), n)).collect();
+    let refused = done(insert(&store, Tenant(3), 0)).unwrap_err();
+    assert_eq!((refused.kind(), refused.is_own_fault()), (Kind::Overloaded, false), "{refused}");
+    drop(go);
+    holder.join().unwrap();
+    noisy.into_iter().chain([quiet]).chain(system).for_each(|write| assert_eq!(done(write).unwrap().value, 1));
+    assert_eq!((store.status().queued, store.status().queued_tenants), (0, 0));
+}
+
+#[test]
+fn writes_that_nobody_waits_for_make_room_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config { queue_max: 20, tenant_queue_max: 4, ..Config::default() });
+    let (holder, go) = hold_writer(&store, Ticket::default());
+    for n in 0..100 {
+        drop(insert(&store, NOISY, n));
+    }
+    assert_eq!(store.status().queued, 0);
+    let kept: Vec<_> = (0..4).map(|n| insert(&store, NOISY, n)).collect();
+    assert_eq!(store.status().queued, 4);
+    drop(go);
+    holder.join().unwrap();
+    kept.into_iter().for_each(|write| assert_eq!(done(write).unwrap().value, 1));
+    let rows: i64 = store.read_blocking(|s| s.query_row("SELECT count(*) FROM t", [], |r| r.get(0))).unwrap();
+    assert_eq!(rows, 4);
+}
+
+#[test]
+fn the_writer_says_who_holds_it_and_who_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config::default());
+    assert!(store.writer().holder.is_none());
+    let before = Instant::now();
+    let (holder, go) = hold_writer(&store, Ticket::label("Shop.Buy").tenant(NOISY).trace(77));
+    let waiting: Vec<_> = (0..40).map(|n| insert(&store, Tenant(n % 20 + 1), n as i64)).collect();
+    let view = store.writer();
+    let held = view.holder.unwrap();
+    assert_eq!((held.label, held.tenant, held.trace), ("Shop.Buy", NOISY, 77));
+    assert!(held.since >= before && held.since <= Instant::now());
+    assert_eq!((view.queued, view.tenants, view.waiting.len()), (40, 20, 16));
+    assert_eq!((view.waiting[0].tenant, view.waiting[0].writes), (NOISY, 2), "who has waited longest comes first");
+    assert!(view.waiting.windows(2).all(|w| w[0].oldest >= w[1].oldest));
+    drop(go);
+    holder.join().unwrap();
+    waiting.into_iter().for_each(|write| assert_eq!(done(write).unwrap().value, 1));
+}
