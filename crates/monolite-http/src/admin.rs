@@ -1,4 +1,4 @@
-//! The admin router: metrics and health, for an address that is not public.
+//! The admin router: metrics, health and the writers, for an address that is not public.
 
 use crate::body::Body;
 use crate::headers;
@@ -6,19 +6,21 @@ use crate::health::{self, Told};
 use crate::metrics::{Metrics, family, sample};
 use crate::serve::Stop;
 use axum::routing::get;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{Response, Uri};
 use monolite_runtime::{Health, Host, bucket_bound};
 use monolite_service::{Gauge, GaugeKind, StoreState};
 use std::fmt::Write;
 
-/// `/metrics`, `/livez`, `/readyz` and `/up`.
+/// `/metrics`, `/admin/writers`, `/livez`, `/readyz` and `/up`.
 pub fn admin_router(host: &Host, metrics: &Metrics, stop: &Stop) -> axum::Router {
     let (scraped, metrics) = (host.clone(), metrics.clone());
+    let writing = host.clone();
     let (checked, stop) = (host.clone(), stop.clone());
     let (up_host, up_stop) = (host.clone(), stop.clone());
     axum::Router::new()
         .route("/metrics", get(async move || page(&scraped, &metrics).map(Body::into_axum)))
+        .route("/admin/writers", get(async move || writers(&writing).map(Body::into_axum)))
         .route("/livez", get(async || health::live().map(Body::into_axum)))
         .route(
             "/readyz",
@@ -36,6 +38,15 @@ fn page(host: &Host, metrics: &Metrics) -> Response<Body> {
     own(&mut text, host.gauges());
     let mut response = Response::new(Body::from(text.into_bytes()));
     response.headers_mut().insert(CONTENT_TYPE, headers::METRICS_TEXT);
+    response
+}
+
+/// Who holds each writer, who waits and how long, and the longest holds of the last hour.
+fn writers(host: &Host) -> Response<Body> {
+    let text = serde_json::to_vec(&host.writers()).expect("strings and numbers are always JSON");
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, headers::JSON);
+    response.headers_mut().insert(CACHE_CONTROL, headers::NO_STORE);
     response
 }
 

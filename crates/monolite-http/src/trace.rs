@@ -34,6 +34,11 @@ impl Trace {
         }
     }
 
+    /// The id as a number.
+    pub(crate) fn number(&self) -> u128 {
+        self.id
+    }
+
     /// The id as 32 hexadecimal digits.
     pub(crate) fn id(&self) -> String {
         format!("{:032x}", self.id)

@@ -10,6 +10,7 @@ use crate::block_on::block_on;
 use crate::route::Route;
 use crate::stats::{Counts, Stats};
 use crate::timer::Timer;
+use crate::writers::Writer;
 use monolite_service::engine::{AlarmId, Calls, Engine, Handler, NoMeter, Replied, Site, Tally};
 use monolite_service::{
     Authenticator, Caller, Clock, Credentials, Error, Flow, Gauge, Ids, Message, Millis, Outcome, Refused,
@@ -136,6 +137,11 @@ impl Host {
     /// How each service does.
     pub fn health(&self) -> Vec<Health> {
         self.inner.services.iter().map(|(service, store)| Health { service, status: store.status() }).collect()
+    }
+
+    /// Who holds each writer, who waits for it, and who held it longest.
+    pub fn writers(&self) -> Vec<Writer> {
+        self.inner.services.iter().map(|(service, store)| Writer::of(service, store)).collect()
     }
 
     /// The counts of each message's calls.

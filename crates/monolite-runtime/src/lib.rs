@@ -43,6 +43,7 @@ mod route;
 mod start;
 mod stats;
 mod timer;
+mod writers;
 
 pub use assembly::{Assembly, BackgroundMode};
 pub use block_on::block_on;
@@ -50,6 +51,7 @@ pub use host::{Health, Host};
 pub use route::Route;
 pub use start::StartError;
 pub use stats::{BUCKETS, Counts, Stats, bucket_bound};
+pub use writers::{Holding, WaitingTenant, Writer};
 
 pub use monolite_service::edge::{Answer, Large, Rejection, Request, Takes};
 pub use monolite_service::engine::{Commit, Replied, Schemas, Tally};

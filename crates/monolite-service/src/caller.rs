@@ -184,6 +184,11 @@ impl Caller {
         self.change(|c| c.deadline = Some(deadline))
     }
 
+    /// The same within a trace of which only the number is known: [`Caller::trace`] stays silent, but the store can say it.
+    pub fn with_trace_number(self, trace: u128) -> Self {
+        self.change(|c| c.trace_number = trace)
+    }
+
     /// The same within a trace.
     pub fn with_trace(self, trace: impl Into<String>) -> Self {
         let trace = trace.into();

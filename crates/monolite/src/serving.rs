@@ -30,7 +30,13 @@ impl Serving {
             listen: Some(self.listen.clone()),
             admin: Some(self.admin.clone()),
             uptime_seconds: Some(self.since.elapsed().as_secs()),
-            services: self.host.health().iter().map(ServiceStatus::of).collect(),
+            services: self
+                .host
+                .health()
+                .iter()
+                .zip(self.host.writers())
+                .map(|(health, writer)| ServiceStatus { held: Some(writer), ..ServiceStatus::of(health) })
+                .collect(),
         }
     }
 }

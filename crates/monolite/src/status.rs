@@ -1,6 +1,6 @@
 //! The status of a server and its services, as it travels and is printed.
 
-use monolite_runtime::Health;
+use monolite_runtime::{Health, Writer};
 use monolite_store::State;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub(crate) struct ServiceStatus {
     pub(crate) slow_queued: usize,
     /// Who holds the writer.
     pub(crate) writer: Option<String>,
+    /// The writer in full; absent where no server runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) held: Option<Writer>,
     /// What went wrong last in the background.
     pub(crate) trouble: Option<String>,
 }
@@ -66,6 +69,7 @@ impl ServiceStatus {
             queued: status.queued,
             slow_queued: status.slow_queued,
             writer: status.holder.as_ref().map(|h| format!("{} for {:?}", h.label, h.since.elapsed())),
+            held: None,
             trouble: status.trouble.clone(),
         }
     }

@@ -33,6 +33,8 @@ fn status_tells_a_running_server_from_a_stopped_one() {
     assert_eq!(status["listen"], server.address);
     assert_eq!(status["services"].as_array().unwrap().len(), 5);
     assert!(world.run(&["status"]).good().contains("serving"));
+    assert_eq!(status["services"][0]["held"]["queued"], 0);
+    assert!(world.run(&["status", "--writers"]).good().contains("tenant"));
     server.stop();
     let stopped = world.run(&["status", "--json"]).bad(1, &[]);
     let status: serde_json::Value = serde_json::from_str(&stopped.out).unwrap();

@@ -3,6 +3,8 @@
 use monolite_service::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender};
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AddNote {
@@ -172,6 +174,7 @@ fn put_text(tx: &Tx<'_>, m: PutText) -> Outcome<PutText> {
 
 fn broken(tx: &Tx<'_>, m: Break) -> Outcome<Break> {
     match m.how.as_str() {
+        "block" => block(),
         "panic" => panic!("a secret of the handler"),
         "sql" => drop(tx.run("INSERT INTO no_such_secret_table VALUES (1)", params![])?),
         "constraint" => drop(tx.run("INSERT INTO notes VALUES (NULL, NULL, 0, 0)", params![])?),
@@ -194,4 +197,20 @@ fn broken(tx: &Tx<'_>, m: Break) -> Outcome<Break> {
 
 async fn hang(_: Flow, _: Hang) -> Outcome<Hang> {
     std::future::pending().await
+}
+
+type Block = (SyncSender<()>, Receiver<()>);
+static BLOCK: Mutex<Option<Block>> = Mutex::new(None);
+
+/// The next blocking write says when it has begun, and waits for a word.
+pub fn on_block(began: SyncSender<()>, stop: Receiver<()>) {
+    *BLOCK.lock().unwrap() = Some((began, stop));
+}
+
+fn block() {
+    let taken = BLOCK.lock().unwrap().take();
+    if let Some((began, stop)) = taken {
+        began.send(()).unwrap();
+        let _ = stop.recv_timeout(std::time::Duration::from_secs(10));
+    }
 }

@@ -1,8 +1,10 @@
 //! What happens at the bounds of what the process takes on at once: bodies, and changes under way.
 
+use crate::notes;
 use crate::world::{raw, request, world_with};
 use monolite_http::HttpConfig;
 use std::io::Write;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 #[test]
@@ -67,4 +69,25 @@ fn changes_beyond_the_limit_are_refused_and_reads_are_not() {
     while world.post("/api/v1/notes", r#"{"title":"b"}"#).status != 201 {
         assert!(began.elapsed() < Duration::from_secs(10), "the place was not given back");
     }
+}
+
+#[test]
+fn operators_see_who_holds_the_writer_in_which_trace_and_for_how_long() {
+    let world = world_with(HttpConfig::default());
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01");
+    let (began, stop) = (sync_channel(1), sync_channel::<()>(1));
+    notes::on_block(began.0, stop.1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| world.send("POST /api/v1/break/block", &["authorization: Bearer ann", &parent], b""));
+        began.1.recv_timeout(Duration::from_secs(10)).expect("the write has begun");
+        let all = raw(world.admin, &request("GET /admin/writers", &[], b""));
+        let writer = &all.json()[0];
+        let holder = &writer["holder"];
+        assert_eq!((&writer["service"], &holder["message"]), (&"Notes".into(), &"Notes.Break".into()), "{writer}");
+        assert_eq!((&holder["trace_id"], &writer["queued"]), (&trace.into(), &0.into()), "{writer}");
+        assert!(holder["held_us"].as_u64().is_some() && holder["tenant"] != "system", "{writer}");
+        stop.0.send(()).unwrap();
+    });
+    assert_eq!(raw(world.at, &request("GET /admin/writers", &[], b"")).status, 404, "not on the public address");
 }

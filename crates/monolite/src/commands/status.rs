@@ -5,6 +5,7 @@ use crate::control::Request;
 use crate::output::size;
 use crate::status::{ServerStatus, ServiceStatus};
 use crate::verb::{Found, Result, Verb};
+use monolite_runtime::{Holding, WaitingTenant, Writer};
 
 /// Show whether a server runs on the data folder, and how its services do
 ///
@@ -14,6 +15,9 @@ pub(crate) struct Status {
     /// Print the server's process id and nothing else
     #[arg(long)]
     pid: bool,
+    /// Print who holds each writer, who waits for it, and who held it longest in the last hour
+    #[arg(long)]
+    writers: bool,
 }
 
 impl Verb for Status {
@@ -29,6 +33,7 @@ impl Verb for Status {
             (true, Some(pid)) => out.line(pid.to_string())?,
             (true, None) => context.note(format!("no server runs on {}", status.data)),
             (false, _) if out.is_json() => out.json(&status)?,
+            (false, _) if self.writers => print_writers(context, &status)?,
             (false, _) => print(context, &status)?,
         }
         if status.running { Ok(()) } else { Err(Found.into()) }
@@ -49,6 +54,7 @@ fn stopped(context: &Context) -> ServerStatus {
             queued: 0,
             slow_queued: 0,
             writer: None,
+            held: None,
             trouble: None,
         }
     });
@@ -90,4 +96,40 @@ fn print(context: &Context, status: &ServerStatus) -> Result {
     out.table(&["service", "state", "commit", "file", "WAL", "queued", "writer"], rows)?;
     let troubled = status.services.iter().filter_map(|s| Some((&s.service, s.trouble.as_ref()?)));
     troubled.into_iter().try_for_each(|(service, trouble)| out.line(format!("{service}: {trouble}")))
+}
+
+fn print_writers(context: &Context, status: &ServerStatus) -> Result {
+    let out = context.output();
+    let all = || status.services.iter().filter_map(|s| s.held.as_ref());
+    let holding = |writer: &Writer, what: &str, h: &Holding| {
+        [
+            writer.service.clone(),
+            what.to_owned(),
+            h.message.clone(),
+            time(h.held_us),
+            time(h.began_ms_ago.saturating_mul(1000)),
+            h.tenant.clone(),
+            h.trace_id.clone().unwrap_or_default(),
+            h.statement.clone().unwrap_or_default(),
+        ]
+    };
+    let waiting = |writer: &Writer, w: &WaitingTenant| {
+        let (service, writes, oldest) = (writer.service.clone(), format!("{} writes", w.writes), time(w.oldest_us));
+        let nothing = String::new;
+        [service, "waits".to_owned(), writes, oldest, nothing(), w.tenant.clone(), nothing(), nothing()]
+    };
+    let rows = all().flat_map(|writer| {
+        let now = writer.holder.iter().map(|h| holding(writer, "holds", h));
+        let later = writer.waiting.iter().map(|w| waiting(writer, w));
+        now.chain(later).chain(writer.longest.iter().map(|h| holding(writer, "held", h)))
+    });
+    out.table(&["service", "", "message", "for", "began ago", "tenant", "trace", "statement"], rows)
+}
+
+fn time(micros: u64) -> String {
+    match micros {
+        0..1_000 => format!("{micros} us"),
+        1_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        _ => format!("{:.1} s", micros as f64 / 1e6),
+    }
 }
