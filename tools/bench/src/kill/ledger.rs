@@ -15,6 +15,8 @@ struct Entries {
     sent: u64,
     acknowledged: BTreeMap<u64, String>,
     unanswered: BTreeSet<u64>,
+    /// The connection of each number.
+    connections: Vec<usize>,
     /// Numbers from here on were not looked at yet.
     verified: u64,
 }
@@ -32,11 +34,12 @@ pub(crate) enum Known {
 
 impl Ledger {
     /// Notes that the next document is about to be sent: its number.
-    pub(crate) fn send(&self) -> u64 {
+    pub(crate) fn send(&self, connection: usize) -> u64 {
         let mut entries = self.0.lock().expect("no holder panics");
         let n = entries.sent;
         entries.sent += 1;
         entries.unanswered.insert(n);
+        entries.connections.push(connection);
         n
     }
 
@@ -65,6 +68,11 @@ impl Ledger {
         latest
     }
 
+    /// Which connection sent a document.
+    pub(crate) fn connection(&self, n: u64) -> Option<usize> {
+        self.0.lock().expect("no holder panics").connections.get(n as usize).copied()
+    }
+
     /// How many were acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.0.lock().expect("no holder panics").acknowledged.len() as u64
@@ -83,8 +91,9 @@ mod tests {
     #[test]
     fn a_document_is_unanswered_until_it_is_acknowledged() {
         let ledger = Ledger::default();
-        let (a, b) = (ledger.send(), ledger.send());
+        let (a, b) = (ledger.send(0), ledger.send(3));
         ledger.acknowledge(b, "id".into());
+        assert_eq!((ledger.connection(b), ledger.connection(2)), (Some(3), None));
         assert_eq!(ledger.of(a), Known::Unanswered);
         assert_eq!(ledger.of(b), Known::Acknowledged("id".into()));
         assert_eq!(ledger.of(2), Known::Unknown);

@@ -23,8 +23,8 @@ struct Created {
 /// Starts it.
 pub(crate) fn start(address: SocketAddr, token: &Arc<str>, ledger: &Arc<Ledger>) -> Load {
     let mut load = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        load.spawn(create(address, token.clone(), ledger.clone()));
+    for connection in 0..CONNECTIONS {
+        load.spawn(create(address, token.clone(), ledger.clone(), connection));
     }
     load
 }
@@ -43,10 +43,10 @@ pub(crate) fn key(n: u64) -> String {
 }
 
 /// Creates until the connection breaks. An answer that is not a success is an error: nothing here is overloaded.
-async fn create(address: SocketAddr, token: Arc<str>, ledger: Arc<Ledger>) -> anyhow::Result<()> {
+async fn create(address: SocketAddr, token: Arc<str>, ledger: Arc<Ledger>, connection: usize) -> anyhow::Result<()> {
     let Ok(mut client) = Client::connect(address).await else { return Ok(()) };
     loop {
-        let n = ledger.send();
+        let n = ledger.send(connection);
         let path = format!("/api/v1/documents?key={}&title=Number%20{n}", key(n));
         let Ok(answer) = client.ask(&request(&path, Some(&token), Some(document::json(n).as_bytes()))).await else {
             return Ok(());

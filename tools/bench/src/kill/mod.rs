@@ -6,6 +6,7 @@
 //! - Every acknowledged document is there exactly once, under the id that was answered, with every byte and searchable.
 //! - A document that was sent but not acknowledged is there once and whole, or not at all.
 //! - No document is there that was never sent.
+//! - The documents of one connection are in the order in which it sent them.
 //! - The server answers within a second of its start (or whatever the caller allows).
 //!
 //! What SIGKILL cannot show is a lost fsync: the kernel keeps what was written. That is for power cuts.
@@ -110,6 +111,7 @@ async fn cycles(kill: &Kill, place: &Place) -> anyhow::Result<Survived> {
     }
     let kept = verify::all(&server, &token, &ledger).await?;
     server.stop().await?;
+    verify::in_order(&data, &ledger)?;
     let (acknowledged, unanswered) = (ledger.acknowledged(), ledger.unanswered());
     Ok(Survived {
         cycles: kill.cycles,
