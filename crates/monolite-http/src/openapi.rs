@@ -4,6 +4,7 @@
 //! - Every route is in it, once; its `operationId` is the message's full name.
 //! - Where a field comes from (path, query, header, body) follows the same rules as the edge itself.
 
+use crate::stream;
 use crate::table::{PREFIX, is_secret, params_of, schema_of};
 use monolite_runtime::Route;
 use monolite_service::{Access, Method};
@@ -116,6 +117,10 @@ fn parameters(route: &Route, fields: &Fields) -> Value {
         if !in_query && fields.required.contains(name) || is_secret(&whole, name) {
             continue;
         }
+        if let Some(header) = stream::header_of(name).filter(|_| route.receives) {
+            parameters.push(json!({ "name": header, "in": "header", "schema": { "type": "string" }, "description": schema["description"] }));
+            continue;
+        }
         let is_body = takes_body(route)
             && (name == "body" && route.takes.body || name == "content_type" && route.upload.is_some());
         if is_body || is_filled(route, name) || params_of(route.path).any(|param| param == name) {
@@ -136,6 +141,14 @@ fn parameters(route: &Route, fields: &Fields) -> Value {
         parameters.push(json!({ "name": "cursor", "in": "query", "schema": cursor, "description": "The `next` of the page before." }));
     }
     let tag = json!({ "type": "string" });
+    if route.streams {
+        for (name, what) in [
+            ("Range", "One range of bytes; 206 with it, 416 where it lies behind the end."),
+            ("If-Range", "The `ETag` of which the part must be; else the whole is answered."),
+        ] {
+            parameters.push(json!({ "name": name, "in": "header", "schema": tag, "description": what }));
+        }
+    }
     if route.takes.if_match {
         parameters.push(json!({ "name": "If-Match", "in": "header", "schema": tag, "description": "The `ETag` the change rests on; 412 when it is stale." }));
     }
@@ -183,9 +196,14 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
     if takes_body(route) || route.method == Method::Delete {
         headers["Monolite-Commit"] = string.clone();
     }
+    if route.receives || route.streams {
+        for name in ["Upload-Offset", "Upload-Complete", "Upload-Length"] {
+            headers[name] = string.clone();
+        }
+    }
     let (status, mut response) = match (route.creates, is_nothing) {
         (Some(_), _) => {
-            headers["Location"] = string;
+            headers["Location"] = string.clone();
             ("201", json!({ "description": "It was created." }))
         }
         (None, true) => ("204", json!({ "description": "It was done." })),
@@ -198,6 +216,12 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
     }
     response["headers"] = headers;
     let mut all = json!({ status: response, "default": { "$ref": "#/components/responses/Problem" } });
+    if route.streams {
+        let headers = json!({ "Content-Range": string, "ETag": string });
+        all["206"] =
+            json!({ "description": "The part that was asked for.", "content": { "*/*": {} }, "headers": headers });
+        all["416"] = json!({ "description": "The part lies behind the end.", "headers": { "Content-Range": string } });
+    }
     if route.method == Method::Get {
         all["304"] = json!({ "description": "The known `ETag` is current." });
     }

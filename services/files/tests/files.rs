@@ -283,3 +283,21 @@ fn in_process_a_content_is_an_upload_like_any() {
     let blob = ann.call(FileContent { id: file.id }).unwrap();
     assert_eq!((blob.length, blob.attachment.as_deref()), (bytes.len() as u64, Some("x")));
 }
+
+#[test]
+fn the_openapi_document_tells_of_streams() {
+    let app = app([service()]);
+    let document: Value = app.http().at_root().get("/openapi.json").json();
+    let at = &document["paths"]["/api/v1/files/{id}/content"];
+    let headers = |method: &str| -> Vec<String> {
+        let all = at[method]["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "header");
+        all.map(|p| p["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(headers("get"), ["Range", "If-Range", "If-None-Match"]);
+    let put = headers("put");
+    assert!(["Upload-Offset", "Upload-Complete", "Upload-Length"].iter().all(|name| put.contains(&(*name).to_owned())));
+    assert!(at["get"]["responses"]["206"].is_object() && at["get"]["responses"]["416"].is_object());
+    assert!(at["put"]["requestBody"]["content"]["application/octet-stream"].is_object() && at["patch"].is_object());
+    let query = at["put"]["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "query").count();
+    assert_eq!(query, 0, "what comes in headers is no query");
+}

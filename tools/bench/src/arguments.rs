@@ -1,5 +1,6 @@
 //! The command line, as typed and as resolved.
 
+use crate::giants::Giants;
 use crate::http::load::Load;
 use crate::kill::Kill;
 use crate::place::Place;
@@ -29,6 +30,8 @@ enum Command {
     Http(Measured),
     /// Kills the standard server under load, again and again, and looks for what was acknowledged.
     Kill(Killed),
+    /// Sends and fetches a file of gigabytes while others write a few bytes, and kills the server in between.
+    Giants(Gigantic),
     /// The load generator; `http` starts it.
     #[command(hide = true)]
     Load(Load),
@@ -73,6 +76,19 @@ struct Killed {
     /// Where the data goes; must be a real disk.
     #[arg(long, default_value = "/var/tmp")]
     dir: PathBuf,
+}
+
+/// The giants rig's arguments.
+#[derive(Args)]
+struct Gigantic {
+    #[command(flatten)]
+    measured: Measured,
+    /// Size of the file; 8 unless given, a quarter with --short.
+    #[arg(long)]
+    gib: Option<f64>,
+    /// The server's executable; without it, it is built.
+    #[arg(long)]
+    server: Option<PathBuf>,
 }
 
 /// How long and how often things are measured.
@@ -139,6 +155,13 @@ pub fn run() -> ExitCode {
         Command::Kill(k) => {
             let kill = Kill { server: k.server, within: k.dir, cycles: k.cycles, seed: k.seed, start_max: START_MAX };
             crate::kill::run(&kill).map(|survived| println!("{survived}"))
+        }
+        Command::Giants(g) => {
+            let gib = g.gib.unwrap_or(if g.measured.short { 0.25 } else { 8.0 });
+            let alone = Duration::from_secs(if g.measured.short { 2 } else { 10 });
+            let bytes = (gib * f64::from(1 << 30)) as u64;
+            let giants = Giants { server: g.server, within: g.measured.dir.clone(), bytes, alone };
+            crate::giants::run(&giants).and_then(|seen| g.measured.finish(seen.report()))
         }
         Command::Load(load) => load.run_here(),
         Command::Empty { listen } => crate::http::empty(listen),

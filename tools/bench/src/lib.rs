@@ -1,6 +1,6 @@
 //! The benchmarks: our store and server against peers, in one async harness, as ratios.
 //!
-//! `monolite-bench store` and `monolite-bench http` print tables; with `--json FILE` they also write an array of rows.
+//! `monolite-bench store`, `http` and `giants` print tables; with `--json FILE` they also write an array of rows.
 //! A ratio is always how many times better ours is: above 1 means ahead.
 //!
 //! **Invariants**
@@ -11,6 +11,7 @@
 //! Absent on purpose: thresholds. What must hold is the business of whoever reads the rows.
 
 mod arguments;
+pub mod giants;
 mod http;
 pub mod kill;
 mod measure;

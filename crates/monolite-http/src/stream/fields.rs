@@ -16,6 +16,15 @@ pub(crate) fn is_field(name: &str) -> bool {
     FIELDS.iter().any(|(field, _)| *field == name)
 }
 
+/// The header that a message's field comes from.
+pub(crate) fn header_of(name: &str) -> Option<&'static str> {
+    ["Upload-Offset", "Upload-Complete", "Upload-Length"]
+        .into_iter()
+        .zip(FIELDS)
+        .find(|(_, f)| f.0 == name)
+        .map(|f| f.0)
+}
+
 /// Adds the fields that the headers have.
 pub(crate) fn fields(route: &Compiled, headers: &HeaderMap, pairs: &mut Vec<Pair<'_>>) -> Result<(), Fault> {
     for (field, header) in FIELDS {

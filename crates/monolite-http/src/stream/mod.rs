@@ -11,6 +11,6 @@ mod places;
 mod range;
 
 pub(crate) use departure::departing;
-pub(crate) use fields::{fields, is_field, progress};
+pub(crate) use fields::{fields, header_of, is_field, progress};
 pub(crate) use places::{Place, Places};
 pub(crate) use range::{Part, part};

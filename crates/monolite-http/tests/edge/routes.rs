@@ -151,7 +151,10 @@ fn health_lists_every_service_and_a_drain_is_not_ready() {
         (200, "[+] accepting\n[+] Notes serving\n[+] Films serving\nready\n")
     );
     let admin = raw(world.admin, &request("GET /readyz?verbose", &[], b""));
-    assert_eq!((admin.status, admin.body.as_str()), (200, "[+] accepting\n[+] Notes serving\n[+] Films serving\nready\n"));
+    assert_eq!(
+        (admin.status, admin.body.as_str()),
+        (200, "[+] accepting\n[+] Notes serving\n[+] Films serving\nready\n")
+    );
 
     // One connection that was open before the drain still asks.
     let mut open = std::net::TcpStream::connect(world.at).unwrap();

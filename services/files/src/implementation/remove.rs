@@ -34,7 +34,9 @@ message!(RemoveStep => bool);
 pub(super) fn delete(tx: &Tx<'_>, m: DeleteFile) -> Outcome<DeleteFile> {
     let row = Row::of(tx, m.id)?;
     tx.run(rows::DELETED, [m.id])?;
-    tx.run(rows::REMOVING, [row.value])?;
+    if row.received > 0 {
+        tx.run(rows::REMOVING, [row.value])?;
+    }
     Ok(())
 }
 
