@@ -30,6 +30,7 @@ mod place;
 mod read;
 mod reply;
 mod sqlite;
+mod standing;
 mod status;
 mod store;
 mod ticket;

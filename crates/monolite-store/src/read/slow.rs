@@ -9,7 +9,7 @@ use super::kinds::WorkKind;
 use super::slots::Reader;
 use super::*;
 use crate::fair::Refused;
-use crate::reply::{Promise, far_from_now};
+use crate::reply::{Promise, Why, drop_contained, far_from_now, wake_contained};
 use crate::sqlite::watch::{Watch, thread_cpu_ns};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -35,7 +35,7 @@ pub(crate) struct SlowReads {
 }
 
 /// A call of [`crate::Store::read_with`] in the slow lane.
-pub(crate) type Call<T, E> = SlowCall<Result<Seen<T>, E>>;
+pub(crate) type Call<T, E> = SlowCall<Result<Seen<T>, Why<E>>>;
 
 /// A read in the slow lane and the future that waits for it.
 pub(crate) struct SlowCall<R> {
@@ -148,11 +148,14 @@ where
             run(&shared, &ticket, kind, &f, Some(&answer.watch))
         };
         let result = catch_unwind(AssertUnwindSafe(run));
-        let result = result.unwrap_or_else(|panic| Err(panicked(panic.as_ref(), "read").into()));
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(f))); // the answer does not depend on what the closure held
+        let result = match result {
+            Ok(result) => result.map_err(Why::Own),
+            Err(panic) => Err(Why::Store(panicked(panic.as_ref(), "read"))),
+        };
+        drop_contained(f); // the answer does not depend on what the closure held
         drop(shared);
         if let Some(waker) = answer.promise.set(result) {
-            waker.wake();
+            wake_contained(waker);
         }
     }));
     Ok(call)
@@ -230,7 +233,10 @@ where
         return Err(shared.closed_error().into());
     }
     let mut reader = slow.reader()?;
-    reader.refresh(&shared.epoch)?;
+    if let Err(e) = reader.refresh(&shared.epoch) {
+        shared.look_for_damage(reader.connection.sqlite());
+        return Err(e.into());
+    }
     let sequence = reader.sequence;
     let watch = reader.connection.watch.clone();
     watch.arm_timed(deadline_of(shared, ticket));
@@ -242,6 +248,9 @@ where
     let snapshot =
         Snapshot::new(reader.connection.sqlite(), &reader.connection.watch, sequence, shared.config.gate_bytes);
     let result = catch_unwind(AssertUnwindSafe(|| f(&snapshot)));
+    if matches!(result, Ok(Err(_))) {
+        shared.look_for_damage(reader.connection.sqlite());
+    }
     let cpu = thread_cpu_ns() - cpu;
     watch.check_deadline(Instant::now());
     watch.disarm();
