@@ -77,17 +77,18 @@ fn calls(to: &mut String, host: &Host) {
 
 fn gauges(to: &mut String, all: &[Health]) {
     type Part = fn(&Health) -> u64;
-    let parts: [(&str, &str, Part); 9] = [
+    let parts: [(&str, &str, Part); 10] = [
         ("monolite_store_serving", "1 while a store takes writes.", |h| {
             u64::from(h.status.state == StoreState::Serving)
-        }),
-        ("monolite_store_damaged", "1 while a store's file is known to be damaged.", |h| {
-            u64::from(matches!(h.status.state, StoreState::Damaged(_)))
         }),
         ("monolite_store_sequence", "The last commit of a store.", |h| h.status.sequence),
         ("monolite_writer_queue_depth", "Writes that wait.", |h| h.status.queued as u64),
         ("monolite_writer_queue_tenants", "Tenants whose writes wait.", |h| h.status.queued_tenants as u64),
         ("monolite_slow_lane_queue_depth", "Reads that wait for the slow lane.", |h| h.status.slow_queued as u64),
+        ("monolite_slow_reads_running", "Reads that run beyond the inline budget.", |h| h.status.slow_running as u64),
+        ("monolite_blocking_reads_running", "Of those, reads of the blocking form.", |h| {
+            h.status.blocking_running as u64
+        }),
         ("monolite_wal_bytes", "Bytes of the WAL in use.", |h| h.status.wal_bytes),
         ("monolite_file_bytes", "Bytes of the database file.", |h| h.status.file_bytes),
         ("monolite_writer_held", "1 while a write holds the writer.", |h| u64::from(h.status.holder.is_some())),

@@ -105,7 +105,7 @@ pub use upload::{Incoming, Upload};
 pub use bytes::Bytes;
 pub use monolite_store::rusqlite::params;
 pub use monolite_store::{
-    CheckpointMode, Config, LARGE_VALUE_MAX, Migrations, Observer, PIECE_BYTES, Pieces, State as StoreState, Tenant,
-    migrations,
+    CheckpointMode, Config, LARGE_VALUE_MAX, Migrations, Observer, PIECE_BYTES, Pieces, SlowRun, SlowWork,
+    State as StoreState, Tenant, migrations,
 };
 pub use uuid::Uuid;

@@ -36,8 +36,19 @@ pub struct Config {
     pub gate_bytes: u64,
     /// Most reads of this store waiting for the slow lane.
     pub slow_queue_max: usize,
+    /// Most reads of one tenant waiting for the slow lane, of all stores of the process; one more is refused as the tenant's
+    /// own fault. The system (tenant 0) is bounded by `slow_queue_max` alone.
+    pub slow_tenant_queue_max: usize,
+    /// Most reads of the blocking form that run beyond the inline budget at once; others wait until their deadline.
+    pub blocking_reads_max: usize,
     /// Longest time of a read in the slow lane, and so the greatest age of a snapshot.
     pub slow_time_max: Duration,
+    /// A write that holds the writer longer than this is in the slow log.
+    pub slow_write: Duration,
+    /// A read that takes longer than this is in the slow log.
+    pub slow_read: Duration,
+    /// Entries of the slow log; the oldest go.
+    pub slow_log_max: usize,
     /// Most reader connections for callers' threads.
     pub slots_max: usize,
     /// Page cache of each reader connection, in bytes (an upper bound, taken as pages are read).
@@ -78,7 +89,12 @@ impl Default for Config {
             inline_budget: Duration::from_micros(250),
             gate_bytes: 64 << 10,
             slow_queue_max: 1024,
+            slow_tenant_queue_max: 128,
+            blocking_reads_max: 8,
             slow_time_max: Duration::from_secs(30),
+            slow_write: Duration::from_millis(100),
+            slow_read: Duration::from_millis(500),
+            slow_log_max: 64,
             slots_max: (cores * 2).clamp(4, 64),
             reader_cache_bytes: 256 << 20,
             writer_cache_bytes: 256 << 20,

@@ -3,7 +3,8 @@
 //! **Invariants**
 //! - Methods are called outside of locks that readers need, and must return at once.
 
-use std::time::Duration;
+use crate::ticket::Tenant;
+use std::time::{Duration, Instant};
 
 /// Who copied the WAL into the database file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,6 +13,36 @@ pub enum CheckpointMode {
     Beside,
     /// The short last round between two groups.
     Between,
+}
+
+/// What took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SlowWork {
+    /// A write held the writer longer than `Config::slow_write`.
+    Write,
+    /// A read took longer than `Config::slow_read`.
+    Read,
+}
+
+/// A write or a read that took too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlowRun {
+    /// Which of them.
+    pub work: SlowWork,
+    /// The ticket's label.
+    pub label: &'static str,
+    /// The ticket's tenant.
+    pub tenant: Tenant,
+    /// The ticket's trace; 0 means none.
+    pub trace: u128,
+    /// When it began.
+    pub began: Instant,
+    /// How long it took, without waiting.
+    pub took: Duration,
+    /// Its slow statement, where one was seen running: a run may be slow outside of SQLite, or in many short statements.
+    pub statement: Option<String>,
+    /// The statement's query plan, a line for each step, indented by depth; empty where none could be asked for.
+    pub plan: Vec<String>,
 }
 
 /// Receives what a store does. Every method has an empty default.
@@ -26,6 +57,8 @@ pub trait Observer: Send + Sync + 'static {
     fn checkpointed(&self, _mode: CheckpointMode, _frames: u64, _copied: u64, _took: Duration) {}
     /// A read moved from the caller's thread to the slow lane.
     fn moved(&self, _label: &'static str) {}
+    /// A run took too long. It may come a little later, from a thread of the slow lane.
+    fn slow(&self, _run: &SlowRun) {}
     /// A call was refused because a queue was full.
     fn refused(&self, _label: &'static str) {}
 }

@@ -10,8 +10,6 @@ pub enum State {
     Serving,
     /// Reads only, and why.
     ReadOnly(String),
-    /// Reads what is sound, or nothing where the file could not even be opened; and what the damage is.
-    Damaged(String),
     /// Nothing.
     Closed,
 }
@@ -98,6 +96,10 @@ pub struct Status {
     pub file_bytes: u64,
     /// Reads waiting for the slow lane.
     pub slow_queued: usize,
+    /// Reads that run there, or in the blocking form beyond the inline budget.
+    pub slow_running: usize,
+    /// Reads of the blocking form among them.
+    pub blocking_running: usize,
     /// Who holds the writer.
     pub holder: Option<Holder>,
     /// The last thing that went wrong in the background, if any.

@@ -11,22 +11,27 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::fair::{Bounds, Refused};
 use crate::migrate::Migrations;
+use crate::observe::SlowRun;
 use crate::read::{self, Read, ReadWith, Reads, Seen, Snapshot};
 use crate::reply::{block_on, lock};
+use crate::slow_log::SlowLog;
 use crate::sqlite::connection::Opener;
-use crate::standing::Standing;
-use crate::status::{Status, WriterView};
+use crate::sqlite::watch::Watch;
+use crate::status::{Holder, State, Status, WriterView};
 use crate::ticket::Ticket;
 use crate::write::costs::Costs;
 use crate::write::holding::Holding;
+use crate::write::longest::Longest;
 use crate::write::queue::{Closing, Queue};
 use crate::write::{Tx, Write, WriteWith, Written};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{JoinHandle, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// How long the writer is waited for to say which statement it runs.
+const STATEMENT_WAIT: Duration = Duration::from_millis(2);
 /// How long a closing store waits for its slow reads to notice.
 const READS_END_MAX: Duration = Duration::from_secs(5);
 
@@ -50,19 +55,23 @@ pub(crate) struct Shared {
     pub(crate) rounds: Rounds,
     pub(crate) wal_frames: AtomicU64,
     pub(crate) holding: Holding,
+    pub(crate) longest: Longest,
+    pub(crate) slow_log: SlowLog,
+    pub(crate) writer_watch: OnceLock<Arc<Watch>>,
     pub(crate) trouble: Mutex<Option<String>>,
     pub(crate) marking: Marking,
     warnings: Vec<String>,
     closed: AtomicBool,
     pub(crate) copied_at_close: AtomicBool,
-    pub(crate) standing: Standing,
+    stopped: AtomicBool,
+    stopped_why: Mutex<&'static str>,
 }
 
 /// Ends the store with its last handle.
 struct Life {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    writer_id: Option<ThreadId>,
+    writer_id: ThreadId,
 }
 
 impl Store {
@@ -75,8 +84,11 @@ impl Store {
         let path = path.as_ref();
         let within = |e: Error| e.within(format!("cannot open {}", path.display()));
         let opened = crate::open::open(path, &config, &migrations).map_err(within)?;
-        let config = named(path, config);
-        let opener = Arc::new(Opener::new(path, &config, Some(opened.lock)));
+        let mut config = config;
+        if config.name.is_empty() {
+            config.name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        }
+        let opener = Arc::new(Opener::new(path, &config, opened.lock));
         let shared = Arc::new(Shared::new(path, config, opener, opened.warnings, opened.sequence));
         shared.begin_marking(opened.history);
         let writer =
@@ -85,25 +97,9 @@ impl Store {
             .name(format!("writer:{}", shared.config.name))
             .spawn(move || writer.serve())
             .map_err(|e| within(Error::io("cannot start the writer's thread", e)))?;
-        let writer_id = Some(thread.thread().id());
+        let writer_id = thread.thread().id();
         let life = Life { shared: shared.clone(), writer: Mutex::new(Some(thread)), writer_id };
         Ok(Store { shared, life: Arc::new(life) })
-    }
-
-    /// A store in place of one whose file is damaged: it touches nothing, and answers everything with that error. So that a
-    /// program can go on with its other files.
-    pub fn quarantined(path: impl AsRef<Path>, config: Config, why: &Error) -> Store {
-        let path = path.as_ref();
-        let config = named(path, config);
-        let opener = Arc::new(Opener::new(path, &config, None));
-        let mut shared = Shared::new(path, config, opener, Vec::new(), 0);
-        shared.standing = Standing::quarantined(why);
-        shared.closed.store(true, Ordering::SeqCst);
-        shared.copied_at_close.store(true, Ordering::Relaxed); // nothing is left to copy
-        shared.queue.close(Closing::Drained);
-        let shared = Arc::new(shared);
-        let life = Life { shared: shared.clone(), writer: Mutex::new(None), writer_id: None };
-        Store { shared, life: Arc::new(life) }
     }
 
     /// Reads at once on the calling thread; a read that turns out slow is repeated in the slow lane.
@@ -218,17 +214,25 @@ impl Store {
             wal_bytes: shared.wal_frames.load(Ordering::Relaxed) * FRAME_BYTES,
             file_bytes: std::fs::metadata(&shared.path).map_or(0, |m| m.len()),
             slow_queued: shared.reads.slow.waiting.load(Ordering::Relaxed),
+            slow_running: shared.reads.slow.running(),
+            blocking_running: shared.reads.slow.blocking(),
             holder: shared.holding.look().map(|(holder, _)| holder),
             trouble: lock(&shared.trouble).clone(),
             warnings: shared.warnings.clone(),
         }
     }
 
-    /// Who holds the writer, who waits for it, who held it longest. Meant for a person who looks, not for each second.
+    /// Who holds the writer, who waits for it, who held it longest. Meant for a person who looks, not for each second: it
+    /// asks the writer for its statement and waits two milliseconds for that at most.
     pub fn writer(&self) -> WriterView {
         let (queued, tenants, waiting) = self.shared.queue.waiting(WriterView::WAITING_MAX);
-        let holder = self.shared.holding.look().map(|(holder, _)| holder);
-        WriterView { holder, queued, tenants, waiting, longest: Vec::new() }
+        let holder = self.shared.holder_with_statement();
+        WriterView { holder, queued, tenants, waiting, longest: self.shared.longest.list(Instant::now()) }
+    }
+
+    /// Writes and reads that took too long, oldest first, at most `Config::slow_log_max`.
+    pub fn slow_runs(&self) -> Vec<SlowRun> {
+        self.shared.slow_log.list()
     }
 
     /// Checks that a statement can be prepared with a service's rights; it is not run.
@@ -264,13 +268,6 @@ impl Store {
     }
 }
 
-fn named(path: &Path, mut config: Config) -> Config {
-    if config.name.is_empty() {
-        config.name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    }
-    config
-}
-
 impl Life {
     /// Ends the store; the writer's thread does it. Answers whether it has ended: a closure cannot wait for itself.
     fn end(&self, how: Closing) -> bool {
@@ -278,7 +275,7 @@ impl Life {
             self.shared.closed.store(true, Ordering::Release);
         }
         self.shared.queue.end(how);
-        if Some(std::thread::current().id()) == self.writer_id || read::is_reading() {
+        if std::thread::current().id() == self.writer_id || read::is_reading() {
             return false;
         }
         // A second closer waits here for the first.
@@ -312,14 +309,27 @@ impl Shared {
             rounds: Rounds::default(),
             wal_frames: AtomicU64::new(0),
             holding: Holding::new(),
+            longest: Longest::default(),
+            slow_log: SlowLog::default(),
+            writer_watch: OnceLock::new(),
             trouble: Mutex::new(None),
             marking: Marking::default(),
             warnings,
             closed: AtomicBool::new(false),
             copied_at_close: AtomicBool::new(false),
-            standing: Standing::default(),
+            stopped: AtomicBool::new(false),
+            stopped_why: Mutex::new(""),
             config,
         }
+    }
+
+    fn holder_with_statement(&self) -> Option<Holder> {
+        let (mut holder, number) = self.holding.look()?;
+        let statement = self.writer_watch.get().and_then(|watch| watch.statement(STATEMENT_WAIT));
+        if self.holding.look().is_some_and(|(_, now)| now == number) {
+            holder.statement = statement; // else it may be another's
+        }
+        Some(holder)
     }
 
     /// Lets no more reads in, ends those that run, and closes their connections: the end of the writer's thread.
@@ -331,14 +341,48 @@ impl Shared {
         self.rounds.close();
     }
 
+    /// Why a closed queue lets nothing in.
+    pub(crate) fn refusal(&self) -> Error {
+        match self.read_only_error() {
+            Some(error) if !self.is_closed() => error(),
+            _ => self.closed_error(),
+        }
+    }
+
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn closed_error(&self) -> Error {
+        Error::new(Kind::Closed, format!("the store {} is closed", self.config.name))
     }
 
     pub(crate) fn overloaded(&self, what: &str, refused: Refused) -> Error {
         let whose = if refused.own_fault { "this tenant has" } else { "there are" };
         let text = format!("{whose} too many {what} of {} waiting; nothing was done, try again", self.config.name);
         Error::new(Kind::Overloaded, text).with_retry_after(Duration::from_secs(1)).with_own_fault(refused.own_fault)
+    }
+
+    /// From now on the store only reads.
+    pub(crate) fn stop_writing(&self, why: &'static str) {
+        *lock(&self.stopped_why) = why;
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// How writes are refused, where the store only reads.
+    pub(crate) fn read_only_error(&self) -> Option<impl Fn() -> Error> {
+        let why = self.stopped.load(Ordering::Acquire).then(|| *lock(&self.stopped_why))?;
+        Some(move || Error::new(Kind::ReadOnly, why))
+    }
+
+    fn state(&self) -> State {
+        if self.is_closed() {
+            State::Closed
+        } else if self.stopped.load(Ordering::Acquire) {
+            State::ReadOnly((*lock(&self.stopped_why)).to_owned())
+        } else {
+            State::Serving
+        }
     }
 }

@@ -28,7 +28,9 @@ const ENDLESS: &str = "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FRO
 
 fn open(path: &Path) -> Store {
     let migrations = Migrations::new(vec![Migration::Quick { name: "0001", sql: SCHEMA }]);
-    Store::open(path, Config::default(), migrations).expect("opens")
+    // What is queued together stays one group, however busy the machine is.
+    let config = Config { group_time_max: Duration::from_secs(60), ..Config::default() };
+    Store::open(path, config, migrations).expect("opens")
 }
 
 /// Keeps the writer busy until the returned sender is dropped: what is queued meanwhile forms one group.

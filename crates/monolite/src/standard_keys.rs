@@ -63,6 +63,18 @@ fn standard() -> Vec<Key> {
         ),
         Key::new("store.inline_budget", store.inline_budget, "CPU time of a read on the caller's thread."),
         Key::new("store.slow_time_max", store.slow_time_max, "Time of a read in the slow lane."),
+        Key::new(
+            "store.slow_tenant_queue_max",
+            count(store.slow_tenant_queue_max),
+            "Reads of one tenant waiting for the slow lane.",
+        ),
+        Key::new(
+            "store.slow_queue_max",
+            count(store.slow_queue_max),
+            "Reads of one service waiting for the slow lane.",
+        ),
+        Key::new("store.slow_write", store.slow_write, "A write that holds the writer longer is logged."),
+        Key::new("store.slow_read", store.slow_read, "A read that takes longer is logged."),
         Key::new("store.reader_cache", Value::Bytes(store.reader_cache_bytes), "Page cache of a reading connection."),
         Key::new("store.writer_cache", Value::Bytes(store.writer_cache_bytes), "Page cache of a writing connection."),
         Key::new("db.rows_max", 1000_u64, "Rows that `db` prints."),
@@ -91,6 +103,18 @@ pub(crate) fn store(config: &Config, store: store::Config) -> store::Config {
     }
     if is_set("store.slow_time_max") {
         changed.slow_time_max = config.time("store.slow_time_max");
+    }
+    if is_set("store.slow_tenant_queue_max") {
+        changed.slow_tenant_queue_max = config.number("store.slow_tenant_queue_max") as usize;
+    }
+    if is_set("store.slow_queue_max") {
+        changed.slow_queue_max = config.number("store.slow_queue_max") as usize;
+    }
+    if is_set("store.slow_write") {
+        changed.slow_write = config.time("store.slow_write");
+    }
+    if is_set("store.slow_read") {
+        changed.slow_read = config.time("store.slow_read");
     }
     if is_set("store.reader_cache") {
         changed.reader_cache_bytes = config.bytes("store.reader_cache");

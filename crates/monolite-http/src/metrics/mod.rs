@@ -19,7 +19,7 @@ use crate::admission::{Gate, Pressure};
 use crate::budget::Budget;
 use crate::stream::Places;
 use http::StatusCode;
-use monolite_service::{CheckpointMode, Observer};
+use monolite_service::{CheckpointMode, Observer, SlowRun, SlowWork};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -55,6 +55,7 @@ pub(crate) struct StoreMeter {
     pub(crate) frames_copied: Counter,
     pub(crate) moved: Counter,
     pub(crate) refused: Counter,
+    pub(crate) slow: Counter,
     /// For the gate before the writer.
     pub(crate) pressure: Arc<Pressure>,
 }
@@ -128,6 +129,17 @@ impl RouteMeter {
 }
 
 impl Observer for StoreMeter {
+    fn slow(&self, run: &SlowRun) {
+        self.slow.raise();
+        let trace_id = (run.trace != 0).then(|| format!("{:032x}", run.trace));
+        let (took_ms, tenant) = (run.took.as_millis(), format!("{:016x}", run.tenant.0));
+        let (message, statement, plan) = (run.label, run.statement.as_deref(), run.plan.join("; "));
+        match run.work {
+            SlowWork::Write => tracing::warn!(message, trace_id, tenant, took_ms, statement, plan, "a slow write"),
+            SlowWork::Read => tracing::warn!(message, trace_id, tenant, took_ms, statement, plan, "a slow read"),
+        }
+    }
+
     fn waited(&self, _: &'static str, wait: Duration) {
         self.waited.record(wait);
         self.pressure.waited(wait);

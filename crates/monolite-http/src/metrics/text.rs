@@ -113,6 +113,7 @@ fn stores(to: &mut String, all: &All) {
             (|s| &s.frames_copied) as fn(&super::StoreMeter) -> &super::Counter,
         ),
         ("monolite_slow_lane_moves_total", "Reads that moved to the slow lane by themselves.", |s| &s.moved),
+        ("monolite_slow_runs_total", "Writes and reads that took too long.", |s| &s.slow),
         ("monolite_store_refused_total", "Calls refused because a queue was full.", |s| &s.refused),
     ] {
         family(to, name, "counter", help);

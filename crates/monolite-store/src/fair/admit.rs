@@ -45,6 +45,10 @@ impl<T> Fair<T> {
             self.busy += usize::from(entry.work.is_empty());
             entry.work.push_back((work, cost));
             self.recent = at;
+            if entry.place == Place::Held {
+                self.held += 1;
+                return Ok(());
+            }
         } else {
             if room == 0 {
                 return Err(Refused { own_fault: false });
@@ -93,7 +97,8 @@ impl<T> Fair<T> {
         let entry = &mut self.entries[at as usize];
         let before = entry.work.len();
         entry.work.retain(|(work, _)| !is_husk(work));
-        self.len -= before - entry.work.len();
+        let waiting = if entry.place == Place::Held { &mut self.held } else { &mut self.len };
+        *waiting -= before - entry.work.len();
         self.busy -= usize::from(before > 0 && entry.work.is_empty());
         self.husks -= std::mem::take(&mut entry.husks);
     }
@@ -115,6 +120,7 @@ impl<T> Fair<T> {
                     batch: 0,
                     turns: 0,
                     husks: 0,
+                    pins: 0,
                     place: Place::Nowhere,
                     before: NOBODY,
                     after: NOBODY,
@@ -124,6 +130,7 @@ impl<T> Fair<T> {
         };
         let entry = &mut self.entries[at as usize];
         (entry.tenant, entry.quantum, entry.credit, entry.in_turn) = (tenant.0, quantum, 0, false);
+        entry.pins = 0;
         (entry.batch, entry.turns, entry.husks, entry.granted) = (0, 0, 0, 0);
         self.tenants.insert(tenant.0, at);
         self.append(at, Place::Fresh);

@@ -68,6 +68,8 @@ pub(crate) struct Fair<T> {
     batch: u64,
     batch_tenants: usize,
     len: usize,
+    /// What waits of tenants that are held.
+    held: usize,
     busy: usize,
     husks: isize,
     quantum: i64,
@@ -92,6 +94,8 @@ struct Entry<T> {
     batch: u64,
     turns: u32,
     husks: isize,
+    /// Pieces of its work that were taken and are not settled, where somebody counts them.
+    pins: usize,
     place: Place,
     before: u32,
     after: u32,
@@ -101,6 +105,8 @@ struct Entry<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Nowhere,
+    /// In no list until one of its pieces ends.
+    Held,
     Fresh,
     Long,
     Slot(u8),
@@ -120,6 +126,7 @@ impl<T> Fair<T> {
             batch: 0,
             batch_tenants: 0,
             len: 0,
+            held: 0,
             busy: 0,
             husks: 0,
             quantum: i64::try_from(quantum.as_nanos()).unwrap_or(DEBT_MAX).clamp(1, DEBT_MAX),
@@ -131,7 +138,7 @@ impl<T> Fair<T> {
 
     /// Pieces of work that wait and that somebody waits for.
     pub(crate) fn len(&self) -> usize {
-        usize::try_from(self.len as isize - self.husks).unwrap_or(0)
+        usize::try_from((self.len + self.held) as isize - self.husks).unwrap_or(0)
     }
 
     /// Whether there is nothing to take, not even a husk.
@@ -174,13 +181,41 @@ impl<T> Fair<T> {
         }
     }
 
+    /// A piece of a tenant's work began. With `most` of them under way, no more of it is taken until one ends.
+    pub(crate) fn pin(&mut self, tenant: Tenant, most: usize) {
+        let Some(at) = self.find(tenant) else { return };
+        self.entries[at as usize].pins += 1;
+        if self.entries[at as usize].pins >= most && self.entries[at as usize].place != Place::Held {
+            self.unlink(at);
+            let entry = &mut self.entries[at as usize];
+            entry.place = Place::Held;
+            self.len -= entry.work.len();
+            self.held += entry.work.len();
+        }
+    }
+
+    /// A piece of a tenant's work ended.
+    pub(crate) fn unpin(&mut self, tenant: Tenant) {
+        let Some(at) = self.find(tenant) else { return };
+        let entry = &mut self.entries[at as usize];
+        entry.pins = entry.pins.saturating_sub(1);
+        if entry.place == Place::Held {
+            self.len += entry.work.len();
+            self.held -= entry.work.len();
+            entry.place = Place::Nowhere;
+            entry.credit -= std::mem::take(&mut entry.granted);
+            let now = Place::Slot(self.wheel.now());
+            self.append(at, now);
+        }
+    }
+
     /// Takes everything.
     pub(crate) fn drain(&mut self) -> Vec<T> {
         let mut all = Vec::with_capacity(self.len);
         for entry in &mut self.entries {
             all.extend(entry.work.drain(..).map(|(work, _)| work));
         }
-        (self.len, self.busy) = (0, 0);
+        (self.len, self.held, self.busy) = (0, 0, 0);
         self.rest();
         all
     }
@@ -202,7 +237,7 @@ impl<T> Fair<T> {
 
     /// Where nothing waits: whether more tenants are remembered than is worth their memory.
     pub(crate) fn is_bloated(&self) -> bool {
-        self.len == 0 && self.entries.len() > SPARE_MAX
+        self.len + self.held == 0 && self.entries.len() > SPARE_MAX
     }
 
     #[inline]
@@ -259,7 +294,7 @@ impl<T> Fair<T> {
 
     fn list(&self, place: Place) -> List {
         match place {
-            Place::Nowhere => List::EMPTY,
+            Place::Nowhere | Place::Held => List::EMPTY,
             Place::Fresh => self.fresh,
             Place::Long => self.long,
             Place::Slot(slot) => self.wheel.list(slot),
@@ -268,7 +303,7 @@ impl<T> Fair<T> {
 
     fn set_list(&mut self, place: Place, list: List) {
         match place {
-            Place::Nowhere => {}
+            Place::Nowhere | Place::Held => {}
             Place::Fresh => self.fresh = list,
             Place::Long => self.long = list,
             Place::Slot(slot) => self.wheel.set_list(slot, list),

@@ -119,8 +119,9 @@ impl<T> Fair<T> {
         }
         if !entry.in_turn {
             entry.credit = entry.credit.saturating_add(entry.quantum).min(DEBT_MAX);
+            entry.granted = 0;
         }
-        if entry.work.is_empty() && entry.credit >= 0 {
+        if entry.work.is_empty() && entry.credit >= 0 && entry.pins == 0 {
             self.leave(at);
             return Turn::Passed;
         }

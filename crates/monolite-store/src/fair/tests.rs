@@ -288,3 +288,29 @@ fn a_crowd_leaves_room_for_the_next_tenant() {
     assert_eq!(offer(0), Err(Refused { own_fault: false }), "the system fills the queue to its bound");
     assert_eq!(offer(30), Err(Refused { own_fault: false }));
 }
+
+#[test]
+fn a_tenant_with_enough_under_way_waits_until_one_ends() {
+    let mut fair = fair(&[]);
+    let one = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX };
+    (0..4).for_each(|n| push(&mut fair, 1, 100_000, n).unwrap());
+    for n in 0..2 {
+        assert_eq!(take(&mut fair, one)[0].work, n);
+        fair.pin(Tenant(1), 2);
+    }
+    assert!(take(&mut fair, one).is_empty(), "two are under way");
+    push(&mut fair, 1, 100_000, 4).unwrap();
+    push(&mut fair, 2, 100, 9).unwrap();
+    assert_eq!((fair.len(), fair.tenants()), (4, 2));
+    assert_eq!(take(&mut fair, one)[0].work, 9, "another tenant's is taken");
+    fair.pin(Tenant(2), 2);
+    fair.settle(Tenant(1), Cost { run_ns: 100_000_000, charge_ns: 100_000_000 }, 5_000_000_000);
+    fair.unpin(Tenant(1));
+    assert_eq!(take(&mut fair, one)[0].work, 2, "in its order, once one has ended");
+    fair.pin(Tenant(1), 2);
+    push(&mut fair, 2, 100, 10).unwrap();
+    fair.unpin(Tenant(1));
+    fair.unpin(Tenant(1));
+    assert_eq!(take(&mut fair, one)[0].work, 10, "who is in debt waits");
+    assert_eq!(take(&mut fair, one)[0].work, 3, "but not for nobody");
+}

@@ -174,7 +174,7 @@ impl Slots {
         let _ = reader.end();
         lock(&self.retired.waiting).push(reader);
         let retired = self.retired.clone();
-        lanes::submit(Box::new(move || retired.close()));
+        lanes::chore(move || retired.close());
     }
 }
 

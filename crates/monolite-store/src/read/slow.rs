@@ -6,19 +6,21 @@
 //! - A read that nobody waits for any more is not started, and is stopped if it runs.
 
 use super::kinds::WorkKind;
+use super::lanes::Task;
 use super::slots::Reader;
 use super::*;
 use crate::fair::Refused;
-use crate::reply::{Promise, Why, drop_contained, far_from_now, wake_contained};
+use crate::observe::SlowWork;
+use crate::reply::{Promise, far_from_now};
+use crate::sqlite::sight;
 use crate::sqlite::watch::{Watch, thread_cpu_ns};
+use crate::ticket::Tenant;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Connections kept open for the next slow read.
 const IDLE_CONNECTIONS: usize = 2;
-/// Blocking reads of one store that run beyond the inline budget at a time.
-const BLOCKING_RUNS: usize = 8;
 /// How often a closing store looks whether its reads have ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -35,7 +37,7 @@ pub(crate) struct SlowReads {
 }
 
 /// A call of [`crate::Store::read_with`] in the slow lane.
-pub(crate) type Call<T, E> = SlowCall<Result<Seen<T>, Why<E>>>;
+pub(crate) type Call<T, E> = SlowCall<Result<Seen<T>, E>>;
 
 /// A read in the slow lane and the future that waits for it.
 pub(crate) struct SlowCall<R> {
@@ -65,6 +67,16 @@ impl SlowReads {
             blocking: Mutex::new(0),
             blocking_ended: Condvar::new(),
         }
+    }
+
+    /// Reads that run in the slow lane or beyond the inline budget.
+    pub(crate) fn running(&self) -> usize {
+        self.active.load(SeqCst)
+    }
+
+    /// Blocking reads among them.
+    pub(crate) fn blocking(&self) -> usize {
+        *lock(&self.blocking)
     }
 
     /// Ends the runs whose snapshot is older than a commit.
@@ -102,7 +114,8 @@ impl SlowReads {
         }
     }
 
-    fn put_back(&self, reader: Reader) {
+    /// Keeps a connection for the next run.
+    pub(super) fn put_back(&self, reader: Reader) {
         let mut idle = lock(&self.idle);
         if idle.len() < IDLE_CONNECTIONS {
             idle.push(reader);
@@ -116,7 +129,7 @@ pub(crate) fn submit<T, E, F>(
     ticket: Ticket,
     kind: WorkKind,
     f: F,
-) -> Result<Arc<Call<T, E>>, Error>
+) -> Result<Waiting<T, E>, Error>
 where
     F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
@@ -126,43 +139,112 @@ where
     if shared.is_closed() {
         return Err(shared.closed_error());
     }
-    if slow.waiting.fetch_add(1, Relaxed) >= shared.config.slow_queue_max {
+    let refuse = |refused: Refused| {
         slow.waiting.fetch_sub(1, Relaxed);
         if let Some(o) = &shared.config.observer {
             o.refused(ticket.label);
         }
-        return Err(shared.overloaded("slow reads", Refused { own_fault: false }));
+        shared.overloaded("slow reads", refused)
+    };
+    if slow.waiting.fetch_add(1, Relaxed) >= shared.config.slow_queue_max {
+        return Err(refuse(Refused { own_fault: false }));
     }
     let call = Arc::new(SlowCall { promise: Promise::new(), watch: Mutex::new(None) });
-    let (answer, shared) = (call.clone(), shared.clone());
-    let ticket = Ticket { deadline: Some(deadline_of(&shared, &ticket)), ..ticket };
-    lanes::submit(Box::new(move || {
-        shared.reads.slow.waiting.fetch_sub(1, Relaxed);
-        if answer.promise.is_abandoned() {
-            return;
+    let deadline = deadline_of(shared, &ticket);
+    let (answer, shared_too, ticket) = (call.clone(), shared.clone(), Ticket { deadline: Some(deadline), ..ticket });
+    let task: Arc<dyn Task> =
+        Arc::new(SlowTask { answer, shared: shared_too, ticket, deadline, kind, work: Mutex::new(Some(f)) });
+    lanes::submit(task.clone(), shared.config.slow_tenant_queue_max).map_err(refuse)?;
+    Ok(Waiting { call, task })
+}
+
+/// The caller's side of a read in the slow lane.
+pub(crate) struct Waiting<T, E> {
+    pub(crate) call: Arc<Call<T, E>>,
+    task: Arc<dyn Task>,
+}
+
+impl<T, E> Waiting<T, E> {
+    /// Nobody waits any more: it is not begun, or stopped.
+    pub(crate) fn abandon(&self) {
+        lanes::withdraw(&self.task);
+        self.call.abandon();
+    }
+}
+
+/// The lane's side: the closure is taken by whoever claims it.
+struct SlowTask<T, E, F> {
+    answer: Arc<Call<T, E>>,
+    shared: Arc<Shared>,
+    ticket: Ticket,
+    deadline: Instant,
+    kind: WorkKind,
+    work: Mutex<Option<F>>,
+}
+
+impl<T, E, F> SlowTask<T, E, F> {
+    fn claim(&self) -> Option<F> {
+        let work = lock(&self.work).take()?;
+        self.shared.reads.slow.waiting.fetch_sub(1, Relaxed);
+        Some(work)
+    }
+
+    /// Answers, after the closure is gone: the answer does not depend on what it held.
+    fn answer(&self, f: F, result: Result<Seen<T>, E>) {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(f)));
+        if let Some(waker) = self.answer.promise.set(result) {
+            waker.wake();
         }
+    }
+}
+
+impl<T, E, F> Task for SlowTask<T, E, F>
+where
+    F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    fn tenant(&self) -> Tenant {
+        self.ticket.tenant
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn run(&self) {
+        let Some(f) = self.claim() else { return };
         let run = || {
-            if ticket.deadline < Some(Instant::now()) {
-                return Err(late(&ticket).into());
+            if self.deadline < Instant::now() {
+                return Err(late(&self.ticket).into());
             }
-            run(&shared, &ticket, kind, &f, Some(&answer.watch))
+            run(&self.shared, &self.ticket, self.kind, &f, Some(&self.answer))
         };
         let result = catch_unwind(AssertUnwindSafe(run));
-        let result = match result {
-            Ok(result) => result.map_err(Why::Own),
-            Err(panic) => Err(Why::Store(panicked(panic.as_ref(), "read"))),
-        };
-        drop_contained(f); // the answer does not depend on what the closure held
-        drop(shared);
-        if let Some(waker) = answer.promise.set(result) {
-            wake_contained(waker);
-        }
-    }));
-    Ok(call)
+        let result = result.unwrap_or_else(|panic| Err(panicked(panic.as_ref(), "read").into()));
+        self.answer(f, result);
+    }
+
+    fn expire(&self) -> bool {
+        let Some(f) = self.claim() else { return false };
+        self.answer(f, Err(late(&self.ticket).into()));
+        true
+    }
+
+    fn withdraw(&self) -> bool {
+        self.claim().is_some_and(|f| {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(f)));
+            true
+        })
+    }
+
+    fn is_husk(&self) -> bool {
+        lock(&self.work).is_none()
+    }
 }
 
 /// Runs on the calling thread, beside the slow lane's threads but under its limits.
-pub(crate) fn run_here<T, E, F>(shared: &Shared, ticket: &Ticket, kind: WorkKind, f: &F) -> Result<Seen<T>, E>
+pub(crate) fn run_here<T, E, F>(shared: &Arc<Shared>, ticket: &Ticket, kind: WorkKind, f: &F) -> Result<Seen<T>, E>
 where
     F: Fn(&Snapshot<'_>) -> Result<T, E>,
     E: From<Error>,
@@ -171,7 +253,7 @@ where
     let deadline = deadline_of(shared, ticket);
     {
         let mut running = lock(&slow.blocking);
-        while *running >= BLOCKING_RUNS {
+        while *running >= shared.config.blocking_reads_max {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(shared.overloaded("blocking reads", Refused { own_fault: false }).into());
@@ -195,10 +277,10 @@ impl Drop for Permit<'_> {
 }
 
 /// A run between its first look at the store and the end of its connection's use.
-struct Active<'a>(&'a SlowReads);
+pub(super) struct Active<'a>(&'a SlowReads);
 
 impl<'a> Active<'a> {
-    fn enter(slow: &'a SlowReads) -> Self {
+    pub(super) fn enter(slow: &'a SlowReads) -> Self {
         slow.active.fetch_add(1, SeqCst);
         Active(slow)
     }
@@ -217,11 +299,11 @@ fn late(ticket: &Ticket) -> Error {
 }
 
 fn run<T, E, F>(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     ticket: &Ticket,
     kind: WorkKind,
     f: &F,
-    watched: Option<&Mutex<Option<Arc<Watch>>>>,
+    call: Option<&Call<T, E>>,
 ) -> Result<Seen<T>, E>
 where
     F: Fn(&Snapshot<'_>) -> Result<T, E>,
@@ -233,29 +315,33 @@ where
         return Err(shared.closed_error().into());
     }
     let mut reader = slow.reader()?;
-    if let Err(e) = reader.refresh(&shared.epoch) {
-        shared.look_for_damage(reader.connection.sqlite());
-        return Err(e.into());
-    }
+    reader.refresh(&shared.epoch)?;
     let sequence = reader.sequence;
     let watch = reader.connection.watch.clone();
-    watch.arm_timed(deadline_of(shared, ticket));
+    let (began, slow_from) = (Instant::now(), shared.config.slow_read);
+    sight::profile(reader.connection.sqlite(), &watch);
+    watch.arm_timed(deadline_of(shared, ticket), Some((began, slow_from)));
     lock(&slow.running).push((watch.clone(), sequence));
-    if let Some(place) = watched {
-        *lock(place) = Some(watch.clone());
+    if let Some(call) = call {
+        *lock(&call.watch) = Some(watch.clone());
+        if call.promise.is_abandoned() {
+            watch.evict(); // dropped before there was a watch to tell
+        }
     }
     let cpu = thread_cpu_ns();
     let snapshot =
         Snapshot::new(reader.connection.sqlite(), &reader.connection.watch, sequence, shared.config.gate_bytes);
     let result = catch_unwind(AssertUnwindSafe(|| f(&snapshot)));
-    if matches!(result, Ok(Err(_))) {
-        shared.look_for_damage(reader.connection.sqlite());
-    }
     let cpu = thread_cpu_ns() - cpu;
-    watch.check_deadline(Instant::now());
+    let ended = Instant::now();
+    watch.check_deadline(ended);
     watch.disarm();
-    if let Some(place) = watched {
-        *lock(place) = None;
+    let statement = watch.sight.take();
+    if ended - began > slow_from {
+        shared.was_slow(SlowWork::Read, ticket, began, ended - began, statement.clone());
+    }
+    if let Some(call) = call {
+        *lock(&call.watch) = None;
     }
     if u128::from(cpu) <= shared.config.inline_budget.as_nanos() {
         shared.reads.kinds.ran_under(kind);
@@ -269,7 +355,9 @@ where
     }
     lock(&slow.running).retain(|(w, _)| !Arc::ptr_eq(w, &watch));
     match (watch.tripped(), result) {
-        (Some(why), _) => Err(stopped(shared, ticket, why).into()),
+        (Some(why), _) => {
+            Err(stopped(shared, ticket, why).with_statement(statement.map(String::into_boxed_str)).into())
+        }
         (None, Ok(result)) => result.map(|value| Seen { value, sequence }),
         (None, Err(panic)) => Err(panicked(panic.as_ref(), "read").into()),
     }

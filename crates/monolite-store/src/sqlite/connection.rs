@@ -57,9 +57,8 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    /// Without a lock it opens nothing.
-    pub(crate) fn new(path: &Path, config: &Config, lock: Option<Arc<FileLock>>) -> Self {
-        Opener { path: path.to_owned(), config: config.clone(), lock: Mutex::new(lock) }
+    pub(crate) fn new(path: &Path, config: &Config, lock: Arc<FileLock>) -> Self {
+        Opener { path: path.to_owned(), config: config.clone(), lock: Mutex::new(Some(lock)) }
     }
 
     /// A connection with the store's rights.
@@ -95,7 +94,7 @@ impl Rights {
     pub(crate) fn lend<T>(&self, sqlite: &Sqlite, deadline: Instant, f: impl FnOnce(&Watch) -> Result<T>) -> Result<T> {
         self.rights.store(false, Relaxed);
         self.commits.store(false, Relaxed);
-        self.watch.arm_timed(deadline);
+        self.watch.arm_timed(deadline, None);
         let result = catch_unwind(AssertUnwindSafe(|| f(&self.watch)));
         self.watch.check_deadline(Instant::now());
         self.watch.disarm();
@@ -159,6 +158,7 @@ impl Connection {
     /// Prepares the store's own statements and closes the rights: from here on the caller's code may run.
     pub(crate) fn own_statements(&mut self, role: Role) -> Result<()> {
         let looks = self.watch.clone();
+        looks.sight.attach(&self.sqlite);
         self.sqlite.progress_handler(STEPS_PER_LOOK, Some(move || looks.look()))?;
         let c = &self.sqlite;
         let writer = match role {

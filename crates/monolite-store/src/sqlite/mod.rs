@@ -12,6 +12,7 @@ pub(crate) mod live;
 #[allow(unsafe_code)]
 mod pace;
 pub(crate) mod raw;
+pub(crate) mod sight;
 mod tail;
 #[allow(unsafe_code)]
 pub(crate) mod version;

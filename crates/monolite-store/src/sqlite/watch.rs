@@ -7,6 +7,7 @@
 //! - The flag set here decides what became of a run, never the closure's result.
 //! - `idle` is in force whenever the store's own statements run.
 
+use super::sight::Sight;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ pub(crate) struct Watch {
     cpu_first_ns: AtomicU64,
     limit_ns: AtomicU64,
     stop: AtomicBool,
+    pub(crate) sight: Sight,
 }
 
 impl Watch {
@@ -47,8 +49,13 @@ impl Watch {
         self.mode.store(MODE_INLINE, Relaxed);
     }
 
-    /// Arms for a run with a deadline.
-    pub(crate) fn arm_timed(&self, deadline: Instant) {
+    /// Arms for a run with a deadline, which is slow once it has taken so long from then on.
+    pub(crate) fn arm_timed(&self, deadline: Instant, slow: Option<(Instant, Duration)>) {
+        let (slow_at, slow_ns) = slow.map_or((u64::MAX, u64::MAX), |(since, slow)| {
+            let slow = slow.as_nanos() as u64;
+            (since_start_ns(since).saturating_add(slow), slow)
+        });
+        self.sight.begin(slow_at, slow_ns);
         self.limit_ns.store(since_start_ns(deadline), Relaxed);
         self.tripped.store(0, Relaxed);
         self.stop.store(false, Relaxed);
@@ -79,6 +86,16 @@ impl Watch {
             3 => Some(Tripped::Deadline),
             _ => Some(Tripped::Evicted),
         }
+    }
+
+    /// Whether a run with a deadline is in progress.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.mode.load(Relaxed) == MODE_TIMED
+    }
+
+    /// The statement of the timed run in progress, if its thread tells it soon enough; callable from any thread.
+    pub(crate) fn statement(&self, longest: Duration) -> Option<String> {
+        if self.is_timed() { self.sight.ask(longest) } else { None }
     }
 
     /// Whether the gate is in force: only on a caller's thread.
@@ -114,10 +131,14 @@ impl Watch {
     }
 
     fn look_timed(&self) {
+        let now = since_start_ns(Instant::now());
+        self.sight.look(now);
         if self.stop.load(Relaxed) {
             self.trip(Tripped::Evicted);
-        } else if since_start_ns(Instant::now()) > self.limit_ns.load(Relaxed) {
+            self.sight.note();
+        } else if now > self.limit_ns.load(Relaxed) {
             self.trip(Tripped::Deadline);
+            self.sight.note();
         }
     }
 }
@@ -159,7 +180,7 @@ mod tests {
     #[test]
     fn a_disarmed_watch_never_interrupts() {
         let w = Watch::default();
-        w.arm_timed(Instant::now() - Duration::from_secs(1));
+        w.arm_timed(Instant::now() - Duration::from_secs(1), None);
         w.disarm();
         assert!(!w.look());
     }
@@ -167,7 +188,7 @@ mod tests {
     #[test]
     fn a_timed_run_trips_when_evicted() {
         let w = Watch::default();
-        w.arm_timed(Instant::now() + Duration::from_secs(60));
+        w.arm_timed(Instant::now() + Duration::from_secs(60), None);
         assert!(!w.look());
         w.evict();
         assert!(w.look());

@@ -12,11 +12,14 @@ use super::queue::Queued;
 use super::writer::Writer;
 use crate::error::{Error, Kind, Result};
 use crate::fair::Cost;
-use crate::sqlite::raw;
+use crate::observe::SlowWork;
 use crate::sqlite::watch::Tripped;
+use crate::sqlite::{raw, sight};
+use crate::status::Hold;
+use crate::ticket::Ticket;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A write in a group, and what its last run came to.
 pub(crate) struct Member {
@@ -135,7 +138,7 @@ impl Drop for Member {
         if !self.answered {
             let error = Error::new(Kind::OutcomeUnknown, "the writer's thread panicked; restart to find out");
             if let Some(waker) = self.job.fail(error) {
-                crate::reply::wake_contained(waker);
+                waker.wake();
             }
         }
     }
@@ -212,23 +215,32 @@ impl Writer {
         let rows = connection.sqlite().total_changes();
         raw::clear_last_insert_rowid(connection.sqlite());
         let order = member.job.order();
-        connection.watch.arm_timed(order.deadline);
+        let slow = self.shared.config.slow_write;
+        let profiles = u128::from(member.cost.run_ns) * 2 > slow.as_nanos();
+        if profiles {
+            sight::profile(connection.sqlite(), &connection.watch);
+        }
+        connection.watch.arm_timed(order.deadline, Some((since, slow)));
         let ran = member.job.run(&Tx::new(connection.sqlite(), &connection.watch, self.sequence));
         self.looked = Instant::now();
         connection.watch.check_deadline(self.looked);
         connection.watch.disarm();
         let held = self.looked.saturating_duration_since(since);
         member.run_ns += held.as_nanos() as u64;
+        if profiles {
+            sight::unprofile(connection.sqlite());
+        }
+        let statement = connection.watch.sight.take();
+        if held > slow || self.shared.longest.is_one(self.looked, held) {
+            self.held_long(&order.ticket, since, held, statement.clone());
+        }
         if let Some(o) = &self.shared.config.observer {
             o.held(order.ticket.label, held);
         }
         let gone = connection.sqlite().is_autocommit();
-        if matches!(ran, Ran::Refused) {
-            self.shared.look_for_damage(connection.sqlite());
-        }
         member.outcome = match (connection.watch.tripped(), &ran) {
             (_, Ran::Panicked) => Outcome::Panicked,
-            (Some(why), _) => Outcome::Failed(self.late(&member.job, why)),
+            (Some(why), _) => Outcome::Failed(self.late(&member.job, why, statement)),
             (None, Ran::Refused) => Outcome::Own,
             (None, Ran::Kept) if gone => Outcome::Failed(Error::new(
                 Kind::Internal,
@@ -267,7 +279,17 @@ impl Writer {
         Ok(Settled::Undone)
     }
 
-    fn late(&self, job: &Arc<dyn Job>, why: Tripped) -> Error {
+    /// Notes a long hold, and logs a slow one.
+    #[cold]
+    fn held_long(&self, ticket: &Ticket, since: Instant, held: Duration, statement: Option<String>) {
+        let Ticket { label, tenant, trace, .. } = *ticket;
+        self.shared.longest.enter(Hold { label, tenant, trace, since, held, statement: statement.clone() });
+        if held > self.shared.config.slow_write {
+            self.shared.was_slow(SlowWork::Write, ticket, since, held, statement);
+        }
+    }
+
+    fn late(&self, job: &Arc<dyn Job>, why: Tripped, statement: Option<String>) -> Error {
         let order = job.order();
         let label = if order.ticket.label.is_empty() { "a write" } else { order.ticket.label };
         let waited = order.deadline.saturating_duration_since(order.queued);
@@ -275,6 +297,6 @@ impl Writer {
             Tripped::Evicted => format!("{label} was stopped: the store is closing; nothing was done"),
             _ => format!("{label} was stopped at its deadline of {waited:?} and undone; write less, or in pieces"),
         };
-        Error::new(Kind::Late, text).with_statement(None)
+        Error::new(Kind::Late, text).with_statement(statement.map(String::into_boxed_str))
     }
 }

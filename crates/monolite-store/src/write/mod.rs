@@ -8,6 +8,7 @@ pub(crate) mod costs;
 pub(crate) mod group;
 pub(crate) mod holding;
 pub(crate) mod job;
+pub(crate) mod longest;
 pub(crate) mod queue;
 mod settle;
 mod tx;

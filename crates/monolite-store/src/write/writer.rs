@@ -17,7 +17,7 @@ use super::queue::{Bill, Closing, Next, Queued};
 use crate::checkpoint;
 use crate::error::{Error, Kind, Result};
 use crate::migrate::{self, PendingStepwise, Progress};
-use crate::reply::{far_from_now, lock, wake_contained};
+use crate::reply::{far_from_now, lock};
 use crate::sqlite::connection::Connection;
 use crate::store::Shared;
 use crate::ticket::Ticket;
@@ -64,6 +64,7 @@ const COMMIT_TIMES_MAX: u64 = 3;
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection, steps: Vec<PendingStepwise>) -> Result<Self> {
         let (sequence, epoch_in_file) = connection.sequence()?;
+        let _ = shared.writer_watch.set(connection.watch.clone());
         Ok(Writer {
             shared,
             connection,
@@ -352,5 +353,5 @@ fn fail_all(members: &mut Vec<Member>, error: &Error, wakers: &mut Vec<Waker>) {
 }
 
 fn wake(wakers: Vec<Waker>) {
-    wakers.into_iter().for_each(wake_contained);
+    wakers.into_iter().for_each(Waker::wake);
 }

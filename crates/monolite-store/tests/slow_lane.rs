@@ -1,0 +1,162 @@
+//! The slow lane between tenants, and its bounds. Its threads are the process', so these tests take turns.
+
+#![allow(clippy::unwrap_used)]
+
+use monolite_store::{Config, Error, Kind, Migrations, ReadWith, Store, Tenant, Ticket};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+const NOISY: Tenant = Tenant(1);
+const QUIET: Tenant = Tenant(2);
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(folder: &tempfile::TempDir, config: Config) -> Store {
+    Store::open(folder.path().join("S/S.db"), config, Migrations::new(vec![])).unwrap()
+}
+
+fn ticket(tenant: Tenant) -> Ticket {
+    Ticket::label("slow").tenant(tenant).slow()
+}
+
+/// A read that says that it has begun and then waits for its sender to go.
+struct Held {
+    read: ReadWith<(), Error>,
+    begun: Receiver<()>,
+    go: SyncSender<()>,
+}
+
+fn hold(store: &Store, tenant: Tenant) -> Held {
+    let (tell, begun) = sync_channel::<()>(1);
+    let (go, wait) = sync_channel::<()>(1);
+    let wait = Mutex::new(wait);
+    let read = store.read_with(ticket(tenant), move |_| {
+        let _ = tell.try_send(());
+        let _ = wait.lock().unwrap().recv();
+        Ok(())
+    });
+    Held { read, begun, go }
+}
+
+impl Held {
+    fn begin(self) -> Self {
+        self.begun.recv().unwrap();
+        self
+    }
+
+    fn end(self) -> Result<(), Error> {
+        drop(self.go);
+        done(self.read).map(|seen| seen.value)
+    }
+}
+
+fn quick(store: &Store, ticket: Ticket) -> ReadWith<i64, Error> {
+    store.read_with(ticket, |s| s.query_row("SELECT 1", [], |r| r.get(0)))
+}
+
+fn done<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn a_tenant_that_reads_without_end_leaves_a_thread_to_others() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config::default());
+    let running = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin()];
+    let mut waiting: Vec<_> = (0..20).map(|_| hold(&store, NOISY)).collect();
+    for _ in 0..3 {
+        assert_eq!(done(quick(&store, ticket(QUIET))).unwrap().value, 1);
+    }
+    assert!(waiting.iter().all(|held| held.begun.try_recv().is_err()), "two of a tenant at a time");
+    assert_eq!((store.status().slow_running, store.status().slow_queued), (2, 20));
+    let third = waiting.remove(0);
+    running.into_iter().for_each(|held| held.end().unwrap());
+    third.begin().end().unwrap();
+    waiting.into_iter().for_each(|held| held.end().unwrap());
+    assert_eq!(store.status().slow_queued, 0);
+}
+
+#[test]
+fn a_read_whose_deadline_passes_in_the_queue_is_answered_while_every_thread_is_busy() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config::default());
+    let busy = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin(), hold(&store, QUIET).begin()];
+    let soon = Instant::now() + Duration::from_millis(30);
+    let late = done(quick(&store, ticket(Tenant(3)).deadline(soon))).unwrap_err();
+    assert_eq!(late.kind(), Kind::Late, "{late}");
+    assert!(Instant::now() >= soon);
+    assert_eq!((store.status().slow_queued, store.status().slow_running), (0, 3), "and takes no room any more");
+    busy.into_iter().for_each(|held| held.end().unwrap());
+}
+
+#[test]
+fn the_slow_lane_is_bounded_for_each_tenant_and_for_all() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config { slow_queue_max: 6, slow_tenant_queue_max: 4, ..Config::default() });
+    let busy = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin(), hold(&store, QUIET).begin()];
+    for _ in 0..100 {
+        drop(quick(&store, ticket(NOISY)));
+    }
+    assert_eq!(store.status().slow_queued, 0, "what nobody waits for takes no room");
+    let mut noisy: Vec<_> = (0..4).map(|_| quick(&store, ticket(NOISY))).collect();
+    let refused = done(quick(&store, ticket(NOISY))).unwrap_err();
+    assert_eq!((refused.kind(), refused.is_own_fault()), (Kind::Overloaded, true), "{refused}");
+    let others: Vec<_> = (0..2).map(|_| quick(&store, ticket(QUIET))).collect();
+    let refused = done(quick(&store, ticket(QUIET))).unwrap_err();
+    assert_eq!((refused.kind(), refused.is_own_fault()), (Kind::Overloaded, false), "{refused}");
+    assert_eq!(store.status().slow_queued, 6);
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(noisy.iter_mut().all(|read| Pin::new(read).poll(cx).is_pending()));
+    busy.into_iter().for_each(|held| held.end().unwrap());
+    noisy.into_iter().chain(others).for_each(|read| assert_eq!(done(read).unwrap().value, 1));
+}
+
+#[test]
+fn blocking_reads_beyond_the_inline_budget_are_bounded() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config { blocking_reads_max: 1, ..Config::default() });
+    let (tell, begun) = sync_channel::<()>(1);
+    let (go, wait) = sync_channel::<()>(1);
+    let s = store.clone();
+    let first = std::thread::spawn(move || {
+        let read = s.read_blocking_with(ticket(NOISY), |_| {
+            let _ = tell.try_send(());
+            let _ = wait.recv();
+            Ok::<_, Error>(())
+        });
+        read.unwrap();
+    });
+    begun.recv().unwrap();
+    assert_eq!(store.status().blocking_running, 1);
+    let soon = ticket(QUIET).deadline(Instant::now() + Duration::from_millis(20));
+    let refused = store.read_blocking_with(soon, |_| Ok::<_, Error>(())).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Overloaded, "{refused}");
+    drop(go);
+    first.join().unwrap();
+    store.read_blocking_with(ticket(QUIET), |_| Ok::<_, Error>(())).unwrap();
+    assert_eq!(store.status().blocking_running, 0);
+}
