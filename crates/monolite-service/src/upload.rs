@@ -12,6 +12,9 @@ use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+/// Room taken at once for a piece that is still arriving.
+const ROOM_MAX: usize = 64 << 10;
+
 /// Where the bytes of an upload come from.
 pub trait Incoming: Send {
     /// The next bytes, as many as there are; none at the end.
@@ -54,7 +57,10 @@ impl Upload {
                 return Ok(Some(self.rest.split_to(asked)));
             }
             if taken > 0 {
-                piece.reserve_exact(asked.min(self.length.map_or(asked, |l| usize::try_from(l).unwrap_or(asked))));
+                if piece.is_empty() {
+                    let said = self.length.and_then(|length| usize::try_from(length).ok());
+                    piece.reserve_exact(asked.min(said.unwrap_or(asked)).clamp(taken, ROOM_MAX.max(taken)));
+                }
                 piece.extend_from_slice(&self.rest.split_to(taken));
             }
             if piece.len() == asked {

@@ -301,3 +301,20 @@ fn the_openapi_document_tells_of_streams() {
     let query = at["put"]["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "query").count();
     assert_eq!(query, 0, "what comes in headers is no query");
 }
+
+#[test]
+fn the_rows_are_those_of_the_format() {
+    let app = app([service()]);
+    let ann = app.user("ann");
+    created(&ann, json!({"name": "first"}));
+    let at = created(&ann, json!({"name": "second"}));
+    put(&ann, &at, &[("upload-complete", "?0")], &content(PIECE + 65));
+    let store = app.host().store("Files").unwrap().clone();
+    let rows = "SELECT group_concat(at || ':' || octet_length(bytes), ' ') FROM (SELECT * FROM pieces ORDER BY at)";
+    let one = |sql: &'static str| -> String {
+        store.read_blocking::<_, monolite_store::Error, _>(move |s| s.query_row(sql, [], |r| r.get(0))).unwrap()
+    };
+    assert_eq!(one(rows), format!("{}:65536 {}:65", 3 << 18, (3 << 18) + 1));
+    let file = "SELECT value || ' ' || received || ' ' || octet_length(hash) FROM files WHERE name = 'second'";
+    assert_eq!(one(file), format!("3 {} 33", PIECE + 65));
+}

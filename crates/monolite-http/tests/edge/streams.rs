@@ -3,8 +3,8 @@
 use crate::films::{self, FILM_MAX};
 use crate::world::{Answer, World, raw, request, world, world_with};
 use monolite_http::{HttpConfig, Limits, Metrics, Stop, router};
-use monolite_runtime::Assembly;
-use monolite_service::{Bytes, Outcome, POST, PUT, Service, SignedIn, Tx, message, mib};
+use monolite_runtime::{Assembly, block_on};
+use monolite_service::{Bytes, Error, FailureKind, Outcome, POST, PUT, Service, SignedIn, Tx, message, mib};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -197,6 +197,15 @@ fn a_body_that_no_value_may_hold_is_refused_at_the_start() {
     assert!(large.contains("value_max"), "{large}");
     let large = refused(films::service().upload_limit(1 << 35));
     assert!(large.contains("the largest value in pieces, 17179869184 bytes"), "{large}");
+
+    let world = world();
+    let append = films::AppendFilm { name: "a".into() };
+    let bytes = Bytes::from(vec![0; (mib(64) + 1) as usize]);
+    let large = block_on(world.host.call_with(&world.host.system(), append, bytes));
+    assert!(
+        matches!(large, Err(Error::Failed(no)) if no.kind() == FailureKind::TooLarge),
+        "before it waits for its turn"
+    );
 
     let host = open(keeps().write(keep).at(POST, "/keep", SignedIn)).unwrap();
     let config = HttpConfig { body_max: (mib(64) + 1) as usize, ..HttpConfig::default() };

@@ -99,6 +99,26 @@ mod tests {
     }
 
     #[test]
+    fn the_saved_state_is_that_of_the_format() {
+        // `abc` is shorter than a block: the words are still the first ones.
+        let mut hash = RunningHash::new();
+        hash.update(b"abc");
+        let words = "6a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19";
+        assert_eq!(text(&hash.saved()), format!("{words}616263"));
+        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(text(&hash.finished()), known);
+        // The state that FIPS 180-4's own example has after its first block.
+        let mut hash = RunningHash::new();
+        hash.update(b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq\x80\0\0\0\0\0\0\0rest");
+        let first = "85e655d6417a17953363376a624cde5c76e09589cac5f811cc4b32c1f20e533a";
+        assert_eq!(text(&hash.saved()), format!("{first}72657374"));
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
     fn a_state_that_does_not_fit_the_length_is_refused() {
         let mut hash = RunningHash::new();
         hash.update(&[7; 70]);

@@ -7,7 +7,7 @@
 //! - After a kill the upload stands where a piece ended, not before what was acknowledged.
 //!
 //! What it measures: the p99 of tiny writes alone and beside the giant, into another file and into the giant's own; the
-//! server's memory over what it has when it is idle.
+//! server's memory over what it has when it is idle, with readers that stopped reading too.
 
 mod bytes;
 mod memory;
@@ -29,6 +29,9 @@ use transfer::{Download, Upload};
 
 /// Most that a server may take for an answer to its first request after a kill.
 const STEP: Duration = Duration::from_millis(5);
+
+/// Readers that ask for the giant and take nothing of it, at once.
+const STALLED: usize = 24;
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -120,7 +123,10 @@ async fn there_and_back(giants: &Giants, place: &Place) -> anyhow::Result<Seen> 
     ensure!(said == expected, "the server says {said} of what went in, it is {expected}");
     let (site, beside_download, download, came) = come_out(site, giants, &at).await.context("the download")?;
     ensure!(came == expected, "what came out has {came}, what went in {expected}");
+    let stalled = transfer::stalled(&site.server, &site.token, &at, STALLED).await.context("readers that stop")?;
+    tiny::run(site.server.address, &site.token, Duration::from_millis(500)).await?;
     let memory_over_idle = site.memory.over_idle(site.server.pid())?;
+    drop(stalled);
     site.server.stop().await?;
     Ok(Seen {
         memory_over_idle,

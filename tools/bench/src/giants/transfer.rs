@@ -186,6 +186,20 @@ async fn fetch(
     Ok(came)
 }
 
+/// Readers that see the head of the answer and take nothing more.
+pub(super) async fn stalled(server: &Server, token: &str, at: &str, count: usize) -> anyhow::Result<Vec<TcpStream>> {
+    let mut readers = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(server.address).await?;
+        let head = format!("GET {at}/content HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        let (head, _) = head_of(&mut stream).await?;
+        ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+        readers.push(stream);
+    }
+    Ok(readers)
+}
+
 /// The head of an answer, and what came behind it.
 async fn head_of(stream: &mut TcpStream) -> anyhow::Result<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
