@@ -65,14 +65,19 @@ impl Exchange<'_> {
         let mut pairs = Vec::with_capacity(4);
         self.fields(route, &params, &mut pairs).map_err(status::of_fault)?;
         let gate = route.gate.as_ref();
-        gate.map_or(Ok(()), |gate| gate.look(caller.tenant()))?;
+        if let Some(Err(refusal)) = gate.map(|gate| gate.look(caller.tenant())) {
+            return Err(refusal.in_time().await);
+        }
         if route.content == Content::Stream {
             let answer = self.receive(route, &caller, pairs, body, if_match).await?;
             return answer::of(answer, route, self, &caller);
         }
         let mut room = self.inner.budget.room();
         let body = self.body(route, body, &mut room).await?;
-        let _admitted = gate.map(|gate| gate.enter(caller.tenant())).transpose()?;
+        let _admitted = match gate.map(|gate| gate.enter(caller.tenant())).transpose() {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Err(refusal.in_time().await),
+        };
         let called = self.call(route, &caller, pairs, body, if_match).await?;
         let answer = self.wait(route, called).await?;
         answer::of(answer, route, self, &caller)

@@ -32,6 +32,17 @@ enum Command {
     Kill(Killed),
     /// Sends and fetches a file of gigabytes while others write a few bytes, and kills the server in between.
     Giants(Gigantic),
+    /// What quiet tenants notice of one that does a hundred times as much, in the store and over HTTP.
+    Noisy(Measured),
+    /// Five times as many changes as the server can do, open loop.
+    Overload(Measured),
+    /// The callers of `noisy` and `overload`; they start it.
+    #[command(hide = true)]
+    Crowd {
+        /// The server.
+        #[arg(long)]
+        address: SocketAddr,
+    },
     /// The load generator; `http` starts it.
     #[command(hide = true)]
     Load(Load),
@@ -126,6 +137,11 @@ impl Measured {
         Plan { rounds: 5, round: s(2), warm: s(1), soak: s(60), rows: 1_000_000, document: 16 << 20 }
     }
 
+    /// Whether this is only a quick look.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short
+    }
+
     /// Whether a row, or any of a list of rows, is asked for.
     pub(crate) fn wants(&self, names: &[&str]) -> bool {
         self.only.as_deref().is_none_or(|only| names.iter().any(|n| n.contains(only)))
@@ -163,6 +179,9 @@ pub fn run() -> ExitCode {
             let giants = Giants { server: g.server, within: g.measured.dir.clone(), bytes, alone };
             crate::giants::run(&giants).and_then(|seen| g.measured.finish(seen.report()))
         }
+        Command::Noisy(m) => crate::noisy::run(&m).and_then(|report| m.finish(report)),
+        Command::Overload(m) => crate::overload::run(&m).and_then(|report| m.finish(report)),
+        Command::Crowd { address } => crate::crowd::run_here(address),
         Command::Load(load) => load.run_here(),
         Command::Empty { listen } => crate::http::empty(listen),
     };

@@ -11,10 +11,13 @@
 //! Absent on purpose: thresholds. What must hold is the business of whoever reads the rows.
 
 mod arguments;
+mod crowd;
 pub mod giants;
 mod http;
 pub mod kill;
 mod measure;
+mod noisy;
+mod overload;
 mod peers;
 mod place;
 mod random;

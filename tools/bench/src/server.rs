@@ -87,6 +87,25 @@ pub(crate) async fn sign_in(program: &Path, data: &Path) -> anyhow::Result<Strin
     Ok(printed.trim().to_string())
 }
 
+/// Makes so many users by an admin's token and signs them in: their tokens.
+pub(crate) async fn users(address: SocketAddr, admin: &str, n: usize) -> anyhow::Result<Vec<String>> {
+    let mut client = Client::connect(address).await?;
+    let mut tokens = Vec::with_capacity(n);
+    for i in 0..n {
+        let account = format!(r#""email":"tenant{i}@example.org","password":"{PASSWORD}""#);
+        let made =
+            client.ask(&request("/api/v1/users", Some(admin), Some(format!("{{{account}}}").as_bytes()))).await?;
+        if made.status != 201 {
+            bail!("no user was made: {} {}", made.status, String::from_utf8_lossy(made.body));
+        }
+        let signed_in =
+            client.ask(&request("/api/v1/sessions", None, Some(format!("{{{account}}}").as_bytes()))).await?;
+        let body: serde_json::Value = serde_json::from_slice(signed_in.body)?;
+        tokens.push(body["token"].as_str().context("a session has a token")?.to_owned());
+    }
+    Ok(tokens)
+}
+
 fn command_line(program: &Path, arguments: &[&str], data: &Path) -> anyhow::Result<String> {
     use std::io::Write;
     let mut command = Command::new(program);

@@ -30,6 +30,10 @@ const REACHED: f64 = 0.9;
 pub(super) const ROUND_MIN: Duration = Duration::from_millis(50);
 const ROUND_COMMITS: u32 = 2;
 
+/// How long a refusal is held back for each refusal a second, and at most.
+const PAUSE_EACH: Duration = Duration::from_micros(10);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
 /// What happened in one round.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Round {
@@ -109,6 +113,12 @@ impl Control {
         self.limit = self.limit.clamp(FLOOR.min(self.ceiling), self.ceiling);
     }
 
+    /// How long to hold a refusal back. A connection has one request at a time: where refusals are many, this keeps them
+    /// from taking the processor that the changes under way need.
+    pub(super) fn pause(&self) -> Duration {
+        Duration::from_secs_f64((PAUSE_EACH.as_secs_f64() * self.refusals).min(PAUSE_MAX.as_secs_f64()))
+    }
+
     /// When this many changes, and those who were refused meanwhile, will have had their turn.
     pub(super) fn later(&self, under_way: usize) -> Duration {
         Duration::from_secs_f64((under_way as f64 + self.refusals) / self.rate.max(1.0))
@@ -117,4 +127,21 @@ impl Control {
 
 fn half(before: f64, now: f64) -> f64 {
     if before == 0.0 { now } else { (before + now) / 2.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_refusals_leave_at_once_and_many_are_held_back_for_a_bounded_time() {
+        let paused = |refused| {
+            let mut control = Control::new(Duration::from_millis(50), 100);
+            control.learn(&Round { took: Duration::from_secs(1), refused, ..Round::default() });
+            control.pause()
+        };
+        assert_eq!(paused(0), Duration::ZERO);
+        assert!(paused(50) < Duration::from_millis(1));
+        assert_eq!((paused(10_000), paused(u64::MAX)), (Duration::from_millis(100), PAUSE_MAX));
+    }
 }

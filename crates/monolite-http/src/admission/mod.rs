@@ -83,6 +83,21 @@ pub(crate) struct Admitted {
     tenant: Tenant,
 }
 
+/// A change that was not let in.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    problem: Problem,
+    until: Instant,
+}
+
+impl Refusal {
+    /// What to answer, once it may leave.
+    pub(crate) async fn in_time(self) -> Problem {
+        tokio::time::sleep_until(self.until.into()).await;
+        self.problem
+    }
+}
+
 /// What a gate shows of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shown {
@@ -108,7 +123,7 @@ impl Gate {
     }
 
     /// Lets a change of a tenant in, or says why not and when to come back.
-    pub(crate) fn enter(self: &Arc<Self>, tenant: Tenant) -> Result<Admitted, Problem> {
+    pub(crate) fn enter(self: &Arc<Self>, tenant: Tenant) -> Result<Admitted, Refusal> {
         let mut state = self.turned();
         let limit = state.control.limit();
         match state.shares.enter(tenant, limit) {
@@ -119,7 +134,7 @@ impl Gate {
     }
 
     /// Whether a change of a tenant would be let in now: asked before its body is read.
-    pub(crate) fn look(&self, tenant: Tenant) -> Result<(), Problem> {
+    pub(crate) fn look(&self, tenant: Tenant) -> Result<(), Refusal> {
         let mut state = self.turned();
         let limit = state.control.limit();
         state.shares.look(tenant, limit).map_err(|fault| state.refuse(fault))
@@ -167,10 +182,10 @@ impl State {
         self.refused = 0;
     }
 
-    fn refuse(&mut self, fault: Fault) -> Problem {
+    fn refuse(&mut self, fault: Fault) -> Refusal {
         self.refused += 1;
         let later = self.control.later(self.shares.all()).min(LATER_MAX);
-        match fault {
+        let problem = match fault {
             Fault::Own => {
                 self.refused_own += 1;
                 status::too_many_requests(later)
@@ -179,7 +194,8 @@ impl State {
                 self.refused_system += 1;
                 status::overloaded(later)
             }
-        }
+        };
+        Refusal { problem, until: Instant::now() + self.control.pause() }
     }
 }
 
@@ -201,13 +217,13 @@ mod tests {
     fn a_gate_refuses_beyond_its_limit_and_lets_in_again_after_a_guard_is_dropped() {
         let gate = Arc::new(Gate::new(Arc::default(), Duration::from_millis(50), 3));
         let inside: Vec<_> = (0..3).map(|n| gate.enter(Tenant(n)).unwrap()).collect();
-        let no = gate.enter(Tenant(9)).unwrap_err();
+        let no = gate.enter(Tenant(9)).unwrap_err().problem;
         assert_eq!((no.status().as_u16(), no.code()), (503, "overloaded"));
-        assert_eq!(gate.look(Tenant(9)).unwrap_err().status(), 503);
+        assert_eq!(gate.look(Tenant(9)).unwrap_err().problem.status(), 503);
         drop(inside);
         assert!(gate.look(Tenant(9)).is_ok());
         let own: Vec<_> = (0..9).map_while(|_| gate.enter(Tenant(9)).ok()).collect();
-        assert_eq!((own.len(), gate.look(Tenant(9)).unwrap_err().status().as_u16()), (3, 429));
+        assert_eq!((own.len(), gate.look(Tenant(9)).unwrap_err().problem.status().as_u16()), (3, 429));
         let shown = Shown { under_way: 3, limit: 3, refused_own: 2, refused_system: 2 };
         assert_eq!(gate.shown(), shown);
     }

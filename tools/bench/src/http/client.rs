@@ -51,6 +51,13 @@ impl Client {
         Ok(Answer { status: head.status, body: &self.buffer[head.length..head.length + head.body] })
     }
 
+    /// Whether the last answer's head has a line that begins so, in lower case.
+    pub(crate) fn has_header(&self, begins: &str) -> bool {
+        let head = self.last.map_or(&[][..], |head| &self.buffer[..head.length]);
+        head.split(|b| *b == b'\n')
+            .any(|line| line.get(..begins.len()).is_some_and(|start| start.eq_ignore_ascii_case(begins.as_bytes())))
+    }
+
     async fn fill(&mut self) -> std::io::Result<()> {
         if self.buffer.len() > ANSWER_MAX {
             return Err(std::io::Error::other("the answer is too large"));
