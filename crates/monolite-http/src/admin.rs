@@ -77,9 +77,12 @@ fn calls(to: &mut String, host: &Host) {
 
 fn gauges(to: &mut String, all: &[Health]) {
     type Part = fn(&Health) -> u64;
-    let parts: [(&str, &str, Part); 10] = [
+    let parts: [(&str, &str, Part); 11] = [
         ("monolite_store_serving", "1 while a store takes writes.", |h| {
             u64::from(h.status.state == StoreState::Serving)
+        }),
+        ("monolite_store_damaged", "1 while a store's file is known to be damaged.", |h| {
+            u64::from(matches!(h.status.state, StoreState::Damaged(_)))
         }),
         ("monolite_store_sequence", "The last commit of a store.", |h| h.status.sequence),
         ("monolite_writer_queue_depth", "Writes that wait.", |h| h.status.queued as u64),

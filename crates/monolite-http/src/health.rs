@@ -45,6 +45,8 @@ pub(crate) fn ready(host: &Host, stop: &Stop, told: Told) -> Response<Body> {
             StoreState::Serving => (true, "serving".to_owned()),
             StoreState::ReadOnly(why) if told == Told::Reasons => (false, format!("read-only: {why}")),
             StoreState::ReadOnly(_) => (false, "read-only".to_owned()),
+            StoreState::Damaged(why) if told == Told::Reasons => (false, format!("damaged: {why}")),
+            StoreState::Damaged(_) => (false, "damaged".to_owned()),
             StoreState::Closed => (false, "closed".to_owned()),
         };
         ready &= serves;

@@ -10,7 +10,7 @@ use crate::stats::Stats;
 use crate::timer::Timer;
 use monolite_service::engine::{Site, Watch};
 use monolite_service::{Authenticator, Background, Clock, HandlerSpec, Ids, Service, SystemClock, TimeOrdered};
-use monolite_store::{Config, LARGE_VALUE_MAX, Observer, Store};
+use monolite_store::{Config, Kind, LARGE_VALUE_MAX, Observer, Store};
 use std::collections::HashSet;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ pub struct Assembly {
     authenticator: Option<Arc<dyn Authenticator>>,
     deadline: Duration,
     background: BackgroundMode,
+    on_damage: OnDamage,
     configure: Arc<dyn Fn(&'static str, Config) -> Config + Send + Sync>,
     observe: Option<ObserverFor>,
     watch: Option<Watch>,
@@ -46,6 +47,17 @@ pub enum BackgroundMode {
     Off,
 }
 
+/// What a damaged file at the start does to the other services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDamage {
+    /// Nothing starts: for commands that would work on all.
+    #[default]
+    Refuse,
+    /// The others serve. The damaged service answers everything with its damage, and is not ready. Where every service is
+    /// damaged, nothing starts.
+    Quarantine,
+}
+
 impl Assembly {
     /// An assembly without services, on a folder of data.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
@@ -57,6 +69,7 @@ impl Assembly {
             authenticator: None,
             deadline: Duration::from_secs(10),
             background: BackgroundMode::Thread,
+            on_damage: OnDamage::Refuse,
             configure: Arc::new(|_, config| config),
             observe: None,
             watch: None,
@@ -98,6 +111,11 @@ impl Assembly {
     /// With background work run otherwise than by a thread.
     pub fn background(self, background: BackgroundMode) -> Self {
         Assembly { background, ..self }
+    }
+
+    /// With damaged files treated otherwise than by refusing to start.
+    pub fn on_damage(self, on_damage: OnDamage) -> Self {
+        Assembly { on_damage, ..self }
     }
 
     /// With limits of stores changed, by the service's name: from a configuration file.
@@ -165,7 +183,25 @@ impl Assembly {
     }
 
     fn open_stores(&self) -> Result<Vec<(&'static str, Store)>, StartError> {
-        abreast(&self.services, |service| Ok((service.name, self.open_store(service)?))).into_iter().collect()
+        let opened = abreast(&self.services, |service| self.open_store(service));
+        let may_go_on = self.on_damage == OnDamage::Quarantine && opened.iter().any(Result::is_ok);
+        let services = self.services.iter().zip(opened);
+        let stores = services.map(|(service, opened)| match opened {
+            Err(error) if may_go_on => self.quarantine(service, error).map(|store| (service.name, store)),
+            opened => opened.map(|store| (service.name, store)),
+        });
+        stores.collect()
+    }
+
+    /// A store in place of the one whose file is damaged; any other error stays one.
+    fn quarantine(&self, service: &Service, error: StartError) -> Result<Store, StartError> {
+        match &error {
+            StartError::Store { source, .. } | StartError::Statement { source, .. } if is_damage(source) => {
+                let config = Config { name: service.name.to_owned(), ..service.config.clone() };
+                Ok(Store::quarantined(Self::file_of(&self.folder, service.name), config, source))
+            }
+            _ => Err(error),
+        }
     }
 
     fn open_store(&self, service: &Service) -> Result<Store, StartError> {
@@ -212,6 +248,11 @@ impl Assembly {
             watch: self.watch.clone(),
         }
     }
+}
+
+/// A damaged file, or a disk that cannot read it; not a folder without rights or room.
+fn is_damage(error: &monolite_store::Error) -> bool {
+    error.kind() == Kind::Corrupt || (error.kind() == Kind::Io && error.sqlite().is_some())
 }
 
 /// A body that no value may hold is refused before anybody sends one.

@@ -45,7 +45,7 @@ mod stats;
 mod timer;
 mod writers;
 
-pub use assembly::{Assembly, BackgroundMode};
+pub use assembly::{Assembly, BackgroundMode, OnDamage};
 pub use block_on::block_on;
 pub use host::{Health, Host};
 pub use route::Route;

@@ -31,6 +31,7 @@ mod read;
 mod reply;
 mod slow_log;
 mod sqlite;
+mod standing;
 mod status;
 mod store;
 mod ticket;

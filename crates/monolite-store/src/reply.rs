@@ -4,13 +4,41 @@
 //! - Waking never happens under a lock that the woken side needs.
 //! - A dropped waiter is seen by the worker (`is_abandoned`), which may then skip the work.
 
+use crate::error::Error;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
+
+/// Why a call failed: its closure's own error, or the store's, which becomes the caller's type on the caller's thread only.
+/// That conversion is the caller's code and may panic.
+pub(crate) enum Why<E> {
+    Own(E),
+    Store(Error),
+}
+
+impl<E: From<Error>> Why<E> {
+    pub(crate) fn told(self) -> E {
+        match self {
+            Why::Own(error) => error,
+            Why::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Drops a caller's value on a thread of the store; a panic of its `Drop` is the caller's, not the thread's.
+pub(crate) fn drop_contained<V>(value: V) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+}
+
+/// Wakes a caller's task; a panic of its waker is the caller's.
+pub(crate) fn wake_contained(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+}
 
 /// A value that one side sets and the other waits for.
 pub(crate) struct Promise<R> {
@@ -53,6 +81,15 @@ impl<R> Promise<R> {
                 _ => unreachable!("matched as ready above"),
             },
             PromiseState::Taken => panic!("a future was polled after it had answered"),
+        }
+    }
+
+    /// Takes a value that nobody has taken: the end of the promise.
+    pub(crate) fn take_rest(&mut self) -> Option<R> {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(state, PromiseState::Taken) {
+            PromiseState::Ready(value) => Some(value),
+            _ => None,
         }
     }
 

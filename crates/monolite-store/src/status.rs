@@ -10,6 +10,8 @@ pub enum State {
     Serving,
     /// Reads only, and why.
     ReadOnly(String),
+    /// Reads what is sound, or nothing where the file could not even be opened; and what the damage is.
+    Damaged(String),
     /// Nothing.
     Closed,
 }

@@ -17,7 +17,8 @@ use crate::reply::{block_on, lock};
 use crate::slow_log::SlowLog;
 use crate::sqlite::connection::Opener;
 use crate::sqlite::watch::Watch;
-use crate::status::{Holder, State, Status, WriterView};
+use crate::standing::Standing;
+use crate::status::{Holder, Status, WriterView};
 use crate::ticket::Ticket;
 use crate::write::costs::Costs;
 use crate::write::holding::Holding;
@@ -63,15 +64,14 @@ pub(crate) struct Shared {
     warnings: Vec<String>,
     closed: AtomicBool,
     pub(crate) copied_at_close: AtomicBool,
-    stopped: AtomicBool,
-    stopped_why: Mutex<&'static str>,
+    pub(crate) standing: Standing,
 }
 
 /// Ends the store with its last handle.
 struct Life {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    writer_id: ThreadId,
+    writer_id: Option<ThreadId>,
 }
 
 impl Store {
@@ -84,11 +84,8 @@ impl Store {
         let path = path.as_ref();
         let within = |e: Error| e.within(format!("cannot open {}", path.display()));
         let opened = crate::open::open(path, &config, &migrations).map_err(within)?;
-        let mut config = config;
-        if config.name.is_empty() {
-            config.name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-        }
-        let opener = Arc::new(Opener::new(path, &config, opened.lock));
+        let config = named(path, config);
+        let opener = Arc::new(Opener::new(path, &config, Some(opened.lock)));
         let shared = Arc::new(Shared::new(path, config, opener, opened.warnings, opened.sequence));
         shared.begin_marking(opened.history);
         let writer =
@@ -97,9 +94,25 @@ impl Store {
             .name(format!("writer:{}", shared.config.name))
             .spawn(move || writer.serve())
             .map_err(|e| within(Error::io("cannot start the writer's thread", e)))?;
-        let writer_id = thread.thread().id();
+        let writer_id = Some(thread.thread().id());
         let life = Life { shared: shared.clone(), writer: Mutex::new(Some(thread)), writer_id };
         Ok(Store { shared, life: Arc::new(life) })
+    }
+
+    /// A store in place of one whose file is damaged: it touches nothing, and answers everything with that error. So that a
+    /// program can go on with its other files.
+    pub fn quarantined(path: impl AsRef<Path>, config: Config, why: &Error) -> Store {
+        let path = path.as_ref();
+        let config = named(path, config);
+        let opener = Arc::new(Opener::new(path, &config, None));
+        let mut shared = Shared::new(path, config, opener, Vec::new(), 0);
+        shared.standing = Standing::quarantined(why);
+        shared.closed.store(true, Ordering::SeqCst);
+        shared.copied_at_close.store(true, Ordering::Relaxed); // nothing is left to copy
+        shared.queue.close(Closing::Drained);
+        let shared = Arc::new(shared);
+        let life = Life { shared: shared.clone(), writer: Mutex::new(None), writer_id: None };
+        Store { shared, life: Arc::new(life) }
     }
 
     /// Reads at once on the calling thread; a read that turns out slow is repeated in the slow lane.
@@ -268,6 +281,13 @@ impl Store {
     }
 }
 
+fn named(path: &Path, mut config: Config) -> Config {
+    if config.name.is_empty() {
+        config.name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    }
+    config
+}
+
 impl Life {
     /// Ends the store; the writer's thread does it. Answers whether it has ended: a closure cannot wait for itself.
     fn end(&self, how: Closing) -> bool {
@@ -275,7 +295,7 @@ impl Life {
             self.shared.closed.store(true, Ordering::Release);
         }
         self.shared.queue.end(how);
-        if std::thread::current().id() == self.writer_id || read::is_reading() {
+        if Some(std::thread::current().id()) == self.writer_id || read::is_reading() {
             return false;
         }
         // A second closer waits here for the first.
@@ -317,8 +337,7 @@ impl Shared {
             warnings,
             closed: AtomicBool::new(false),
             copied_at_close: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
-            stopped_why: Mutex::new(""),
+            standing: Standing::default(),
             config,
         }
     }
@@ -341,48 +360,14 @@ impl Shared {
         self.rounds.close();
     }
 
-    /// Why a closed queue lets nothing in.
-    pub(crate) fn refusal(&self) -> Error {
-        match self.read_only_error() {
-            Some(error) if !self.is_closed() => error(),
-            _ => self.closed_error(),
-        }
-    }
-
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn closed_error(&self) -> Error {
-        Error::new(Kind::Closed, format!("the store {} is closed", self.config.name))
     }
 
     pub(crate) fn overloaded(&self, what: &str, refused: Refused) -> Error {
         let whose = if refused.own_fault { "this tenant has" } else { "there are" };
         let text = format!("{whose} too many {what} of {} waiting; nothing was done, try again", self.config.name);
         Error::new(Kind::Overloaded, text).with_retry_after(Duration::from_secs(1)).with_own_fault(refused.own_fault)
-    }
-
-    /// From now on the store only reads.
-    pub(crate) fn stop_writing(&self, why: &'static str) {
-        *lock(&self.stopped_why) = why;
-        self.stopped.store(true, Ordering::Release);
-    }
-
-    /// How writes are refused, where the store only reads.
-    pub(crate) fn read_only_error(&self) -> Option<impl Fn() -> Error> {
-        let why = self.stopped.load(Ordering::Acquire).then(|| *lock(&self.stopped_why))?;
-        Some(move || Error::new(Kind::ReadOnly, why))
-    }
-
-    fn state(&self) -> State {
-        if self.is_closed() {
-            State::Closed
-        } else if self.stopped.load(Ordering::Acquire) {
-            State::ReadOnly((*lock(&self.stopped_why)).to_owned())
-        } else {
-            State::Serving
-        }
     }
 }

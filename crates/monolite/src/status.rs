@@ -32,7 +32,7 @@ pub(crate) struct ServerStatus {
 pub(crate) struct ServiceStatus {
     /// The service.
     pub(crate) service: String,
-    /// `serving`, `read only: why`, `closed` or `stopped`.
+    /// `serving`, `read only: why`, `damaged: what`, `closed` or `stopped`.
     pub(crate) state: String,
     /// The last commit.
     pub(crate) sequence: Option<u64>,
@@ -61,6 +61,7 @@ impl ServiceStatus {
             state: match &status.state {
                 State::Serving => "serving".to_owned(),
                 State::ReadOnly(why) => format!("read only: {why}"),
+                State::Damaged(why) => format!("damaged: {why}"),
                 State::Closed => "closed".to_owned(),
             },
             sequence: Some(status.sequence),

@@ -26,12 +26,11 @@ fn bytes(path: &Path) -> Vec<u8> {
 
 #[test]
 fn what_is_no_database_is_refused() {
-    let world = World::new();
-    world.serve().stop();
+    let world = used();
     let file = world.file_of("Users");
     std::fs::write(&file, "dear diary\n".repeat(1000)).unwrap();
     let before = bytes(&file);
-    world.run(&SERVE).bad(1, &["service Users", "Users.db", "not a", "database"]);
+    serves_without(&world, "Users", "not a SQLite database");
     assert_eq!(bytes(&file), before);
     let check = world.run(&["check"]).bad(1, &[]);
     assert!(check.out.contains("Users.db") && check.out.contains("not a database"), "{}", check.out);
@@ -47,7 +46,7 @@ fn a_damaged_file_is_refused_or_found_by_check() {
     assert!(check.out.contains("Documents.db:"), "{}", check.out);
     // The root of the schema gone: nothing can be read.
     open.write_all_at(&[0xa5; 1000], 100).unwrap();
-    world.run(&SERVE).bad(1, &["service Documents", "Documents.db", "check"]);
+    serves_without(&world, "Documents", "Documents.db");
 }
 
 #[test]
@@ -55,7 +54,36 @@ fn a_file_cut_short_is_refused() {
     let world = used();
     let file = world.file_of("Settings");
     std::fs::File::options().write(true).open(&file).unwrap().set_len(50).unwrap();
-    world.run(&SERVE).bad(1, &["service Settings", "Settings.db"]);
+    serves_without(&world, "Settings", "cut short to 50 bytes");
+}
+
+#[test]
+fn a_folder_in_which_every_file_is_damaged_is_refused() {
+    let world = used();
+    for service in ["Users", "UserSessions", "Settings", "Documents", "Files", "Recipes"] {
+        std::fs::write(world.file_of(service), "dear diary").unwrap();
+    }
+    world.run(&SERVE).bad(1, &["not a SQLite database"]);
+}
+
+/// The damaged service does not serve and says so everywhere; the others do.
+fn serves_without(world: &World, damaged: &str, why: &str) {
+    let mut server = world.serve_with(world.command(&SERVE));
+    assert!(server.said.contains("DAMAGED") && server.said.contains(why), "{}", server.said);
+    let (code, said) = server.get("/readyz?verbose", "");
+    assert_eq!(code, 503);
+    assert!(said.contains(&format!("[-] {damaged} damaged\n")) && !said.contains(why), "{said}");
+    let status = world.run(&["status"]).good();
+    assert!(status.contains("damaged: ") && status.contains(why), "{status}");
+    let (path, table) =
+        if damaged == "Recipes" { ("/api/v1/documents", "Documents") } else { ("/api/v1/recipes", "Recipes") };
+    let (code, said) = server.get(path, "");
+    assert!(matches!(code, 200 | 401), "{code} {said}");
+    assert!(world.run(&["db", table, "SELECT 1"]).code == Some(0), "the others serve");
+    let other = world.run(&["db", damaged, "SELECT 1"]);
+    assert_ne!(other.code, Some(0), "{other:?}");
+    server.signal("TERM");
+    assert!(server.child.wait().unwrap().success(), "{}", server.rest());
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub use snapshot::Snapshot;
 
 use crate::error::{Error, Kind};
 use crate::observe::SlowWork;
-use crate::reply::lock;
+use crate::reply::{Why, lock};
 use crate::sqlite::connection::Opener;
 use crate::sqlite::watch::{Tripped, coarse_ns, thread_cpu_ns};
 use crate::store::Shared;
@@ -142,6 +142,7 @@ where
         Err(e) => return Inline::Done(Err(e.into())),
     };
     if let Err(e) = reader.refresh(&shared.epoch) {
+        shared.look_for_damage(reader.connection.sqlite());
         return Inline::Done(Err(e.into()));
     }
     let sequence = reader.sequence;
@@ -173,7 +174,12 @@ where
             }
             Inline::Move
         }
-        (None, Ok(result)) => Inline::Done(result.map(|value| Seen { value, sequence })),
+        (None, Ok(result)) => {
+            if result.is_err() {
+                shared.look_for_damage(reader.connection.sqlite());
+            }
+            Inline::Done(result.map(|value| Seen { value, sequence }))
+        }
         (None, Err(panic)) => {
             let _ = reader.end();
             Inline::Done(Err(panicked(panic.as_ref(), "read").into()))
@@ -204,7 +210,7 @@ pub(crate) fn panicked(panic: &(dyn std::any::Any + Send), what: &str) -> Error 
 impl<T, E> Unpin for Read<T, E> {}
 impl<T, E> Unpin for ReadWith<T, E> {}
 
-impl<T, E> Future for Read<T, E> {
+impl<T, E: From<Error>> Future for Read<T, E> {
     type Output = Result<T, E>;
 
     #[inline]
@@ -213,14 +219,14 @@ impl<T, E> Future for Read<T, E> {
     }
 }
 
-impl<T, E> Future for ReadWith<T, E> {
+impl<T, E: From<Error>> Future for ReadWith<T, E> {
     type Output = Result<Seen<T>, E>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Ready(result) => Poll::Ready(result.take().expect("a future is not polled after it has answered")),
-            State::Waiting(waiting) => waiting.call.promise.poll(cx),
+            State::Waiting(waiting) => waiting.call.promise.poll(cx).map(|result| result.map_err(Why::told)),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::slots::Reader;
 use super::*;
 use crate::fair::Refused;
 use crate::observe::SlowWork;
-use crate::reply::{Promise, far_from_now};
+use crate::reply::{Promise, Why, drop_contained, far_from_now, wake_contained};
 use crate::sqlite::sight;
 use crate::sqlite::watch::{Watch, thread_cpu_ns};
 use crate::ticket::Tenant;
@@ -37,7 +37,7 @@ pub(crate) struct SlowReads {
 }
 
 /// A call of [`crate::Store::read_with`] in the slow lane.
-pub(crate) type Call<T, E> = SlowCall<Result<Seen<T>, E>>;
+pub(crate) type Call<T, E> = SlowCall<Result<Seen<T>, Why<E>>>;
 
 /// A read in the slow lane and the future that waits for it.
 pub(crate) struct SlowCall<R> {
@@ -190,10 +190,10 @@ impl<T, E, F> SlowTask<T, E, F> {
     }
 
     /// Answers, after the closure is gone: the answer does not depend on what it held.
-    fn answer(&self, f: F, result: Result<Seen<T>, E>) {
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(f)));
+    fn answer(&self, f: F, result: Result<Seen<T>, Why<E>>) {
+        drop_contained(f);
         if let Some(waker) = self.answer.promise.set(result) {
-            waker.wake();
+            wake_contained(waker);
         }
     }
 }
@@ -221,21 +221,21 @@ where
             run(&self.shared, &self.ticket, self.kind, &f, Some(&self.answer))
         };
         let result = catch_unwind(AssertUnwindSafe(run));
-        let result = result.unwrap_or_else(|panic| Err(panicked(panic.as_ref(), "read").into()));
+        let result = match result {
+            Ok(result) => result.map_err(Why::Own),
+            Err(panic) => Err(Why::Store(panicked(panic.as_ref(), "read"))),
+        };
         self.answer(f, result);
     }
 
     fn expire(&self) -> bool {
         let Some(f) = self.claim() else { return false };
-        self.answer(f, Err(late(&self.ticket).into()));
+        self.answer(f, Err(Why::Store(late(&self.ticket))));
         true
     }
 
     fn withdraw(&self) -> bool {
-        self.claim().is_some_and(|f| {
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(f)));
-            true
-        })
+        self.claim().map(drop_contained).is_some()
     }
 
     fn is_husk(&self) -> bool {
@@ -315,7 +315,10 @@ where
         return Err(shared.closed_error().into());
     }
     let mut reader = slow.reader()?;
-    reader.refresh(&shared.epoch)?;
+    if let Err(e) = reader.refresh(&shared.epoch) {
+        shared.look_for_damage(reader.connection.sqlite());
+        return Err(e.into());
+    }
     let sequence = reader.sequence;
     let watch = reader.connection.watch.clone();
     let (began, slow_from) = (Instant::now(), shared.config.slow_read);
@@ -332,6 +335,9 @@ where
     let snapshot =
         Snapshot::new(reader.connection.sqlite(), &reader.connection.watch, sequence, shared.config.gate_bytes);
     let result = catch_unwind(AssertUnwindSafe(|| f(&snapshot)));
+    if matches!(result, Ok(Err(_))) {
+        shared.look_for_damage(reader.connection.sqlite());
+    }
     let cpu = thread_cpu_ns() - cpu;
     let ended = Instant::now();
     watch.check_deadline(ended);

@@ -57,8 +57,9 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    pub(crate) fn new(path: &Path, config: &Config, lock: Arc<FileLock>) -> Self {
-        Opener { path: path.to_owned(), config: config.clone(), lock: Mutex::new(Some(lock)) }
+    /// Without a lock it opens nothing.
+    pub(crate) fn new(path: &Path, config: &Config, lock: Option<Arc<FileLock>>) -> Self {
+        Opener { path: path.to_owned(), config: config.clone(), lock: Mutex::new(lock) }
     }
 
     /// A connection with the store's rights.

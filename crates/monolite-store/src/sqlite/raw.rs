@@ -128,6 +128,22 @@ pub(crate) fn holds_snapshot(connection: &Connection) -> bool {
     unsafe { ffi::sqlite3_txn_state(connection.handle(), c"main".as_ptr()) != ffi::SQLITE_TXN_NONE }
 }
 
+/// What the connection's last call found damaged, if it did. An index of an extension (FTS5) that contradicts its table
+/// is not taken for damage of the file: a service's own statements can cause it.
+pub(crate) fn damage(connection: &Connection) -> Option<String> {
+    // SAFETY: the handle is open.
+    let (db, code) = unsafe {
+        let db = connection.handle();
+        (db, ffi::sqlite3_extended_errcode(db))
+    };
+    let damaged = match code {
+        ffi::SQLITE_CORRUPT_VTAB => false,
+        ffi::SQLITE_NOTADB | ffi::SQLITE_IOERR_DATA | ffi::SQLITE_IOERR_CORRUPTFS => true,
+        _ => code & 0xFF == ffi::SQLITE_CORRUPT,
+    };
+    damaged.then(|| failure(db, code).to_string())
+}
+
 /// Syncs the database file through SQLite's own handle: opening it a second time would drop SQLite's locks.
 pub(crate) fn sync_database_file(connection: &Connection) -> rusqlite::Result<()> {
     // SAFETY: FILE_POINTER hands out the connection's own sqlite3_file, valid while the connection is open.

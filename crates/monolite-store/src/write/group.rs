@@ -138,7 +138,7 @@ impl Drop for Member {
         if !self.answered {
             let error = Error::new(Kind::OutcomeUnknown, "the writer's thread panicked; restart to find out");
             if let Some(waker) = self.job.fail(error) {
-                waker.wake();
+                crate::reply::wake_contained(waker);
             }
         }
     }
@@ -238,6 +238,9 @@ impl Writer {
             o.held(order.ticket.label, held);
         }
         let gone = connection.sqlite().is_autocommit();
+        if matches!(ran, Ran::Refused) {
+            self.shared.look_for_damage(connection.sqlite());
+        }
         member.outcome = match (connection.watch.tripped(), &ran) {
             (_, Ran::Panicked) => Outcome::Panicked,
             (Some(why), _) => Outcome::Failed(self.late(&member.job, why, statement)),

@@ -10,14 +10,14 @@ use super::{Tx, Written};
 use crate::error::{Error, Kind};
 use crate::read::kinds::WorkKind;
 use crate::read::panicked;
-use crate::reply::{Promise, far_from_now, lock};
+use crate::reply::{Promise, Why, drop_contained, far_from_now, lock};
 use crate::store::Shared;
 use crate::ticket::{Tenant, Ticket};
 use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -65,13 +65,13 @@ pub(crate) trait Job: Send + Sync {
 pub(crate) struct Pending<T, E, F> {
     order: Order,
     work: Mutex<Work<T, E, F>>,
-    promise: Promise<Result<Written<T>, E>>,
+    promise: Promise<Result<Written<T>, Why<E>>>,
 }
 
 struct Work<T, E, F> {
     claimed: bool,
     closure: Option<F>,
-    result: Option<Result<T, E>>,
+    result: Option<Result<T, Why<E>>>,
 }
 
 impl<T, E, F> Pending<T, E, F> {
@@ -111,13 +111,15 @@ where
             Ok(result) => {
                 let ran = if result.is_ok() { Ran::Kept } else { Ran::Refused };
                 work.closure = Some(closure);
-                let before = work.result.replace(result);
+                let before = work.result.replace(result.map_err(Why::Own));
                 drop(work);
                 drop_contained(before);
                 ran
             }
             Err(panic) => {
-                work.result = Some(Err(panicked(panic.as_ref(), "write").into()));
+                work.result = Some(Err(Why::Store(panicked(panic.as_ref(), "write"))));
+                drop(work);
+                drop_contained(panic);
                 Ran::Panicked
             }
         }
@@ -136,13 +138,17 @@ where
     fn fail(&self, error: Error) -> Option<Waker> {
         let closure = lock(&self.work).closure.take();
         drop_contained(closure);
-        self.promise.set(Err(error.into()))
+        self.promise.set(Err(Why::Store(error)))
     }
 }
 
-/// Drops a caller's value on the writer's thread; a panic of its `Drop` is the caller's, not the writer's.
-fn drop_contained<V>(value: V) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+/// The last to let go of a write may be the writer's thread: what the caller left behind must not end it.
+impl<T, E, F> Drop for Pending<T, E, F> {
+    fn drop(&mut self) {
+        let work = self.work.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop_contained((work.closure.take(), work.result.take()));
+        drop_contained(self.promise.take_rest());
+    }
 }
 
 /// The waiting side of a write.
@@ -157,10 +163,10 @@ impl<T, E, F> Answer<T, E> for Pending<T, E, F>
 where
     F: Send,
     T: Send,
-    E: Send,
+    E: From<Error> + Send,
 {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Written<T>, E>> {
-        self.promise.poll(cx)
+        self.promise.poll(cx).map(|result| result.map_err(Why::told))
     }
 
     fn abandon(&self) -> bool {

@@ -52,7 +52,7 @@ impl Writer {
                 let text = format!("a commit failed and was undone: {error}");
                 *lock(&self.shared.trouble) = Some(text.clone());
                 if error.kind() == Kind::Corrupt {
-                    self.shared.stop_writing("SQLite found the file damaged in a commit; check it");
+                    self.shared.damaged(format!("found in a commit: {error}"));
                 }
                 Err(Error::new(kind(&error, no_room), format!("{text}; nothing was done")))
             }

@@ -17,7 +17,7 @@ use super::queue::{Bill, Closing, Next, Queued};
 use crate::checkpoint;
 use crate::error::{Error, Kind, Result};
 use crate::migrate::{self, PendingStepwise, Progress};
-use crate::reply::{far_from_now, lock};
+use crate::reply::{far_from_now, lock, wake_contained};
 use crate::sqlite::connection::Connection;
 use crate::store::Shared;
 use crate::ticket::Ticket;
@@ -353,5 +353,5 @@ fn fail_all(members: &mut Vec<Member>, error: &Error, wakers: &mut Vec<Waker>) {
 }
 
 fn wake(wakers: Vec<Waker>) {
-    wakers.into_iter().for_each(Waker::wake);
+    wakers.into_iter().for_each(wake_contained);
 }

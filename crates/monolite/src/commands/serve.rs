@@ -12,7 +12,8 @@ use crate::serving::Serving;
 use crate::verb::{Result, SetByFlag, Usage, Verb};
 use anyhow::Context as _;
 use monolite_http::{Drained, HttpConfig, Metrics, Phase, Stop};
-use monolite_runtime::{BackgroundMode, Host};
+use monolite_runtime::{BackgroundMode, Host, OnDamage};
+use monolite_store::State;
 use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -125,7 +126,7 @@ fn open(context: &Context, metrics: &Metrics) -> Result<Host> {
         context.note(format!("warning: other users may look into {}; chmod 700 ends that", data.display()));
     }
     let metrics = metrics.clone();
-    let assembly = context.assembly(context.data()).background(BackgroundMode::Thread);
+    let assembly = context.assembly(context.data()).background(BackgroundMode::Thread).on_damage(OnDamage::Quarantine);
     Ok(assembly.observe(move |service| metrics.observer(service)).open()?)
 }
 
@@ -160,6 +161,11 @@ fn greet(context: &Context, serving: &Serving) {
     let warnings: BTreeSet<String> = serving.host.health().into_iter().flat_map(|h| h.status.warnings).collect();
     for warning in warnings {
         context.note(format!("  SQLite      {warning}"));
+    }
+    for health in serving.host.health() {
+        if let State::Damaged(why) = health.status.state {
+            context.note(format!("  DAMAGED     {} does not serve, the others do: {why}", health.service));
+        }
     }
     for line in &context.first_steps {
         context.note(format!("  {line}"));

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 32;
 
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
 /// The socket, there until dropped.
 pub(crate) struct Listener {
     path: PathBuf,
@@ -26,14 +29,21 @@ impl Listener {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {} // a server that was killed left it behind
         }
-        // Nobody else may connect, not even between bind and a chmod.
-        let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-        let bound = UnixListener::bind(&name);
-        rustix::process::umask(before);
-        let listener = bound?;
+        let listener = bind(&name)?;
         std::thread::Builder::new().name("control".to_owned()).spawn(move || accept(&listener, &serving))?;
         Ok(Listener { path: folder.join(SOCKET) })
     }
+}
+
+/// Binds so that nobody else may connect, not even between bind and a chmod. On Linux the file takes the mode that the
+/// socket has when it is bound. The umask would do too, but it is the whole process's, and other threads make files.
+fn bind(name: &Path) -> io::Result<UnixListener> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::fs::fchmod(&socket, Mode::from_raw_mode(0o600))?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(name)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(UnixListener::from(socket))
 }
 
 impl Drop for Listener {
@@ -117,5 +127,34 @@ impl Refusal {
             detail: format!("the server answers {CONNECTIONS_MAX} commands already; try again"),
             retry_after_ms: Some(1000),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_the_owner_may_connect_and_the_umask_of_the_process_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let umask = || {
+            std::fs::read_to_string("/proc/self/status")
+                .unwrap()
+                .lines()
+                .find(|l| l.starts_with("Umask"))
+                .map(str::to_owned)
+        };
+        let before = umask();
+        let name = folder.path().join("socket");
+        let listener = bind(&name).unwrap();
+        assert_eq!(std::fs::metadata(&name).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(umask(), before);
+        let client = UnixStream::connect(&name).unwrap();
+        listener.accept().unwrap();
+        drop(client);
+        let source = include_str!("listen.rs");
+        let call = ["process::", "umask("].concat();
+        assert!(!source.contains(&call), "it would hold for files that other threads make meanwhile");
     }
 }
