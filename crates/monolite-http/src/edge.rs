@@ -81,6 +81,7 @@ pub fn router(
     extra: axum::Router,
 ) -> Result<Edge, RoutesClash> {
     bodies_fit(host, config.body_max)?;
+    bodies_have_room(host, config.body_max, config.bodies_max)?;
     let gate = |service| (service, metrics.gate(service, config.writer_wait, config.changes_max));
     let gates: Gates = host.services().map(gate).collect();
     let table = Table::of(host.routes(), config.body_max, metrics, &gates).map_err(RoutesClash)?;
@@ -101,6 +102,18 @@ pub fn router(
         json_depth_max: config.json_depth_max,
         inline_body_max: config.inline_body_max,
     })))
+}
+
+/// A body for which there is never room is not invited.
+fn bodies_have_room(host: &Host, body_max: usize, bodies_max: usize) -> Result<(), RoutesClash> {
+    let whole = host.routes().iter().filter(|route| !route.receives);
+    let largest = whole.map(|route| route.upload.or(route.body_limit).unwrap_or(body_max as u64)).max();
+    match largest {
+        Some(largest) if largest > bodies_max as u64 => Err(RoutesClash(format!(
+            "http.bodies_max, {bodies_max} bytes, is below the largest body, {largest} bytes: it would never have room"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// A body that no value of a service may hold is refused before anybody sends one.

@@ -72,7 +72,7 @@ impl Exchange<'_> {
             let answer = self.receive(route, &caller, pairs, body, if_match).await?;
             return answer::of(answer, route, self, &caller);
         }
-        let mut room = self.inner.budget.room();
+        let mut room = self.inner.budget.room(caller.tenant());
         let body = self.body(route, body, &mut room).await?;
         let _admitted = match gate.map(|gate| gate.enter(caller.tenant())).transpose() {
             Ok(admitted) => admitted,

@@ -128,12 +128,14 @@ impl Compiled {
         }
         let required = members.required.into_iter().filter(|name| !is_whole(name)).collect();
         let limit = route.upload.or(route.body_limit);
+        // A GET changes nothing, also where a flow answers it.
+        let changes = route.kind != WorkKind::Read && method != Method::GET;
         Compiled {
             takes_content_type: route.upload.is_some()
                 && members.named.iter().any(|(name, _)| **name == *"content_type"),
             body_max: limit.map_or(body_max, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             meter: metrics.route(method.as_str(), &format!("{PREFIX}{}", route.path)),
-            gate: gates.get(route.service).filter(|_| route.kind != WorkKind::Read).cloned(),
+            gate: gates.get(route.service).filter(|_| changes).cloned(),
             route: route.clone(),
             method,
             shapes,

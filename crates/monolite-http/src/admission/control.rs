@@ -106,7 +106,8 @@ impl Control {
         if wait > wanted || busy > BUSY && most > fits {
             // What is under way now counts, not a limit that nobody reached.
             let from = self.limit.min(most).max(1.0);
-            self.limit = fits.clamp(from * SHRINK, from);
+            // Where more would fit than was under way, it was not too many who made the wait, but one long hold.
+            self.limit = fits.clamp(from * SHRINK, from.max(fits.min(self.limit)));
         } else if most >= self.limit * REACHED {
             self.limit *= GROW;
         }

@@ -260,3 +260,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_long_hold_does_not_shut_the_gate() {
+    let mut control = Control::new(Duration::from_millis(50), 8192);
+    let ms = Duration::from_millis;
+    for _ in 0..20 {
+        // 100 writes of 50 us in a round, with 4 under way.
+        let round = Round {
+            took: ms(50),
+            writes: 100,
+            commits: 25,
+            held: ms(5),
+            committing: ms(25),
+            most: 4,
+            ..Round::default()
+        };
+        control.learn(&round);
+    }
+    let before = control.limit();
+    let slow = Round {
+        took: ms(200),
+        writes: 4,
+        commits: 1,
+        held: ms(199),
+        committing: ms(1),
+        waited: ms(600),
+        most: 4,
+        ..Round::default()
+    };
+    control.learn(&slow);
+    assert!(control.limit() > 50, "{before} before, {} after", control.limit());
+}

@@ -2,6 +2,8 @@
 //!
 //! **Invariants**
 //! - Between two pieces nothing is held: no snapshot, no connection of a store, no bytes.
+//! - A piece for which the slow lane was too busy is asked for again, a bounded number of times: what others read slowly
+//!   does not break a download off.
 //! - A blob that ends before its length breaks the answer off; it is never cut short in silence.
 
 use super::Place;
@@ -13,12 +15,17 @@ use bytes::Bytes;
 use http::Method;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use monolite_runtime::{Host, Large};
-use monolite_service::{BoxFuture, Caller, Failure, PIECE_BYTES};
+use monolite_service::{BoxFuture, Caller, Failure, FailureKind, PIECE_BYTES};
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How often a piece is asked for where the lane is too busy, and how long each pause is.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The body of these bytes of a blob; one of more than a piece has a place among the streams.
 pub(crate) fn departing(
@@ -34,7 +41,7 @@ pub(crate) fn departing(
     let is_long = exchange.parts.method != Method::HEAD && part.end - part.start > PIECE_BYTES;
     let place = is_long.then(|| exchange.inner.places.take(caller.tenant())).transpose()?;
     let (route, host, caller) = (route.clone(), exchange.host.clone(), caller.clone());
-    let departure = Departure { route, host, caller, large, left: part, reading: None, _place: place };
+    let departure = Departure { route, host, caller, large, left: part, reading: None, tries: 0, _place: place };
     Ok(Body::boxed(axum::body::Body::new(departure)))
 }
 
@@ -45,7 +52,24 @@ struct Departure {
     large: Large,
     left: Range<u64>,
     reading: Option<BoxFuture<'static, Result<Bytes, Failure>>>,
+    /// How often the piece at hand was put off.
+    tries: u32,
     _place: Option<Place>,
+}
+
+impl Departure {
+    /// Asks for the next piece, after a pause where the lane was too busy.
+    fn ask(&self, most: u64) -> BoxFuture<'static, Result<Bytes, Failure>> {
+        let (route, from) = (self.route.clone(), self.left.start);
+        if self.tries == 0 {
+            return route.route.piece(&self.host, &self.caller, &self.large, from, most);
+        }
+        let (host, caller, large) = (self.host.clone(), self.caller.clone(), self.large.clone());
+        Box::pin(async move {
+            let _ = tokio::time::timeout(PAUSE, std::future::pending::<()>()).await; // nothing tells when the lane has room
+            route.route.piece(&host, &caller, &large, from, most).await
+        })
+    }
 }
 
 impl HttpBody for Departure {
@@ -58,13 +82,20 @@ impl HttpBody for Departure {
             return Poll::Ready(None);
         }
         let most = (this.left.end - this.left.start).min(PIECE_BYTES);
-        let reading = this.reading.get_or_insert_with(|| {
-            this.route.route.piece(&this.host, &this.caller, &this.large, this.left.start, most)
-        });
-        let read = ready!(reading.as_mut().poll(cx));
-        this.reading = None;
+        let read = loop {
+            let mut reading = this.reading.take().unwrap_or_else(|| this.ask(most));
+            let Poll::Ready(read) = reading.as_mut().poll(cx) else {
+                this.reading = Some(reading);
+                return Poll::Pending;
+            };
+            match &read {
+                Err(busy) if is_busy(busy) && this.tries < TRIES => this.tries += 1,
+                _ => break read,
+            }
+        };
         Poll::Ready(Some(match read {
             Ok(bytes) => {
+                this.tries = 0;
                 this.left.start += bytes.len() as u64;
                 Ok(Frame::data(bytes))
             }
@@ -83,4 +114,8 @@ impl HttpBody for Departure {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left.end - self.left.start)
     }
+}
+
+fn is_busy(failure: &Failure) -> bool {
+    matches!(failure.kind(), FailureKind::Late | FailureKind::Overloaded)
 }

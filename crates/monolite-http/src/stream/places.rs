@@ -4,6 +4,7 @@
 //!
 //! **Invariants**
 //! - A place is given back when its holder is dropped, whatever became of the stream.
+//! - A tenant with places gets no more of them than are left, so that a few cannot take all; the last ones are for who has none.
 
 use crate::problem::Problem;
 use http::StatusCode;
@@ -45,7 +46,9 @@ impl Places {
     /// Takes a place.
     pub(crate) fn take(self: &Arc<Self>, tenant: Tenant) -> Result<Place, Problem> {
         let mut taken = self.taken();
-        if taken.of.get(&tenant).copied().unwrap_or(0) >= self.tenant_max {
+        let own = taken.of.get(&tenant).copied().unwrap_or(0);
+        let free = self.max.saturating_sub(taken.all);
+        if own >= self.tenant_max || (own > 0 && own >= free) {
             return Err(no_place(StatusCode::TOO_MANY_REQUESTS, "you have too many streams under way"));
         }
         if taken.all >= self.max {
@@ -89,16 +92,18 @@ mod tests {
 
     #[test]
     fn places_are_bounded_in_all_and_for_each_and_are_given_back() {
-        let places = Arc::new(Places::new(3, 2));
+        let places = Arc::new(Places::new(4, 2));
         let take = |tenant| places.take(Tenant(tenant)).map_err(|no| no.status().as_u16());
         let held = [take(1).unwrap(), take(1).unwrap()];
         assert_eq!(take(1).unwrap_err(), 429);
         let other = take(2).unwrap();
-        assert_eq!((take(2).unwrap_err(), take(1).unwrap_err()), (503, 429));
-        drop(held);
-        assert_eq!(places.shown(), (1, 3));
+        assert_eq!(take(2).unwrap_err(), 429, "the last one is for who has none");
+        let last = take(3).unwrap();
+        assert_eq!((take(4).unwrap_err(), take(1).unwrap_err()), (503, 429));
+        drop((held, last));
+        assert_eq!(places.shown(), (1, 4));
         drop((take(2).unwrap(), other));
-        assert_eq!(places.shown(), (0, 3));
+        assert_eq!(places.shown(), (0, 4));
         assert!(places.taken().of.is_empty(), "who left is forgotten");
     }
 }

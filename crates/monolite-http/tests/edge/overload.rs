@@ -9,18 +9,20 @@ use std::time::Duration;
 
 #[test]
 fn bodies_beyond_the_room_for_all_wait_shortly_and_are_refused() {
-    let config = HttpConfig { bodies_max: 8192, body_wait: Duration::from_millis(50), ..HttpConfig::default() };
-    let world = world_with(config);
-    let text = format!("\"{}\"", "x".repeat(7000));
-    let put = request("PUT /api/v1/texts/a", &["content-type: application/json", "content-length: 8100"], b"");
+    let (body_max, body_wait) = (200_000, Duration::from_millis(50));
+    let world = world_with(HttpConfig { body_max, bodies_max: 204_800, body_wait, ..HttpConfig::default() });
+    let text = format!("\"{}\"", "x".repeat(150_000));
+    let put = request("PUT /api/v1/texts/a", &["content-type: application/json", "content-length: 160000"], b"");
     let mut holding = std::net::TcpStream::connect(world.at).unwrap();
     holding.write_all(&[&put, text.as_bytes()].concat()).unwrap();
-    let held = || raw(world.admin, &request("GET /metrics", &[], b"")).body.contains("monolite_http_body_bytes 7168");
+    let held = || raw(world.admin, &request("GET /metrics", &[], b"")).body.contains("monolite_http_body_bytes 150528");
     let began = std::time::Instant::now();
     while !held() {
         assert!(began.elapsed() < Duration::from_secs(10), "the body that is half there holds room");
     }
-    let refused = world.send("PUT /api/v1/texts/b", &["content-type: application/json"], text.as_bytes());
+    let own = world.send("PUT /api/v1/texts/b", &["content-type: application/json"], text.as_bytes());
+    assert_eq!((own.status, own.code().as_str()), (429, "too_many_bodies"), "the same address has the room");
+    let refused = world.json("PUT", "/api/v1/texts/b", &text);
     assert_eq!((refused.status, refused.code().as_str()), (503, "too_many_bodies"));
     assert!(refused.header("retry-after").is_some() && refused.header("connection") == Some("close"));
     assert_eq!(world.get("/api/v1/notes").status, 200, "who has no body needs no room");

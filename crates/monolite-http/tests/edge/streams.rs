@@ -211,6 +211,9 @@ fn a_body_that_no_value_may_hold_is_refused_at_the_start() {
     let config = HttpConfig { body_max: (mib(64) + 1) as usize, ..HttpConfig::default() };
     let clash = router(&host, &config, &Metrics::new(), &Stop::new(), axum::Router::new()).map(drop).unwrap_err();
     assert!(clash.to_string().contains("http.body_max"), "{clash}");
+    let config = HttpConfig { bodies_max: 1000, ..HttpConfig::default() };
+    let clash = router(&host, &config, &Metrics::new(), &Stop::new(), axum::Router::new()).map(drop).unwrap_err();
+    assert!(clash.to_string().contains("http.bodies_max, 1000 bytes, is below the largest body"), "{clash}");
 }
 
 trait UploadLimit {

@@ -45,7 +45,7 @@ fn is_media_type(text: &str) -> bool {
         |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
     let (kind, parameters) = text.split_once(';').unwrap_or((text, ""));
     text.len() <= 255
-        && kind.trim().split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub))
+        && kind.trim_end_matches([' ', '\t']).split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub))
         && parameters.bytes().all(|b| (b' '..=b'~').contains(&b))
 }
 
@@ -59,7 +59,20 @@ mod tests {
             assert!(is_media_type(good), "{good}");
         }
         let long = format!("a/{}", "b".repeat(254));
-        for bad in ["", "image", "image/", "/png", "a/b/c", "a b/c", "a/b\r\nx: y", "a/b; \u{e9}", &long] {
+        for bad in [
+            "",
+            "image",
+            "image/",
+            "/png",
+            "a/b/c",
+            "a b/c",
+            "a/b\r\nx: y",
+            "\r\na/b",
+            " a/b",
+            "a/b\n;c=d",
+            "a/b; \u{e9}",
+            &long,
+        ] {
             assert!(!is_media_type(bad), "{bad}");
         }
     }
