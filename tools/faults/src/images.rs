@@ -125,7 +125,8 @@ fn one_run(seed: u64, limit: u64, images: &Images) -> Result<Judged> {
         // A slow sync gives an answer that is given too early the time to be early.
         disk.plan(Plan::each(Method::Sync, FileKind::Wal, Fault::Slow(Duration::from_micros(700))));
     }
-    let shape = Shape { seed, groups: 5, group_max: 9, settle: random.percent(50), sound: true };
+    let killed_at = random.percent(60).then(|| 1 + random.below(400));
+    let shape = Shape { seed, groups: 5, group_max: 9, settle: random.percent(50), killed_at, sound: true };
     let run = work::run(folder.path(), &disk, &shape).with_context(|| format!("the run of seed {seed}"))?;
     let log = disk.log();
     drop(disk);
@@ -151,6 +152,8 @@ impl Judge<'_> {
     fn walk(&mut self, log: &[Op], random: &mut Random) -> Result<()> {
         let mut replay = Replay::new(log);
         let (mut known, mut notes) = (Knowledge::default(), 0u64);
+        // A small number of images is spread over the whole run.
+        let share = (self.limit * 100 / (log.len() * STYLES.len()) as u64 + 1).clamp(3, 100);
         while let Some(step) = replay.step() {
             if let Step::Note(note) = step {
                 known.learn(note);
@@ -161,6 +164,9 @@ impl Judge<'_> {
             for style in styles {
                 if self.images >= self.limit {
                     return Ok(());
+                }
+                if !random.percent(share) {
+                    continue;
                 }
                 let image = replay.image(*style, random);
                 let answered = matches!(log.get(replay.at()), Some(Op::Note(_)));

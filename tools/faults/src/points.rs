@@ -11,12 +11,12 @@
 //! - Nothing hangs: a point that takes longer than [`POINT_MAX`] is a failure.
 
 use crate::check::{self, Look, lay_out};
-use crate::disk::{Disk, Fault, FileKind, Image, Method, Op, Plan, Replay, STYLES, Style};
+use crate::disk::{Disk, Fault, FileKind, Image, Method, Op, Plan, Replay, STYLES, Step, Style};
 use crate::random::Random;
 use crate::work::{self, Knowledge, Shape};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use monolite_store::Kind;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -26,6 +26,11 @@ use std::time::{Duration, Instant};
 
 /// The longest that one point may take.
 pub const POINT_MAX: Duration = Duration::from_secs(60);
+
+/// Images of one run at random moments.
+const MOMENTS: usize = 3;
+/// Operations behind a failed sync that such moments are chosen from.
+const SOON: usize = 24;
 
 /// What a store may answer where the disk fails: the caller knows that nothing was done, or that it cannot know.
 pub const ALLOWED: [Kind; 7] =
@@ -164,7 +169,7 @@ fn list(points: &Points) -> Result<(usize, Vec<Point>)> {
 }
 
 fn shape(seed: u64, sound: bool) -> Shape {
-    Shape { seed, groups: 4, group_max: 5, settle: true, sound }
+    Shape { seed, groups: 4, group_max: 5, settle: true, killed_at: None, sound }
 }
 
 /// A point on a thread of its own, so that one that hangs is seen; its thread is then left behind.
@@ -204,7 +209,29 @@ fn one(point: Point, seed: u64, within: &Path) -> Result<Passed> {
             cut_recovery(&image, &run.knowledge, looking.path(), &mut random).with_context(what)?;
         }
     }
+    passed.images += at_moments(&log, looking.path(), &mut random)?;
     Ok(passed)
+}
+
+/// Judges images of power cuts at random moments; behind a failed sync, where there was one.
+fn at_moments(log: &[Op], folder: &Path, random: &mut Random) -> Result<usize> {
+    let failed = log.iter().position(|op| matches!(op, Op::SyncFailed { .. }));
+    let from = failed.map_or(0, |at| at + 1);
+    let span = failed.map_or(log.len(), |_| SOON).min(log.len() - from);
+    let moments: BTreeSet<usize> = (0..MOMENTS).map(|_| from + random.below(span as u64 + 1) as usize).collect();
+    let (mut replay, mut known) = (Replay::new(log), Knowledge::default());
+    while let Some(step) = replay.step() {
+        if let Step::Note(note) = step {
+            known.learn(note);
+        }
+        if moments.contains(&replay.at()) {
+            let style = STYLES[random.below(STYLES.len() as u64) as usize];
+            lay_out(&replay.image(style, random), folder)?;
+            let what = || format!("power cut at operation {}, {style:?}", replay.at());
+            check::check(folder, &known, Look::Only).with_context(what)?;
+        }
+    }
+    Ok(moments.len())
 }
 
 fn at_the_end(log: &[Op], style: Style, random: &mut Random) -> Image {

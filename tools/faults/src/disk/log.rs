@@ -78,6 +78,8 @@ pub enum Note {
     Sent(u64),
     /// It was answered.
     Answered(u64, Fate),
+    /// A read saw this commit.
+    Seen(u64),
 }
 
 /// What the answer to a write said.

@@ -99,6 +99,13 @@ impl Disk {
         self.state().dead = true;
     }
 
+    /// After a crash of the program alone: the next one finds what the last wrote, and only synced bytes are durable.
+    pub fn revive(&self) {
+        let mut state = self.state();
+        state.dead = false;
+        state.plan = None;
+    }
+
     /// Notes in the log what a client knows.
     pub fn note(&self, note: Note) {
         self.push(Op::Note(note));

@@ -116,5 +116,6 @@ impl File {
 pub(crate) fn sent(note: Note) -> u64 {
     match note {
         Note::Sent(op) | Note::Answered(op, _) => op + 1,
+        Note::Seen(_) => 0,
     }
 }

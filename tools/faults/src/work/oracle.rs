@@ -5,7 +5,7 @@
 //! - A write that was answered with an error is not there; one without an answer is there once or not at all.
 //! - Nothing is there that was not sent, and what is there is whole, byte by byte.
 //! - The writes of one client are in the order in which it sent them.
-//! - The commit sequence has no gap and is no lower than the last that was answered.
+//! - The commit sequence has no gap and is no lower than the last that was answered, or that a read was shown.
 
 use super::step::{CLIENTS, body, chained, client, heap};
 use crate::disk::{Fate, Note};
@@ -60,6 +60,7 @@ impl Knowledge {
                 }
                 self.fates.insert(op, fate);
             }
+            Note::Seen(sequence) => self.last = self.last.max(sequence),
         }
     }
 
@@ -84,7 +85,12 @@ impl Knowledge {
     /// # Errors
     /// The first thing that does not hold.
     pub fn judge(&self, found: &Found) -> Result<()> {
-        ensure!(found.sequence >= self.last, "commit {} was answered, the file is at {}", self.last, found.sequence);
+        ensure!(
+            found.sequence >= self.last,
+            "commit {} was answered or seen, the file is at {}",
+            self.last,
+            found.sequence
+        );
         let mut there = BTreeSet::new();
         for row in &found.rows {
             ensure!(there.insert(row.op), "write {} is there twice", row.op);

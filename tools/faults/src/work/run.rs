@@ -11,7 +11,7 @@ use super::oracle::Knowledge;
 use super::step::{ENDS, End, add, client};
 use super::wait::within;
 use super::{config, migrations};
-use crate::disk::{Disk, Fate, Note};
+use crate::disk::{Disk, Fate, Fault, Note, Plan};
 use crate::random::Random;
 use crate::vfs;
 use anyhow::{Result, bail, ensure};
@@ -33,12 +33,14 @@ const SETTLE_MAX: Duration = Duration::from_millis(300);
 pub struct Shape {
     /// Repeats it.
     pub seed: u64,
-    /// Groups of writes after each of the three openings of the file.
+    /// Groups of writes after each of the four openings of the file.
     pub groups: u64,
     /// Most writes of a group.
     pub group_max: u64,
     /// Waits for each checkpoint, so that calls have the same order in each run.
     pub settle: bool,
+    /// The program dies at this call after the third opening.
+    pub killed_at: Option<u64>,
     /// Nothing goes wrong, so nothing but what must fail may fail.
     pub sound: bool,
 }
@@ -71,8 +73,14 @@ pub fn run(folder: &Path, disk: &Arc<Disk>, shape: &Shape) -> Result<Run> {
         run: Run::default(),
         rounds: Arc::new(Rounds::default()),
     };
-    for opening in 1..=3 {
+    for opening in 1..=4 {
         driver.open(opening)?;
+        driver.read()?; // what recovery shows must not be lost again
+        if opening == 3
+            && let Some(call) = shape.killed_at
+        {
+            disk.plan(Plan::once(call, Fault::Crash));
+        }
         for _ in 0..shape.groups {
             driver.group()?;
             driver.read()?;
@@ -108,10 +116,15 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// The first opening ends as it should, the second with a crash of the program, the third as it should.
+    /// The first opening ends as it should, the second drops what is queued, the third is killed if the shape says so.
     fn end(&mut self, opening: usize) -> Result<()> {
         match self.store.take() {
             Some(store) if opening == 2 => store.abandon(),
+            Some(store) if opening == 3 && self.shape.killed_at.is_some() => {
+                store.abandon();
+                self.disk.revive();
+                self.last = None;
+            }
             Some(store) => {
                 if let Err(error) = store.close() {
                     self.failed("close", &error)?;
@@ -219,6 +232,7 @@ impl Driver<'_> {
             Some(Err(error)) => self.failed("read", &error),
             Some(Ok(seen)) => {
                 let seen: (u64, Answer) = (seen.sequence, seen.value);
+                self.note(Note::Seen(seen.0));
                 if let Some(((sequence, _), answer)) = self.last {
                     ensure!(seen.0 >= sequence, "a read saw commit {} after {sequence} was answered", seen.0);
                     ensure!(seen.1 == answer, "a read saw {:?}, and the last write answered {answer:?}", seen.1);
@@ -229,7 +243,7 @@ impl Driver<'_> {
     }
 
     fn failed(&mut self, what: &'static str, error: &Error) -> Result<()> {
-        ensure!(!self.shape.sound, "{what} failed on a sound disk: {error:?}");
+        ensure!(!self.shape.sound || self.disk.is_dead(), "{what} failed on a sound disk: {error:?}");
         *self.run.errors.entry((what, error.kind())).or_insert(0) += 1;
         Ok(())
     }
