@@ -8,6 +8,7 @@
 //! - A mark is written under its store's own lock, which the store's end takes: never after the end.
 
 use crate::mark::Mark;
+use crate::planted::planted;
 use crate::reply::lock;
 use crate::store::Shared;
 use std::collections::VecDeque;
@@ -54,7 +55,7 @@ impl Shared {
         self.marking.due.store(false, Ordering::Release);
         let Some(history) = *history else { return };
         // After `due` is lowered: a commit that is made from here on asks again.
-        let mark = Mark { sequence: self.epoch.load(Ordering::Acquire), history };
+        let mark = Mark { sequence: self.epoch.load(Ordering::Acquire) + u64::from(planted!("mark_ahead")), history };
         if let Err(error) = mark.write(&self.path) {
             *lock(&self.trouble) = Some(format!("the mark beside the file cannot be written: {error}"));
         }

@@ -11,6 +11,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::lock::FileLock;
 use crate::place;
+use crate::planted::planted;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -67,7 +68,7 @@ pub(crate) fn inspect(db: &Path, _held: &FileLock) -> Result<Found> {
     file.read_exact_at(&mut bytes[..read], 0).map_err(|e| io("read", e))?;
     drop(file);
     let journal = pages_before(&place::beside(db, "-journal"));
-    if journal == Some(0) {
+    if journal == Some(0) && !planted!("half_made_file_refused") {
         return Ok(Found::New); // a crash while the file was being made: SQLite empties it when it opens it
     }
     let wal_bytes = std::fs::symlink_metadata(place::beside(db, "-wal")).map_or(0, |m| m.len());

@@ -27,6 +27,8 @@ mod observe;
 mod open;
 mod pieces;
 mod place;
+#[cfg_attr(not(monolite_planted), doc(hidden))]
+pub mod planted;
 mod read;
 mod reply;
 mod slow_log;

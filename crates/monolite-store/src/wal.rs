@@ -19,6 +19,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::lock::FileLock;
 use crate::place;
+use crate::planted::planted;
 use crate::sqlite::disk::WalFile;
 use crate::sqlite::live;
 use rusqlite::Connection;
@@ -46,7 +47,7 @@ const DROPPED_MAX: u64 = 64 << 20;
 pub(crate) fn make_durable(db: &Path, _held: &FileLock, vfs: Option<&'static str>) -> Result<u64> {
     let Some(mut file) = WalFile::open(db, vfs)? else { return Ok(0) };
     let bytes = file.size()?;
-    if bytes > 0 {
+    if bytes > 0 && !planted!("recovered_wal_not_synced") {
         file.sync()?;
         place::sync_folder(place::folder_of(db))?;
         if bytes <= DROPPED_MAX
@@ -77,7 +78,7 @@ pub(crate) fn settle(
         if tail.lost_marks > 1 {
             return Err(Error::new(Kind::Corrupt, lost(file.path(), &tail)));
         }
-        if tail.lost_marks == 1 {
+        if tail.lost_marks == 1 && !planted!("torn_group_not_cut") {
             may_cut()?;
             // Its mark must go: behind the groups to come it would look like one that was lost.
             live::cut_wal(sqlite, tail.sound_bytes)?;

@@ -2,6 +2,7 @@
 
 use crate::history::{self, Stress};
 use crate::images::{self, Images};
+use crate::planted::{self, Planted};
 use crate::points::{self, Points};
 use crate::power::{self, Cuts};
 use crate::process::{self, Kills, Work};
@@ -28,6 +29,8 @@ enum Rig {
     Kill(CyclesArguments),
     /// Cuts the power of a file system under a process that writes (root; ext4 on a loop device).
     Power(CyclesArguments),
+    /// Plants bugs into the store, one after the other, and asks which rig catches which (builds with cargo).
+    Planted(PlantedArguments),
     /// The process under the axe; the rigs start it.
     #[command(hide = true)]
     Worker(WorkerArguments),
@@ -35,6 +38,9 @@ enum Rig {
 
 #[derive(Args)]
 struct ImagesArguments {
+    /// Keeps no image that fails.
+    #[arg(long)]
+    forget: bool,
     /// How many images to judge, at least.
     #[arg(long, default_value_t = 100_000)]
     count: u64,
@@ -51,6 +57,9 @@ struct ImagesArguments {
 
 #[derive(Args)]
 struct PointsArguments {
+    /// Only calls that sync a file.
+    #[arg(long)]
+    syncs: bool,
     /// Only so many points, chosen at random.
     #[arg(long)]
     sample: Option<usize>,
@@ -95,6 +104,16 @@ struct CyclesArguments {
 }
 
 #[derive(Args)]
+struct PlantedArguments {
+    /// Runs every rig over every bug, not only until one has caught it.
+    #[arg(long)]
+    all: bool,
+    /// Bugs at a time.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+}
+
+#[derive(Args)]
 struct WorkerArguments {
     #[arg(long)]
     data: PathBuf,
@@ -109,12 +128,13 @@ pub fn run() -> ExitCode {
     let done = match Arguments::parse().rig {
         Rig::Images(a) => {
             println!("images: seed {}", a.seed);
-            let images = Images { count: a.count, seed: a.seed, jobs: a.jobs, within: a.dir, lying: false };
+            let images =
+                Images { count: a.count, seed: a.seed, jobs: a.jobs, within: a.dir, lying: false, forget: a.forget };
             images::run(&images).map(|seen| println!("{seen}"))
         }
         Rig::Points(a) => {
             println!("points: seed {}", a.seed);
-            let points = Points { seed: a.seed, sample: a.sample, jobs: a.jobs, within: a.dir };
+            let points = Points { seed: a.seed, sample: a.sample, syncs: a.syncs, jobs: a.jobs, within: a.dir };
             points::run(&points).map(|seen| print!("{seen}"))
         }
         Rig::History(a) => {
@@ -124,6 +144,7 @@ pub fn run() -> ExitCode {
         }
         Rig::Kill(a) => kill(a),
         Rig::Power(a) => power(a),
+        Rig::Planted(a) => planted::run(&Planted { all: a.all, jobs: a.jobs }).map(|table| print!("{table}")),
         Rig::Worker(a) => process::work(&Work { data: a.data, seed: a.seed, next: a.next }),
     };
     match done {

@@ -15,15 +15,17 @@ use crate::work::{End, add, chained, config, migrations, within};
 use anyhow::{Result, anyhow, bail, ensure};
 use monolite_store::{Error, Store, Tenant, Ticket};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(25);
-/// How many times its soft limit a WAL may hold at the end of a stress.
-const WAL_TIMES_MAX: u64 = 16;
+/// Writes beside readers that look in now and then.
+const WRITES_BESIDE: u64 = 300;
+/// How often they do.
+const LOOKS_IN_EACH: Duration = Duration::from_millis(20);
 
 /// Something that a thread did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,17 +201,40 @@ pub fn stress(stress: &Stress) -> Result<Judged> {
     let events = threads.events.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut judged = judge(&events)?;
     judged.took = took;
-    bounded_wal(folder.path())?;
     disk.heal();
+    starts_over(&store, stress.threads * stress.writes)?;
     store.close()?;
     Ok(judged)
 }
 
-/// A WAL that is never started over grows with the writes; one that is does not.
-fn bounded_wal(folder: &Path) -> Result<()> {
-    let bytes = std::fs::metadata(folder.join("work.db-wal"))?.len();
-    let most = config(None).wal_soft_bytes * WAL_TIMES_MAX;
-    ensure!(bytes <= most, "the WAL has {bytes} bytes, and should begin anew near {}", config(None).wal_soft_bytes);
+/// Writes while readers look in now and then, whose snapshots stay open in between: the WAL must start over all the same.
+fn starts_over(store: &Store, first: u64) -> Result<()> {
+    let ended = AtomicBool::new(false);
+    let (mut before, mut restarts) = (0, 0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !ended.load(SeqCst) {
+                    let _ = store.read_blocking(|s| s.query_row("SELECT n FROM chain", [], |r| r.get::<_, i64>(0)));
+                    Disk::delay(LOOKS_IN_EACH);
+                }
+            });
+        }
+        let written = (first..first + WRITES_BESIDE).try_for_each(|op| {
+            store.write_blocking(move |tx| add(tx, op, End::Well))?;
+            let bytes = store.status().wal_bytes;
+            restarts += u64::from(bytes < before);
+            before = bytes;
+            Ok::<_, Error>(())
+        });
+        ended.store(true, SeqCst);
+        written
+    })?;
+    let soft = config(None).wal_soft_bytes;
+    ensure!(
+        restarts > 0,
+        "the WAL has {before} bytes, should begin anew near {soft}, and has not in {WRITES_BESIDE} writes"
+    );
     Ok(())
 }
 

@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 const AGAIN_PERCENT: u64 = 4;
 /// Images of one recovery that was cut, at most.
 const AGAIN_MAX: usize = 12;
+/// Operations at the beginning, where the file is made, of which all images are judged.
+const FIRST: usize = 24;
 /// One image in so many is written to after its recovery.
 const WRITE_ONE_IN: u64 = 8;
 
@@ -40,6 +42,8 @@ pub struct Images {
     pub within: PathBuf,
     /// The WAL's syncs do nothing: then images must fail, or the rig is worth nothing.
     pub lying: bool,
+    /// Keeps no image that fails.
+    pub forget: bool,
 }
 
 /// What was seen; only made when all held.
@@ -132,7 +136,7 @@ fn one_run(seed: u64, limit: u64, images: &Images) -> Result<Judged> {
     drop(disk);
     let looking = tempfile::Builder::new().prefix("image-").tempdir_in(within)?;
     let mut judge =
-        Judge { seed, folder: looking.path(), seen: HashSet::new(), images: 0, again: 0, limit, keeps: !images.lying };
+        Judge { seed, folder: looking.path(), seen: HashSet::new(), images: 0, again: 0, limit, keeps: !images.forget };
     judge.walk(&log, &mut random)?;
     let acknowledged = run.knowledge.acknowledged();
     Ok(Judged { images: judge.images, again: judge.again, runs: 1, acknowledged, took: Duration::ZERO })
@@ -165,7 +169,7 @@ impl Judge<'_> {
                 if self.images >= self.limit {
                     return Ok(());
                 }
-                if !random.percent(share) {
+                if replay.at() > FIRST && !random.percent(share) {
                     continue;
                 }
                 let image = replay.image(*style, random);

@@ -10,6 +10,7 @@ pub mod check;
 pub mod disk;
 pub mod history;
 pub mod images;
+pub mod planted;
 pub mod points;
 pub mod power;
 pub mod process;

@@ -30,7 +30,7 @@ pub const POINT_MAX: Duration = Duration::from_secs(60);
 /// Images of one run at random moments.
 const MOMENTS: usize = 3;
 /// Operations behind a failed sync that such moments are chosen from.
-const SOON: usize = 24;
+const SOON: usize = 12;
 
 /// What a store may answer where the disk fails: the caller knows that nothing was done, or that it cannot know.
 pub const ALLOWED: [Kind; 7] =
@@ -43,6 +43,8 @@ pub struct Points {
     pub seed: u64,
     /// Only so many points, chosen at random; all of them where there is no number.
     pub sample: Option<usize>,
+    /// Only calls that sync a file.
+    pub syncs: bool,
     /// Threads.
     pub jobs: usize,
     /// A folder on tmpfs.
@@ -159,7 +161,7 @@ fn list(points: &Points) -> Result<(usize, Vec<Point>)> {
     for (&(method, kind), call) in trace.iter().zip(1..) {
         for fault in [Fault::Io, Fault::Full, Fault::Short, Fault::Crash] {
             for forever in [false, true] {
-                if fault.applies_to(method) {
+                if fault.applies_to(method) && (!points.syncs || method == Method::Sync) {
                     all.push(Point { call, method, kind, fault, forever });
                 }
             }
@@ -225,13 +227,14 @@ fn at_moments(log: &[Op], folder: &Path, random: &mut Random) -> Result<usize> {
             known.learn(note);
         }
         if moments.contains(&replay.at()) {
-            let style = STYLES[random.below(STYLES.len() as u64) as usize];
-            lay_out(&replay.image(style, random), folder)?;
-            let what = || format!("power cut at operation {}, {style:?}", replay.at());
-            check::check(folder, &known, Look::Only).with_context(what)?;
+            for style in [Style::Uncut, STYLES[random.below(STYLES.len() as u64) as usize]] {
+                lay_out(&replay.image(style, random), folder)?;
+                let what = || format!("power cut at operation {}, {style:?}", replay.at());
+                check::check(folder, &known, Look::Only).with_context(what)?;
+            }
         }
     }
-    Ok(moments.len())
+    Ok(moments.len() * 2)
 }
 
 fn at_the_end(log: &[Op], style: Style, random: &mut Random) -> Image {

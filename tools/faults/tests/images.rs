@@ -7,7 +7,7 @@ use monolite_faults::images::{Images, run};
 use std::path::PathBuf;
 
 fn images(count: u64, seed: u64) -> Images {
-    Images { count, seed, jobs: 2, within: PathBuf::from("/dev/shm"), lying: false }
+    Images { count, seed, jobs: 2, within: PathBuf::from("/dev/shm"), lying: false, forget: false }
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn every_crash_image_holds_what_was_acknowledged() {
 
 #[test]
 fn a_disk_that_lies_about_its_syncs_is_found_out() {
-    let error = run(&Images { lying: true, ..images(800, 7) }).unwrap_err();
+    let error = run(&Images { lying: true, forget: true, ..images(800, 7) }).unwrap_err();
     let found = format!("{error:#}");
     let words = ["is lost", "was answered", "were acknowledged"];
     assert!(words.iter().any(|w| found.contains(w)), "{found}");

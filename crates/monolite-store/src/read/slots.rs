@@ -13,6 +13,7 @@
 //!   cache of 130 MB), and frees the pages on the caller's time. Another thread closes it.
 
 use crate::error::{Error, Kind, Result};
+use crate::planted::planted;
 use crate::read::lanes;
 use crate::reply::lock;
 use crate::sqlite::connection::{Connection, Opener, Role};
@@ -41,7 +42,8 @@ impl Reader {
     #[inline]
     pub(crate) fn refresh(&mut self, epoch: &AtomicU64) -> Result<()> {
         let now = epoch.load(Ordering::Acquire);
-        if self.kept && self.sequence == now && !self.connection.sqlite().is_autocommit() {
+        let is_current = self.sequence == now || planted!("snapshot_kept_past_a_commit");
+        if self.kept && is_current && !self.connection.sqlite().is_autocommit() {
             return Ok(());
         }
         self.begin(epoch)
@@ -51,8 +53,10 @@ impl Reader {
         self.end()?;
         self.connection.begin()?;
         let (sequence, _) = self.connection.sequence().inspect_err(|_| drop(self.connection.end_read()))?;
-        epoch.fetch_max(sequence, Ordering::AcqRel);
-        self.sequence = sequence;
+        if !planted!("epoch_not_raised_by_readers") {
+            epoch.fetch_max(sequence, Ordering::AcqRel);
+        }
+        self.sequence = if planted!("epoch_recorded_after_begin") { epoch.load(Ordering::Acquire) } else { sequence };
         self.kept = true;
         Ok(())
     }
@@ -144,6 +148,9 @@ impl Slots {
 
     /// Ends every snapshot that no read is using; answers whether all could be looked at.
     pub(crate) fn end_idle(&self) -> bool {
+        if planted!("idle_snapshots_not_ended") {
+            return true;
+        }
         let mut all = true;
         for slot in &self.slots {
             match slot.reader.try_lock() {

@@ -11,6 +11,7 @@ use super::watch::Watch;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::lock::FileLock;
+use crate::planted::planted;
 use crate::reply::lock;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -252,6 +253,9 @@ impl Connection {
 
     /// Undoes the savepoint's changes and removes it.
     pub(crate) fn undo(&self) -> Result<()> {
+        if planted!("savepoint_not_undone") {
+            return self.release();
+        }
         raw::reset_busy_statements(&self.sqlite);
         self.run(|own| own.writer().rollback_to.run())?;
         self.run(|own| own.writer().release.run())

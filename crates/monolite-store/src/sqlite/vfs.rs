@@ -21,6 +21,7 @@ use super::above;
 use super::pace::Pace;
 use super::tail::{Below, Tail};
 use crate::error::Result;
+use crate::planted::planted;
 use rusqlite::ffi;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -257,7 +258,19 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_i
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     flush_or_return!(file);
-    let code = real!(file.xSync(flags));
+    #[cfg(monolite_planted)]
+    // SAFETY: as below.
+    if crate::planted::is(if unsafe { outer(file).tail.is_some() } {
+        "wal_not_synced"
+    } else {
+        "checkpoint_not_synced"
+    }) {
+        return ffi::SQLITE_OK;
+    }
+    let mut code = real!(file.xSync(flags));
+    if code != ffi::SQLITE_OK && planted!("failed_sync_repeated") {
+        code = real!(file.xSync(flags));
+    }
     // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection.
     if let (ffi::SQLITE_OK, Some(pace)) = (code, unsafe { &mut outer(file).pace }) {
         pace.synced();

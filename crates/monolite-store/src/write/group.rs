@@ -13,6 +13,7 @@ use super::writer::Writer;
 use crate::error::{Error, Kind, Result};
 use crate::fair::Cost;
 use crate::observe::SlowWork;
+use crate::planted::planted;
 use crate::sqlite::watch::Tripped;
 use crate::sqlite::{raw, sight};
 use crate::status::Hold;
@@ -198,7 +199,7 @@ impl Writer {
         let changed = self.connection.sqlite().total_changes() != rows;
         match settled {
             Ok(Settled::Unguarded) => Effect::Unguarded,
-            Ok(settled) if !self.connection.sqlite().is_autocommit() => {
+            Ok(settled) if !self.connection.sqlite().is_autocommit() || planted!("lost_transaction_unnoticed") => {
                 Effect::Stands { changed: changed && matches!(settled, Settled::Kept) }
             }
             Ok(_) => Effect::Gone,
@@ -237,7 +238,7 @@ impl Writer {
         if let Some(o) = &self.shared.config.observer {
             o.held(order.ticket.label, held);
         }
-        let gone = connection.sqlite().is_autocommit();
+        let gone = connection.sqlite().is_autocommit() && !planted!("lost_transaction_unnoticed");
         if matches!(ran, Ran::Refused) {
             self.shared.look_for_damage(connection.sqlite());
         }
@@ -249,10 +250,12 @@ impl Writer {
                 Kind::Internal,
                 "the write went on after SQLite had ended its transaction; nothing of it was kept",
             )),
-            (None, Ran::Kept) if raw::deferred_keys_are_violated(connection.sqlite()) => Outcome::Failed(Error::new(
-                Kind::Constraint,
-                "a deferred foreign key is violated at the end of the write",
-            )),
+            (None, Ran::Kept) if raw::deferred_keys_are_violated(connection.sqlite()) && !planted!("orphan_kept") => {
+                Outcome::Failed(Error::new(
+                    Kind::Constraint,
+                    "a deferred foreign key is violated at the end of the write",
+                ))
+            }
             (None, Ran::Kept) => {
                 if guard == Guard::Savepoint {
                     connection.release()?;
@@ -261,8 +264,10 @@ impl Writer {
                 return Ok(Settled::Kept);
             }
         };
-        if !gone {
+        let keeps_panic = planted!("panic_not_undone") && matches!(ran, Ran::Panicked);
+        if !gone && !keeps_panic {
             match guard {
+                Guard::Group if planted!("group_not_undone") => {}
                 Guard::Transaction => {
                     connection.rollback()?;
                     connection.begin()?;

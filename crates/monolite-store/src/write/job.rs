@@ -8,6 +8,7 @@
 use super::queue::NotQueued;
 use super::{Tx, Written};
 use crate::error::{Error, Kind};
+use crate::planted::planted;
 use crate::read::kinds::WorkKind;
 use crate::read::panicked;
 use crate::reply::{Promise, Why, drop_contained, far_from_now, lock};
@@ -172,7 +173,7 @@ where
     fn abandon(&self) -> bool {
         let closure = {
             let mut work = lock(&self.work);
-            if work.claimed { None } else { work.closure.take() }
+            if work.claimed || planted!("dropped_write_runs") { None } else { work.closure.take() }
         };
         self.promise.abandon();
         closure.is_some()
@@ -204,7 +205,8 @@ impl<T, E> WriteWith<T, E> {
         E: From<Error> + Send + 'static,
     {
         let queued = Instant::now();
-        let deadline = ticket.deadline.unwrap_or_else(|| far_from_now(shared.config.deadline));
+        let deadline = ticket.deadline.filter(|_| !planted!("deadline_ignored"));
+        let deadline = deadline.unwrap_or_else(|| far_from_now(shared.config.deadline));
         let kind = WorkKind::of::<F>(ticket.label);
         let pending = Arc::new(Pending::new(Order { ticket, kind, deadline, queued }, closure));
         WriteWith(match shared.queue.push(pending.clone(), shared.costs.of(kind)) {

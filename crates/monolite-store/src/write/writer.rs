@@ -17,6 +17,7 @@ use super::queue::{Bill, Closing, Next, Queued};
 use crate::checkpoint;
 use crate::error::{Error, Kind, Result};
 use crate::migrate::{self, PendingStepwise, Progress};
+use crate::planted::planted;
 use crate::reply::{far_from_now, lock, wake_contained};
 use crate::sqlite::connection::Connection;
 use crate::store::Shared;
@@ -262,7 +263,13 @@ impl Writer {
     }
 
     /// Commits or rolls back, raises the epoch, answers.
-    fn end_group(&mut self, members: Vec<Member>, filled: &Filled, wakers: &mut Vec<Waker>) {
+    fn end_group(&mut self, mut members: Vec<Member>, filled: &Filled, wakers: &mut Vec<Waker>) {
+        if planted!("answer_before_commit") && filled.changed {
+            wake(members.drain(..).zip(0..).filter_map(|(m, place)| m.answer(self.sequence + 1, place)).collect());
+        }
+        if planted!("answers_swapped") {
+            members.reverse();
+        }
         self.shared.holding.set(&Ticket::label("commit"), self.looked);
         let ended = if filled.changed {
             self.commit(members.len())
@@ -275,7 +282,6 @@ impl Writer {
                 wakers.extend(members.into_iter().zip(0..).filter_map(|(m, place)| m.answer(sequence, place)));
             }
             Err(error) => {
-                let mut members = members;
                 fail_all(&mut members, &error, wakers);
             }
         }

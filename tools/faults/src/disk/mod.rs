@@ -163,9 +163,7 @@ impl Disk {
             Some(bytes) => Op::Found { file, name, bytes: bytes.into() },
             None => Op::Create { file, name },
         };
-        if !state.dead {
-            state.log.push(op);
-        }
+        state.log.push(op); // also after a crash: the name is there
         file
     }
 
@@ -174,20 +172,24 @@ impl Disk {
         self.state().names.contains_key(path)
     }
 
-    pub(crate) fn unlinked(&self, path: &Path) {
+    /// A name is about to be removed; answers as [`Disk::push`] does.
+    pub(crate) fn unlink(&self, path: &Path) -> bool {
         let mut state = self.state();
-        if let Some(file) = state.names.remove(path)
-            && !state.dead
+        if !state.dead
+            && let Some(file) = state.names.remove(path)
         {
             state.log.push(Op::Unlink { file });
         }
+        !state.dead
     }
 
-    pub(crate) fn push(&self, op: Op) {
+    /// Notes what is about to be done; answers false where the machine has crashed meanwhile, and it must not be done.
+    pub(crate) fn push(&self, op: Op) -> bool {
         let mut state = self.state();
         if !state.dead {
             state.log.push(op);
         }
+        !state.dead
     }
 
     /// What a sync that begins now will cover.

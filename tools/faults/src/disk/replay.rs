@@ -24,12 +24,15 @@ pub enum Style {
     Sectors(usize),
     /// Random sectors of this many bytes; the others hold rubbish.
     Torn(usize),
+    /// All, but that no file was cut.
+    Uncut,
     /// Files have the length they would have, but new sectors are zero.
     ZeroTail,
 }
 
 /// All styles.
-pub const STYLES: [Style; 8] = [
+pub const STYLES: [Style; 9] = [
+    Style::Uncut,
     Style::Bare,
     Style::Whole,
     Style::Prefix,
@@ -149,7 +152,7 @@ impl<'a> Replay<'a> {
         for (index, file, change) in &self.changed_names {
             let happened = match style {
                 Style::Bare => false,
-                Style::Whole => true,
+                Style::Whole | Style::Uncut => true,
                 Style::Prefix => *index <= limit,
                 _ => random.percent(keep),
             };
@@ -164,7 +167,7 @@ impl<'a> Replay<'a> {
         // A file that nobody syncs: as it was at any time, or not there.
         let seen = match style {
             Style::Bare => None,
-            Style::Whole => self.beside.last(),
+            Style::Whole | Style::Uncut => self.beside.last(),
             _ => self.beside.get(random.below(self.beside.len() as u64 + 1) as usize),
         };
         image.extend(seen.map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec())));
@@ -237,8 +240,8 @@ impl Node<'_> {
                 continue;
             }
             match (style, change.what) {
-                (Style::Bare, _) => {}
-                (Style::Whole, what) => what.apply(&mut bytes),
+                (Style::Bare, _) | (Style::Uncut, What::Truncate(_)) => {}
+                (Style::Whole | Style::Uncut, what) => what.apply(&mut bytes),
                 (Style::Prefix, what) if change.index < limit => what.apply(&mut bytes),
                 (Style::Prefix, What::Write(at, data)) if change.index == limit => {
                     let sectors = data.len() as u64 / 512 + 1;

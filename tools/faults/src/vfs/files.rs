@@ -195,7 +195,9 @@ unsafe extern "C" fn write(
     };
     // SAFETY: SQLite gives at least `length` readable bytes.
     let data = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), length as usize) };
-    h.disk.push(Op::Write { file: h.file, at: at as u64, data: data.into() });
+    if !h.disk.push(Op::Write { file: h.file, at: at as u64, data: data.into() }) {
+        return Method::Write.failure();
+    }
     let code = if length == 0 { ffi::SQLITE_OK } else { below!(file.xWrite(from, length, at)) };
     if verdict == Verdict::Short { ffi::SQLITE_FULL } else { code }
 }
@@ -203,8 +205,10 @@ unsafe extern "C" fn write(
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_int64) -> c_int {
     ask(file, Method::Truncate, || {
         // SAFETY: as in read.
-        if let Some(h) = unsafe { handle(file) } {
-            h.disk.push(Op::Truncate { file: h.file, size: size as u64 });
+        if let Some(h) = unsafe { handle(file) }
+            && !h.disk.push(Op::Truncate { file: h.file, size: size as u64 })
+        {
+            return Method::Truncate.failure();
         }
         below!(file.xTruncate(size))
     })

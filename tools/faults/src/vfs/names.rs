@@ -118,14 +118,17 @@ unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, syn
     {
         return code;
     }
-    let code = below!(vfs.xDelete(name, sync_folder));
-    if let Some((path, disk)) = watched
-        && code == ffi::SQLITE_OK
+    if let Some((path, disk)) = &watched
+        && !disk.unlink(path)
     {
-        disk.unlinked(path);
-        if sync_folder != 0 {
-            disk.push(Op::SyncFolder { upto: disk.now() });
-        }
+        return Method::Delete.failure();
+    }
+    let code = below!(vfs.xDelete(name, sync_folder));
+    if let Some((_, disk)) = watched
+        && code == ffi::SQLITE_OK
+        && sync_folder != 0
+    {
+        disk.push(Op::SyncFolder { upto: disk.now() });
     }
     code
 }

@@ -1,0 +1,41 @@
+//! Bugs on purpose, to see whether the fault rigs find them (docs/operate/faults.md). Only in builds with
+//! `--cfg monolite_planted`; in any other, `planted!("..")` is the word `false` and this module is empty.
+//!
+//! **Invariants**
+//! - One bug at a time, chosen before the first store is opened.
+
+/// Whether a bug is planted.
+macro_rules! planted {
+    ($name:literal) => {{
+        #[cfg(monolite_planted)]
+        let here = $crate::planted::is($name);
+        #[cfg(not(monolite_planted))]
+        let here = false;
+        here
+    }};
+}
+pub(crate) use planted;
+
+#[cfg(monolite_planted)]
+static PLANTED: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
+
+/// Plants a bug for the life of the process.
+///
+/// # Panics
+/// Where another is planted already.
+#[cfg(monolite_planted)]
+pub fn plant(name: &'static str) {
+    assert!(PLANTED.set(name).is_ok(), "one bug at a time");
+}
+
+#[cfg(monolite_planted)]
+pub(crate) fn is(name: &str) -> bool {
+    PLANTED.get() == Some(&name)
+}
+
+/// True at each n-th call.
+#[cfg(monolite_planted)]
+pub(crate) fn each(n: u64) -> bool {
+    static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % n == n - 1
+}
