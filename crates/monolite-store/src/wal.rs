@@ -23,8 +23,6 @@ use crate::planted::planted;
 use crate::sqlite::disk::WalFile;
 use crate::sqlite::live;
 use rusqlite::Connection;
-use rustix::fs::Advice;
-use std::fs::File;
 use std::path::Path;
 
 /// The end of a `-wal`.
@@ -50,10 +48,8 @@ pub(crate) fn make_durable(db: &Path, _held: &FileLock, vfs: Option<&'static str
     if bytes > 0 && !planted!("recovered_wal_not_synced") {
         file.sync()?;
         place::sync_folder(place::folder_of(db))?;
-        if bytes <= DROPPED_MAX
-            && let Ok(hint) = File::open(file.path())
-        {
-            let _ = rustix::fs::fadvise(&hint, 0, None, Advice::DontNeed);
+        if bytes <= DROPPED_MAX && !planted!("wal_not_read_again") {
+            file.forget();
         }
     }
     Ok(bytes)

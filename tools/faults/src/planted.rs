@@ -17,11 +17,12 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// The planted bugs, by the names of their places in the store.
-pub const BUGS: [&str; 22] = [
+pub const BUGS: [&str; 23] = [
     "answer_before_commit",
     "wal_not_synced",
     "checkpoint_not_synced",
     "recovered_wal_not_synced",
+    "wal_not_read_again",
     "failed_sync_repeated",
     "failed_commit_answered_well",
     "cut_not_synced",

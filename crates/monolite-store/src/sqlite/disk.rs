@@ -11,11 +11,15 @@ use super::above;
 use crate::error::{Error, Kind, Result};
 use crate::place;
 use rusqlite::ffi;
+use rustix::fs::Advice;
 use std::ffi::{CString, c_int};
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
+/// Our own opcode of xFileControl: "forget what you keep in memory" ("MONO").
+const FORGET: c_int = 0x4D4F_4E4F;
 /// Most bytes of one read: the unix VFS looks at the lower 17 bits of a length only.
 const PIECE: usize = 120 << 10;
 
@@ -91,6 +95,18 @@ impl WalFile {
             at += piece.len() as i64;
         }
         Ok(())
+    }
+
+    /// Lets the system forget what it keeps of the file in memory, as far as that is on the disk: what is read next comes
+    /// from there. After a failed sync of an earlier process the two may differ.
+    pub(crate) fn forget(&mut self) {
+        if let Some(control) = self.methods().xFileControl {
+            // SAFETY: the file is open. The opcode is far from SQLite's; a VFS that does not know it answers NOTFOUND.
+            unsafe { control(self.raw(), FORGET, ptr::null_mut()) }; // heard by a test rig, which no advice reaches
+        }
+        if let Ok(hint) = File::open(&self.path) {
+            let _ = rustix::fs::fadvise(&hint, 0, None, Advice::DontNeed);
+        }
     }
 
     /// Makes what is in the file durable.

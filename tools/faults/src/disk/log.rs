@@ -55,6 +55,13 @@ pub enum Op {
         /// Of which file.
         file: FileId,
     },
+    /// What the system kept of a file in memory was dropped: of what was doubtful this is what the disk has.
+    Reread {
+        /// Which.
+        file: FileId,
+        /// What it holds.
+        bytes: Arc<[u8]>,
+    },
     /// The folder was synced.
     SyncFolder {
         /// It covers the operations before this place in the log.

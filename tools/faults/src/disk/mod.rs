@@ -18,6 +18,7 @@ pub use fault::{Fault, FileKind, Method, Plan, Verdict};
 pub use log::{Fate, Note, Op};
 pub use replay::{Image, Replay, STYLES, Step, Style};
 
+use crate::random::Random;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -190,6 +191,22 @@ impl Disk {
             state.log.push(op);
         }
         !state.dead
+    }
+
+    /// The system forgets what it keeps of a file in memory: after a failed sync, the file is what the disk has.
+    pub(crate) fn forget(&self, file: FileId) -> std::io::Result<()> {
+        let mut state = self.state();
+        let Some(path) = state.names.iter().find_map(|(path, f)| (*f == file).then(|| path.clone())) else {
+            return Ok(());
+        };
+        let mut replay = Replay::new(&state.log);
+        while replay.step().is_some() {}
+        let bytes = replay.reread(file, &mut Random::new(state.log.len() as u64));
+        if let Some(bytes) = bytes.filter(|_| !state.dead) {
+            std::fs::write(path, &bytes)?;
+            state.log.push(Op::Reread { file, bytes: bytes.into() });
+        }
+        Ok(())
     }
 
     /// What a sync that begins now will cover.

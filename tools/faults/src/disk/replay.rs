@@ -122,9 +122,24 @@ impl<'a> Replay<'a> {
             Op::Sync { file, upto } => self.sync(*file, *upto),
             Op::SyncFailed { file } => self.sync_failed(*file),
             Op::Beside { name, bytes } => self.beside.push((name, bytes)),
+            Op::Reread { file, bytes } => {
+                let node = self.nodes.get_mut(file).expect("a file is opened before it is read");
+                node.changes.clear();
+                node.durable = bytes.to_vec();
+            }
             Op::SyncFolder { upto } => self.sync_folder(*upto),
         }
         Some(Step::Disk)
+    }
+
+    /// What a file holds on the disk, where a failed sync has left doubts: any part of what is doubtful. `None` where there
+    /// is none, or something waits for a sync besides.
+    pub(super) fn reread(&self, file: FileId, random: &mut Random) -> Option<Vec<u8>> {
+        let node = self.nodes.get(&file)?;
+        let doubtful = node.changes.iter().any(|c| c.state == State::Doubtful);
+        let waiting = node.changes.iter().any(|c| c.state == State::Pending);
+        let style = [Style::Bare, Style::Whole, Style::Sectors(512), Style::Sectors(4096)][random.below(4) as usize];
+        (doubtful && !waiting).then(|| node.bytes(style, 0, random.below(100), random))
     }
 
     /// How many operations were taken.

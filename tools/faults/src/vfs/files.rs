@@ -25,6 +25,9 @@ struct Shim {
     handle: *mut Handle,
 }
 
+/// The store's own opcode of xFileControl: what the system keeps of the file in memory is to be dropped ("MONO").
+const FORGET: c_int = 0x4D4F_4E4F;
+
 /// What is ours of a file's memory.
 pub(super) const OWN_BYTES: c_int = size_of::<Shim>() as c_int;
 
@@ -252,6 +255,11 @@ unsafe extern "C" fn check_reserved_lock(file: *mut ffi::sqlite3_file, out: *mut
 }
 
 unsafe extern "C" fn file_control(file: *mut ffi::sqlite3_file, op: c_int, arg: *mut c_void) -> c_int {
+    if op == FORGET {
+        // SAFETY: as in read.
+        let forgotten = unsafe { handle(file) }.map_or(Ok(()), |h| h.disk.forget(h.file));
+        return if forgotten.is_ok() { ffi::SQLITE_OK } else { ffi::SQLITE_IOERR };
+    }
     ask(file, Method::FileControl, || below!(file.xFileControl(op, arg)))
 }
 
