@@ -26,6 +26,9 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 /// are walked in about a microsecond.
 const CACHE_KEPT_MAX: u64 = 8 << 20;
 
+/// Connections that wait to be closed by another thread; beyond, whoever retires one closes it.
+const RETIRED_MAX: usize = 4;
+
 /// A connection with perhaps an open snapshot.
 pub(crate) struct Reader {
     pub(crate) connection: Connection,
@@ -179,7 +182,14 @@ impl Slots {
     fn retire(&self, mut reader: Reader) {
         // Its snapshot must not keep the WAL until then; one that cannot be ended ends with its connection.
         let _ = reader.end();
-        lock(&self.retired.waiting).push(reader);
+        {
+            let mut waiting = lock(&self.retired.waiting);
+            if waiting.len() >= RETIRED_MAX {
+                drop(waiting);
+                return drop(reader);
+            }
+            waiting.push(reader);
+        }
         let retired = self.retired.clone();
         lanes::chore(move || retired.close());
     }

@@ -12,8 +12,8 @@
 //! **Invariants**
 //! - The descriptor is the file's own, so open as long as the [`Pace`] lives: a number used for another file in the
 //!   meantime could take an error away that the other's sync has to tell.
-//! - Waiting for write-back takes its error away from the sync that follows. So an error here fails the checkpoint as a
-//!   failed sync would.
+//! - Waiting for write-back takes its error away from the sync that follows, and a disk has many words for its errors. So
+//!   every error here fails the checkpoint as a failed sync would; whether the system can do this at all is asked before.
 
 use rusqlite::ffi;
 use rustix::fs::{fstat, stat};
@@ -53,7 +53,8 @@ impl Pace {
             let is_large = (*vfs).szOsFile as usize >= size_of::<UnixFile>();
             (is_unix && is_large).then(|| (*file.cast::<UnixFile>()).fd)
         };
-        Pace { fd: found.filter(|fd| is_of(*fd, name)), pages: 0, span: NOTHING, before: None }
+        let fd = found.filter(|fd| is_of(*fd, name) && ask(*fd, (0, 1), 0).is_ok());
+        Pace { fd, pages: 0, span: NOTHING, before: None }
     }
 
     /// Bytes were written at an offset; answers SQLite's code.
@@ -63,8 +64,9 @@ impl Pace {
         if self.pages < CHUNK {
             return ffi::SQLITE_OK;
         }
-        let ended = self.before.map_or(Ok(()), |span| self.ask(span, libc::SYNC_FILE_RANGE_WAIT_BEFORE));
-        let begun = ended.and_then(|()| self.ask(self.span, libc::SYNC_FILE_RANGE_WRITE));
+        let Some(fd) = self.fd else { return ffi::SQLITE_OK };
+        let ended = self.before.map_or(Ok(()), |span| ask(fd, span, libc::SYNC_FILE_RANGE_WAIT_BEFORE));
+        let begun = ended.and_then(|()| ask(fd, self.span, libc::SYNC_FILE_RANGE_WRITE));
         (self.before, self.pages, self.span) = (Some(self.span), 0, NOTHING);
         if begun.is_ok() { ffi::SQLITE_OK } else { ffi::SQLITE_IOERR_FSYNC }
     }
@@ -73,23 +75,14 @@ impl Pace {
     pub(super) fn synced(&mut self) {
         (self.before, self.pages, self.span) = (None, 0, NOTHING);
     }
+}
 
-    fn ask(&mut self, (from, to): (i64, i64), how: u32) -> std::io::Result<()> {
-        let Some(fd) = self.fd else { return Ok(()) };
-        // SAFETY: a system call on numbers; the descriptor is open (this module's first invariant).
-        if unsafe { libc::sync_file_range(fd, from, to - from, how) } == 0 {
-            return Ok(());
-        }
-        let error = std::io::Error::last_os_error();
-        match error.raw_os_error() {
-            // The disk's own errors.
-            Some(libc::EIO | libc::ENOSPC | libc::EDQUOT | libc::ENOMEM) => Err(error),
-            // This file system cannot: the sync at the end does all.
-            _ => {
-                self.fd = None;
-                Ok(())
-            }
-        }
+/// Asks the kernel for something about a range of a file; no flags ask for nothing, and tell whether it could.
+fn ask(fd: c_int, (from, to): (i64, i64), how: u32) -> std::io::Result<()> {
+    // SAFETY: a system call on numbers; a number that is no open descriptor is an error.
+    match unsafe { libc::sync_file_range(fd, from, to - from, how) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
 
@@ -112,5 +105,25 @@ fn is_of(fd: c_int, path: &CStr) -> bool {
 impl Pace {
     pub(super) fn fd(&self) -> Option<c_int> {
         self.fd
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A descriptor for which every request fails stands for a disk that does.
+    #[test]
+    fn an_error_of_write_back_fails_the_write() {
+        let mut pace = Pace { fd: Some(-1), pages: 0, span: NOTHING, before: None };
+        let codes: Vec<_> = (0..2 * i64::from(CHUNK)).map(|page| pace.wrote(4096, page * 4096)).collect();
+        assert_eq!(codes.iter().filter(|code| **code == ffi::SQLITE_IOERR_FSYNC).count(), 2);
+        assert_eq!((codes[62], codes[63]), (ffi::SQLITE_OK, ffi::SQLITE_IOERR_FSYNC));
+    }
+
+    #[test]
+    fn no_pace_no_error() {
+        let mut pace = Pace { fd: None, pages: 0, span: NOTHING, before: None };
+        assert!((0..1000).all(|page| pace.wrote(4096, page * 4096) == ffi::SQLITE_OK));
     }
 }
