@@ -1,13 +1,17 @@
 //! The command line, as typed and as resolved.
 
+use crate::compare::Peers;
 use crate::giants::Giants;
+use crate::grow::{Grow, Step};
 use crate::http::load::Load;
 use crate::kill::Kill;
+use crate::machine::Machine;
+use crate::page::{self, Table, Told};
 use crate::place::Place;
 use crate::report::Report;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,6 +30,10 @@ struct Typed {
 enum Command {
     /// One SQLite file used through monolite-store, against PostgreSQL and the usual ways to use SQLite.
     Store(Measured),
+    /// What people would use instead: PostgreSQL in process, PocketBase over HTTP; writes a report into target/bench.
+    Peers(Peers),
+    /// The store as its file grows: reads, durable writes, and opening after a kill.
+    Grow(Grow),
     /// The standard server over HTTP, loaded by a process of its own.
     Http(Measured),
     /// Kills the standard server under load, again and again, and looks for what was acknowledged.
@@ -46,6 +54,12 @@ enum Command {
     /// The load generator; `http` starts it.
     #[command(hide = true)]
     Load(Load),
+    /// The load tool; `peers` starts it.
+    #[command(hide = true)]
+    Drive,
+    /// One step of `grow` in a process of its own.
+    #[command(hide = true)]
+    GrowStep(Step),
     /// The empty handler; `http` starts it.
     #[command(hide = true)]
     Empty {
@@ -55,8 +69,8 @@ enum Command {
     },
 }
 
-/// What `store` and `http` have in common.
-#[derive(Args, Clone)]
+/// What the suites have in common.
+#[derive(Debug, Args, Clone)]
 pub(crate) struct Measured {
     /// Writes the rows as a JSON array into this file.
     #[arg(long)]
@@ -70,6 +84,9 @@ pub(crate) struct Measured {
     /// Where the data of both sides goes; must be a real disk.
     #[arg(long, default_value = "/var/tmp")]
     dir: PathBuf,
+    /// Rewrites this suite's measured part of a page, such as docs/benchmarks.md; plots go into a folder beside it.
+    #[arg(long)]
+    docs: Option<PathBuf>,
 }
 
 /// The kill rig's arguments.
@@ -152,6 +169,43 @@ impl Measured {
         Place::new(&self.dir)
     }
 
+    /// The page whose measured part is to be rewritten.
+    pub(crate) fn docs(&self) -> Option<&Path> {
+        self.docs.as_deref()
+    }
+
+    /// Whether this is but a quick look.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short
+    }
+
+    /// What a page tells of these rows.
+    pub(crate) fn told<'a>(
+        &self,
+        machine: &'a Machine,
+        versions: &'a [String],
+        tables: &'a [Table],
+        report: &'a Report,
+    ) -> Told<'a> {
+        let suite = report.suite();
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let command = format!("cargo run --release -p monolite-bench -- {}", arguments.join(" "));
+        let (short, rows) = (self.short, report.rows());
+        Told { suite, machine, command, short, versions, tables, rows, plots: Vec::new() }
+    }
+
+    /// Runs a suite that tells all its rows in one table.
+    fn run(&self, suite: impl FnOnce(&Measured) -> anyhow::Result<Report>) -> anyhow::Result<()> {
+        let Some(page) = &self.docs else { return suite(self).and_then(|report| self.finish(report)) };
+        let runtime = crate::store::runtime()?;
+        let mut machine = runtime.block_on(Machine::look(&self.place()?))?;
+        let mut report = suite(self)?;
+        runtime.block_on(machine.look_again())?;
+        report.keep(|name| self.wants(&[name]));
+        self.told(&machine, &[], page::ALL, &report).rewrite(page)?;
+        self.finish(report)
+    }
+
     /// Prints the table and writes the file.
     fn finish(&self, mut report: Report) -> anyhow::Result<()> {
         report.keep(|name| self.wants(&[name]));
@@ -165,9 +219,14 @@ impl Measured {
 
 /// Runs the command line: 0 when all was measured, 1 when something failed, 2 for a wrong argument.
 pub fn run() -> ExitCode {
+    if std::env::var_os(crate::items::SERVER).is_some() {
+        return crate::items::run();
+    }
     let done = match Typed::parse().command {
-        Command::Store(m) => crate::store::run(&m).and_then(|report| m.finish(report)),
-        Command::Http(m) => crate::http::run(&m).and_then(|report| m.finish(report)),
+        Command::Store(m) => m.run(crate::store::run),
+        Command::Http(m) => m.run(crate::http::run),
+        Command::Peers(p) => crate::compare::run(&p).and_then(|report| p.measured.finish(report)),
+        Command::Grow(g) => g.measured.run(|_| crate::grow::run(&g)),
         Command::Kill(k) => {
             let kill = Kill { server: k.server, within: k.dir, cycles: k.cycles, seed: k.seed, start_max: START_MAX };
             crate::kill::run(&kill).map(|survived| println!("{survived}"))
@@ -177,12 +236,14 @@ pub fn run() -> ExitCode {
             let alone = Duration::from_secs(if g.measured.short { 2 } else { 10 });
             let bytes = (gib * f64::from(1 << 30)) as u64;
             let giants = Giants { server: g.server, within: g.measured.dir.clone(), bytes, alone };
-            crate::giants::run(&giants).and_then(|seen| g.measured.finish(seen.report()))
+            g.measured.run(|_| crate::giants::run(&giants).map(|seen| seen.report()))
         }
         Command::Noisy(m) => crate::noisy::run(&m).and_then(|report| m.finish(report)),
         Command::Overload(m) => crate::overload::run(&m).and_then(|report| m.finish(report)),
         Command::Crowd { address } => crate::crowd::run_here(address),
         Command::Load(load) => load.run_here(),
+        Command::Drive => crate::drive::run_here(),
+        Command::GrowStep(step) => crate::grow::run_step(&step),
         Command::Empty { listen } => crate::http::empty(listen),
     };
     match done {

@@ -1,6 +1,7 @@
 //! The benchmarks: our store and server against peers, in one async harness, as ratios.
 //!
-//! `monolite-bench store`, `http` and `giants` print tables; with `--json FILE` they also write an array of rows.
+//! `monolite-bench store`, `http`, `peers`, `grow` and `giants` print tables; with `--json FILE` they also write an array
+//! of rows.
 //! A ratio is always how many times better ours is: above 1 means ahead.
 //!
 //! **Invariants**
@@ -11,15 +12,24 @@
 //! Absent on purpose: thresholds. What must hold is the business of whoever reads the rows.
 
 mod arguments;
+mod compare;
 mod crowd;
+mod drive;
 pub mod giants;
+mod grow;
 mod http;
+mod interrupt;
+mod items;
 pub mod kill;
+mod machine;
 mod measure;
 mod noisy;
 mod overload;
+mod page;
 mod peers;
 mod place;
+mod plot;
+mod process;
 mod random;
 mod report;
 mod server;

@@ -32,6 +32,20 @@ impl Place {
         self.folder.path().join(name)
     }
 
+    /// The kind of file system, as it is mounted.
+    pub(crate) fn file_system(&self) -> anyhow::Result<String> {
+        let (mounts, folder) = (std::fs::read_to_string("/proc/self/mounts")?, self.folder.path());
+        let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).filter(|f| f.len() > 2);
+        let holds = fields.filter(|f| folder.starts_with(f[1])).max_by_key(|f| f[1].len());
+        Ok(holds.map_or("unknown file system".into(), |f| f[2].to_owned()))
+    }
+
+    /// Bytes that are free there.
+    pub(crate) fn free(&self) -> anyhow::Result<u64> {
+        let found = rustix::fs::statvfs(self.folder.path())?;
+        Ok(found.f_bavail * found.f_frsize)
+    }
+
     /// Leaves the folder where it is.
     pub(crate) fn keep(mut self) -> PathBuf {
         self.folder.disable_cleanup(true);

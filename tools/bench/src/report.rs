@@ -119,6 +119,16 @@ impl Report {
         self.rows.push(row);
     }
 
+    /// Which suite.
+    pub(crate) fn suite(&self) -> &'static str {
+        self.suite
+    }
+
+    /// The rows.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     /// Drops the rows that were not asked for.
     pub(crate) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
         self.rows.retain(|r| wanted(&r.name));

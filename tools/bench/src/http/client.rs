@@ -1,6 +1,6 @@
 //! A bare HTTP/1.1 client over one keep-alive connection: light enough to share two cores with the server it loads.
 //!
-//! It understands what our servers send: a status, headers, a body with a length.
+//! It understands what our servers and the peers send: a status, headers, a body with a length or in chunks.
 
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,11 +44,38 @@ impl Client {
             }
             self.fill().await?;
         };
-        self.last = Some(head);
-        while self.buffer.len() < head.length + head.body {
+        self.last = Some(head).filter(|head| !head.chunked);
+        let body = match head.chunked {
+            true => self.unchunked(head.length).await?,
+            false => head.body,
+        };
+        while self.buffer.len() < head.length + body {
             self.fill().await?;
         }
-        Ok(Answer { status: head.status, body: &self.buffer[head.length..head.length + head.body] })
+        Ok(Answer { status: head.status, body: &self.buffer[head.length..head.length + body] })
+    }
+
+    /// Takes in a body in chunks, which begins here, and moves the chunks together: the body's length.
+    async fn unchunked(&mut self, begin: usize) -> std::io::Result<usize> {
+        let (mut from, mut to) = (begin, begin);
+        loop {
+            let end = loop {
+                if let Some(length) = self.buffer[from..].windows(2).position(|w| w == b"\r\n") {
+                    break from + length;
+                }
+                self.fill().await?;
+            };
+            let length = chunk_length(&self.buffer[from..end])?;
+            let next = end + 2 + length + 2;
+            while self.buffer.len() < next {
+                self.fill().await?;
+            }
+            if length == 0 {
+                return Ok(to - begin);
+            }
+            self.buffer.copy_within(end + 2..end + 2 + length, to);
+            (from, to) = (next, to + length);
+        }
     }
 
     /// Whether the last answer's head has a line that begins so, in lower case.
@@ -72,7 +99,11 @@ impl Client {
 
 /// The request's bytes; a body makes it a POST.
 pub(crate) fn request(path: &str, bearer: Option<&str>, body: Option<&[u8]>) -> Vec<u8> {
-    let method = if body.is_some() { "POST" } else { "GET" };
+    request_of(if body.is_some() { "POST" } else { "GET" }, path, bearer, body)
+}
+
+/// The request's bytes with a method of its own.
+pub(crate) fn request_of(method: &str, path: &str, bearer: Option<&str>, body: Option<&[u8]>) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n");
     if let Some(token) = bearer {
         text.push_str(&format!("authorization: Bearer {token}\r\n"));
@@ -95,6 +126,8 @@ struct Head {
     length: usize,
     /// Bytes of the body.
     body: usize,
+    /// The body comes in chunks instead.
+    chunked: bool,
     /// Where the body's length stands, and its digits with what follows.
     stated_at: usize,
     stated: Digits,
@@ -118,7 +151,7 @@ impl Head {
         let broken = || std::io::Error::new(std::io::ErrorKind::InvalidData, "not an HTTP/1.1 answer with a length");
         let head = std::str::from_utf8(&bytes[..end]).map_err(|_| broken())?;
         let status: u16 = bytes.get(9..12).and_then(status).ok_or_else(broken)?;
-        let (mut body, mut at, mut stated_at) = (None, 0, 0);
+        let (mut body, mut chunked, mut at, mut stated_at) = (None, false, 0, 0);
         for (i, line) in head.split("\r\n").enumerate() {
             let begin = at;
             at += line.len() + 2;
@@ -130,16 +163,23 @@ impl Head {
                 body = Some(value.trim().parse().map_err(|_| broken())?);
                 stated_at = begin + name.len() + 1;
             } else if name.eq_ignore_ascii_case("transfer-encoding") {
-                return Err(broken());
+                chunked = value.trim().eq_ignore_ascii_case("chunked");
             }
         }
-        let body = if status == 204 || status == 304 { 0 } else { body.ok_or_else(broken)? };
-        Ok(Some(Head { status, length: end + 4, body, stated_at, stated: digits(bytes, stated_at) }))
+        let body = if status == 204 || status == 304 || chunked { 0 } else { body.ok_or_else(broken)? };
+        Ok(Some(Head { status, length: end + 4, body, chunked, stated_at, stated: digits(bytes, stated_at) }))
     }
 }
 
 fn status(digits: &[u8]) -> Option<u16> {
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The length of a chunk from its first line; trailers are not for us.
+fn chunk_length(line: &[u8]) -> std::io::Result<usize> {
+    let text = std::str::from_utf8(line).ok().and_then(|line| line.split(';').next()).unwrap_or_default();
+    let length = usize::from_str_radix(text.trim(), 16).ok().filter(|length| *length <= ANSWER_MAX);
+    length.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidData, "not the length of a chunk"))
 }
 
 fn digits(bytes: &[u8], at: usize) -> Digits {
@@ -175,7 +215,33 @@ mod tests {
     #[test]
     fn an_answer_without_a_length_is_refused_but_for_204() {
         assert!(Head::parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
-        assert!(Head::parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+        assert!(Head::parse(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n").is_err());
         assert!(Head::parse(b"HTTP/1.1 204 No Content\r\n\r\n").expect("parses").is_some());
+    }
+
+    #[tokio::test]
+    async fn chunks_are_put_together_wherever_they_are_cut() {
+        let sent =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nWiki\r\nA;x=1\r\npedia.\r\n\r\n\r\n0\r\n\r\n";
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it has one");
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("the client connects");
+            stream.set_nodelay(true).expect("is a TCP socket");
+            for cut in [7, sent.len() / 2, sent.len() - 3] {
+                let mut request = [0; 256];
+                let _ = stream.read(&mut request).await.expect("a request comes");
+                for part in [&sent[..cut], &sent[cut..]] {
+                    stream.write_all(part).await.expect("the client reads");
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        let mut client = Client::connect(address).await.expect("connects");
+        for _ in 0..3 {
+            let answer = client.ask(&request("/", None, None)).await.expect("answers");
+            assert_eq!((answer.status, answer.body), (200, b"Wikipedia.\r\n\r\n".as_slice()));
+        }
+        server.await.expect("the server's part is over");
     }
 }

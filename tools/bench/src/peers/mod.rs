@@ -1,6 +1,7 @@
-//! The peers: PostgreSQL, and the usual ways to use SQLite from async Rust.
+//! The peers: PostgreSQL, PocketBase, and the usual ways to use SQLite from async Rust.
 
 pub(crate) mod actor;
+pub(crate) mod pocketbase;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 

@@ -1,10 +1,11 @@
 //! The suite `store`: one SQLite file through `monolite-store`, against PostgreSQL and the usual ways to use SQLite.
 
-mod call;
+pub(crate) mod call;
 mod pages;
 mod reads;
 mod slow;
 mod soak;
+mod two;
 mod updates;
 
 use crate::arguments::{Measured, Plan};
@@ -55,6 +56,9 @@ pub(crate) fn run(measured: &Measured) -> anyhow::Result<Report> {
                 soak::run(&mut suite, callers).await.context("the writer soak")?;
             }
         }
+        if measured.wants(&[two::NAME]) {
+            two::run(&mut suite).await.context("two stores")?;
+        }
         if measured.wants(slow::NAMES) {
             slow::run(&mut suite).await.context("slow reads")?;
         }
@@ -101,22 +105,26 @@ impl Suite {
 
     /// Our durable one-row updates by so many callers.
     pub(crate) async fn update_ours(&self, callers: usize, time: Duration) -> anyhow::Result<Run> {
-        let rows = self.plan.rows;
-        let each = |_| {
-            let store = self.store.clone();
-            move |random| {
-                let key = table::key(random, rows);
-                let write = store.write(move |tx| tx.execute(table::UPDATE, [key]));
-                async move { done(write.await) }
-            }
-        };
-        Callers::timed(callers).run(time, each).await
+        update(&self.store, self.plan.rows, callers, time).await
     }
 
     /// Says that a row has no peer.
     pub(crate) fn missing(&mut self, row: Row, why: &str) {
         self.report.add(row.note(format!("PEER MISSING: {why}")));
     }
+}
+
+/// Durable one-row updates of a store by so many callers.
+pub(crate) async fn update(store: &Store, rows: u64, callers: usize, time: Duration) -> anyhow::Result<Run> {
+    let each = |_| {
+        let store = store.clone();
+        move |random| {
+            let key = table::key(random, rows);
+            let write = store.write(move |tx| tx.execute(table::UPDATE, [key]));
+            async move { done(write.await) }
+        }
+    };
+    Callers::timed(callers).run(time, each).await
 }
 
 /// Whether a row has PostgreSQL as its peer.
