@@ -238,8 +238,8 @@ pub fn run() -> ExitCode {
             let giants = Giants { server: g.server, within: g.measured.dir.clone(), bytes, alone };
             g.measured.run(|_| crate::giants::run(&giants).map(|seen| seen.report()))
         }
-        Command::Noisy(m) => crate::noisy::run(&m).and_then(|report| m.finish(report)),
-        Command::Overload(m) => crate::overload::run(&m).and_then(|report| m.finish(report)),
+        Command::Noisy(m) => m.run(crate::noisy::run),
+        Command::Overload(m) => m.run(crate::overload::run),
         Command::Crowd { address } => crate::crowd::run_here(address),
         Command::Load(load) => load.run_here(),
         Command::Drive => crate::drive::run_here(),
