@@ -174,11 +174,6 @@ impl Measured {
         self.docs.as_deref()
     }
 
-    /// Whether this is but a quick look.
-    pub(crate) fn is_short(&self) -> bool {
-        self.short
-    }
-
     /// What a page tells of these rows.
     pub(crate) fn told<'a>(
         &self,
