@@ -110,8 +110,13 @@ where
 /// Reads and drops a part of a body that is not wanted, unless its sender waits to be asked for it.
 pub(crate) async fn turn_away<B: HttpBody<Data = Bytes> + Unpin>(headers: &HeaderMap, body: B) {
     if !headers.contains_key(EXPECT) {
-        let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
+        drain(body).await;
     }
+}
+
+/// Reads and drops a part of a body that comes, so that its sender reads the answer.
+pub(crate) async fn drain<B: HttpBody<Data = Bytes> + Unpin>(body: B) {
+    let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
 }
 
 async fn discard<B: HttpBody<Data = Bytes> + Unpin>(mut body: B, bytes_max: u64) {

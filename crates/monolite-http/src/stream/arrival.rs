@@ -51,7 +51,7 @@ impl Exchange<'_> {
                 return Err(problem);
             }
         };
-        let left = Arc::new(Mutex::new(Left { body: Some(body), problem: None }));
+        let left = Arc::new(Mutex::new(Left { body: Some(body), is_asked: false, problem: None }));
         let piece_time = self.inner.limits.piece_time;
         let arrival = Arrival { left: left.clone(), came: 0, bytes_max, wait: Wait::new(piece_time) };
         let upload = Upload::incoming(said, arrival);
@@ -65,12 +65,16 @@ impl Exchange<'_> {
             },
             Err(problem) => problem,
         };
-        let (body, own) = {
+        let (body, own, is_asked) = {
             let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
-            (left.body.take(), left.problem.take())
+            (left.body.take(), left.problem.take(), left.is_asked)
         };
         if let Some(body) = body.filter(|body| own.is_none() && !body.is_end_stream()) {
-            input::turn_away(headers, body).await;
+            if is_asked {
+                input::drain(body).await; // it comes, whatever the head expected
+            } else {
+                input::turn_away(headers, body).await;
+            }
             return Err(problem.closing());
         }
         Err(own.unwrap_or(problem))
@@ -80,6 +84,8 @@ impl Exchange<'_> {
 /// What the service and the edge share of a body.
 struct Left<B> {
     body: Option<B>,
+    /// Whether the service has asked for it, and so the edge has: a sender that waited for that sends now.
+    is_asked: bool,
     /// Why it broke off, in words for the sender.
     problem: Option<Problem>,
 }
@@ -94,6 +100,7 @@ struct Arrival<B> {
 impl<B: HttpBody<Data = Bytes> + Send + Unpin + 'static> Incoming for Arrival<B> {
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.is_asked = true;
         let Some(body) = &mut left.body else { return Poll::Ready(None) };
         loop {
             let problem = match Pin::new(&mut *body).poll_frame(cx) {
