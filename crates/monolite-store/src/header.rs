@@ -68,7 +68,7 @@ pub(crate) fn inspect(db: &Path, _held: &FileLock) -> Result<Found> {
     file.read_exact_at(&mut bytes[..read], 0).map_err(|e| io("read", e))?;
     drop(file);
     let journal = pages_before(&place::beside(db, "-journal"));
-    if journal == Some(0) && !planted!("half_made_file_refused") {
+    if journal == Some(0) {
         return Ok(Found::New); // a crash while the file was being made: SQLite empties it when it opens it
     }
     let wal_bytes = std::fs::symlink_metadata(place::beside(db, "-wal")).map_or(0, |m| m.len());
@@ -85,6 +85,9 @@ fn pages_before(journal: &Path) -> Option<u32> {
     const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
     let mut head = [0u8; 20];
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    if planted!("half_made_file_refused") {
+        return None;
+    }
     let file = File::from(rustix::fs::open(journal, flags, Mode::empty()).ok()?);
     file.read_exact_at(&mut head, 0).ok()?;
     (head[..8] == MAGIC).then(|| u32::from_be_bytes([head[16], head[17], head[18], head[19]]))

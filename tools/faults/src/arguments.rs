@@ -57,7 +57,7 @@ struct ImagesArguments {
 
 #[derive(Args)]
 struct PointsArguments {
-    /// Only calls that sync a file.
+    /// Only syncs, and only the device's errors.
     #[arg(long)]
     syncs: bool,
     /// Only so many points, chosen at random.

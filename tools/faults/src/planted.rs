@@ -47,7 +47,7 @@ pub const BUGS: [&str; 23] = [
 const RIGS: [(&str, &[&str]); 5] = [
     ("history", &["history", "--writes", "400", "--seed", "5"]),
     ("images", &["images", "--count", "1500", "--seed", "7", "--jobs", "1", "--forget"]),
-    ("points", &["points", "--syncs", "--sample", "100", "--seed", "3", "--jobs", "1"]),
+    ("points", &["points", "--syncs", "--sample", "140", "--seed", "3", "--jobs", "1"]),
     ("kill", &["kill", "--cycles", "8", "--seed", "11"]),
     ("power", &["power", "--cycles", "6", "--seed", "11"]),
 ];

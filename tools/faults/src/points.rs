@@ -43,7 +43,7 @@ pub struct Points {
     pub seed: u64,
     /// Only so many points, chosen at random; all of them where there is no number.
     pub sample: Option<usize>,
-    /// Only calls that sync a file.
+    /// Only syncs, and only the device's errors.
     pub syncs: bool,
     /// Threads.
     pub jobs: usize,
@@ -161,7 +161,7 @@ fn list(points: &Points) -> Result<(usize, Vec<Point>)> {
     for (&(method, kind), call) in trace.iter().zip(1..) {
         for fault in [Fault::Io, Fault::Full, Fault::Short, Fault::Crash] {
             for forever in [false, true] {
-                if fault.applies_to(method) && (!points.syncs || method == Method::Sync) {
+                if fault.applies_to(method) && (!points.syncs || (method == Method::Sync && fault == Fault::Io)) {
                     all.push(Point { call, method, kind, fault, forever });
                 }
             }
