@@ -29,6 +29,8 @@ fn app() -> App {
         .config("sessions.address_refill", tries.address.refill, "One more from the address after each such time.")
         .config("sessions.all_tries", u64::from(tries.all.tries), "Wrong sign-ins in all, at once.")
         .config("sessions.all_refill", tries.all.refill, "One more in all after each such time.")
+        .config("sessions.per_user_max", u64::from(sessions.per_user_max), "Sessions of one user.")
+        .config("sessions.touches_max", sessions.touches_max as u64, "Uses of sessions that wait to be written.")
         .config("sessions.idle", seconds(sessions.idle_seconds), "A session not used for so long has ended.")
         .config("sessions.absolute", seconds(sessions.absolute_seconds), "A session ends after so long.")
         .config("documents.bytes_max", Value::Bytes(monolite_documents::DOCUMENT_BYTES_MAX), "The largest document.")
@@ -88,7 +90,8 @@ fn sessions_config(config: &Config) -> monolite_sessions::Config {
     monolite_sessions::Config {
         idle_seconds: seconds("sessions.idle"),
         absolute_seconds: seconds("sessions.absolute"),
+        per_user_max: u32::try_from(config.number("sessions.per_user_max")).unwrap_or(u32::MAX),
+        touches_max: config.number("sessions.touches_max") as usize,
         tries: monolite_sessions::Tries { account: bucket("account"), address: bucket("address"), all: bucket("all") },
-        ..monolite_sessions::Config::default()
     }
 }

@@ -86,6 +86,49 @@ fn every_limit_of_the_store_is_documented_with_its_default() {
     assert_eq!(table("docs/operate/limits.md", "| field | default |"), said);
 }
 
+#[test]
+fn every_bound_has_a_key_a_metric_and_a_test() {
+    let keys = table("docs/operate/configuration.md", "| key | default |");
+    let metrics = table("docs/operate/watch.md", "| metric | kind, unit |");
+    let text = page("docs/operate/bounds.md");
+    let mut sources = String::new();
+    for folder in ["crates", "services", "server", "tools"] {
+        tests_below(&root().join(folder), &mut sources);
+    }
+    let lines = text.lines().skip_while(|line| !line.starts_with("| key |")).skip(2);
+    let mut bounds = Vec::new();
+    for line in lines.take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+        let (key, metric, test) = (cells[1], cells[3], cells[4]);
+        assert!(keys.contains_key(key), "{key} is no key");
+        assert!(metrics.contains_key(metric), "{key}: {metric} is no metric");
+        assert!(sources.contains(&format!("fn {test}(")), "{key}: there is no test {test}");
+        bounds.push(key.to_owned());
+    }
+    let others =
+        text.lines().skip_while(|line| !line.starts_with("These keys bound nothing")).take_while(|l| !l.is_empty());
+    let others: Vec<String> =
+        others.collect::<Vec<_>>().join(" ").split('`').skip(1).step_by(2).map(Into::into).collect();
+    let mut all = [bounds, others].concat();
+    all.sort();
+    assert_eq!(all, keys.into_keys().collect::<Vec<_>>(), "each key is a bound, or said to be none, and once");
+}
+
+/// The lines that begin functions, of all Rust files below a folder.
+fn tests_below(folder: &Path, to: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if path.file_name().is_none_or(|name| name != "target") {
+                tests_below(&path, to);
+            }
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            text.lines().filter(|line| line.contains("fn ")).for_each(|line| to.extend([line, "\n"]));
+        }
+    }
+}
+
 /// A running server on ports of its own; killed at the end.
 struct Server {
     child: Child,

@@ -45,6 +45,11 @@ impl Pool {
         Pool(Arc::new(Handle(Arc::new(shared))))
     }
 
+    /// Pieces of work that wait for a thread.
+    pub fn waiting(&self) -> usize {
+        lock(&self.0.0.state).queue.len()
+    }
+
     /// Runs work on a thread of the pool. Queued when called; if the future is dropped before its turn, it is not done.
     pub fn run<T, F>(&self, work: F) -> impl Future<Output = Result<T, Failure>> + Send + 'static
     where

@@ -141,7 +141,7 @@ impl Context {
         let config = self.config.clone();
         assembly
             .deadline(config.time("store.deadline"))
-            .configure(move |_, store| crate::standard_keys::store(&config, store))
+            .configure(move |_, store| crate::store_keys::store(&config, store))
     }
 
     /// Opens the data folder here.

@@ -17,6 +17,7 @@ mod verb;
 
 pub mod config;
 mod standard_keys;
+mod store_keys;
 
 mod commands;
 mod control;

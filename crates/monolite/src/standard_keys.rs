@@ -1,8 +1,8 @@
 //! The keys that every app has, and what they set.
 
 use crate::config::{Config, Key, Value};
+use crate::store_keys;
 use monolite_http::{HttpConfig, Limits};
-use monolite_store as store;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// key that is not there: a mistake in the program.
 pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
     let mut all: BTreeMap<&'static str, Key> = BTreeMap::new();
-    for key in standard().into_iter().chain(own) {
+    for key in standard().into_iter().chain(store_keys::keys()).chain(own) {
         match all.get_mut(key.name) {
             Some(known) => known.default = key.default,
             None => {
@@ -23,7 +23,7 @@ pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
 }
 
 fn standard() -> Vec<Key> {
-    let (http, limits, store) = (HttpConfig::default(), Limits::default(), store::Config::default());
+    let (http, limits) = (HttpConfig::default(), Limits::default());
     let count = |number: usize| Value::Number(number as u64);
     let size = |bytes: usize| Value::Bytes(bytes as u64);
     vec![
@@ -49,80 +49,9 @@ fn standard() -> Vec<Key> {
         Key::new("http.header_wait", limits.header_wait, "From a connection's opening to the end of the headers."),
         Key::new("http.request_time", limits.request_time, "From the end of the headers to the start of the answer."),
         Key::new("http.piece_time", limits.piece_time, "In which each 64 KiB of a streamed upload must come."),
-        Key::new("store.deadline", store.deadline, "How long a call may take that says nothing."),
-        Key::new("store.queue_max", count(store.queue_max), "Writes waiting for one service's writer."),
-        Key::new(
-            "store.tenant_queue_max",
-            count(store.tenant_queue_max),
-            "Writes of one tenant waiting for one service's writer.",
-        ),
-        Key::new(
-            "store.tenant_quantum",
-            store.tenant_quantum,
-            "Writer time that one of several tenants adds to a group.",
-        ),
-        Key::new("store.inline_budget", store.inline_budget, "CPU time of a read on the caller's thread."),
-        Key::new("store.slow_time_max", store.slow_time_max, "Time of a read in the slow lane."),
-        Key::new(
-            "store.slow_tenant_queue_max",
-            count(store.slow_tenant_queue_max),
-            "Reads of one tenant waiting for the slow lane.",
-        ),
-        Key::new(
-            "store.slow_queue_max",
-            count(store.slow_queue_max),
-            "Reads of one service waiting for the slow lane.",
-        ),
-        Key::new("store.slow_write", store.slow_write, "A write that holds the writer longer is logged."),
-        Key::new("store.slow_read", store.slow_read, "A read that takes longer is logged."),
-        Key::new("store.reader_cache", Value::Bytes(store.reader_cache_bytes), "Page cache of a reading connection."),
-        Key::new("store.writer_cache", Value::Bytes(store.writer_cache_bytes), "Page cache of a writing connection."),
         Key::new("db.rows_max", 1000_u64, "Rows that `db` prints."),
         Key::new("db.time_max", Duration::from_secs(10), "How long a statement of `db` may run."),
     ]
-}
-
-/// A store's limits as configured. Keys that nobody set leave what the service itself asked for.
-pub(crate) fn store(config: &Config, store: store::Config) -> store::Config {
-    let is_set = |name: &str| *config.origin(name) != crate::config::Origin::Default;
-    let mut changed = store;
-    if is_set("store.deadline") {
-        changed.deadline = config.time("store.deadline");
-    }
-    if is_set("store.queue_max") {
-        changed.queue_max = config.number("store.queue_max") as usize;
-    }
-    if is_set("store.tenant_queue_max") {
-        changed.tenant_queue_max = config.number("store.tenant_queue_max") as usize;
-    }
-    if is_set("store.tenant_quantum") {
-        changed.tenant_quantum = config.time("store.tenant_quantum");
-    }
-    if is_set("store.inline_budget") {
-        changed.inline_budget = config.time("store.inline_budget");
-    }
-    if is_set("store.slow_time_max") {
-        changed.slow_time_max = config.time("store.slow_time_max");
-    }
-    if is_set("store.slow_tenant_queue_max") {
-        changed.slow_tenant_queue_max = config.number("store.slow_tenant_queue_max") as usize;
-    }
-    if is_set("store.slow_queue_max") {
-        changed.slow_queue_max = config.number("store.slow_queue_max") as usize;
-    }
-    if is_set("store.slow_write") {
-        changed.slow_write = config.time("store.slow_write");
-    }
-    if is_set("store.slow_read") {
-        changed.slow_read = config.time("store.slow_read");
-    }
-    if is_set("store.reader_cache") {
-        changed.reader_cache_bytes = config.bytes("store.reader_cache");
-    }
-    if is_set("store.writer_cache") {
-        changed.writer_cache_bytes = config.bytes("store.writer_cache");
-    }
-    changed
 }
 
 /// The edge's limits as configured.

@@ -20,7 +20,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use monolite_service::{Anyone, DELETE, GET, Migrations, POST, Service, SignedIn, Snapshot, Tx, migrations, seconds};
+use monolite_service::{
+    Anyone, DELETE, GET, Gauge, Migrations, POST, Service, SignedIn, Snapshot, Tx, migrations, seconds,
+};
 
 pub use bearer::{Bearer, bearer};
 pub use config::{Bucket, Config, Tries};
@@ -38,7 +40,10 @@ pub fn service(config: Config) -> Service {
 fn service_with(config: Config, touches: Arc<Touches>) -> Service {
     let pruner = Pruner::default();
     let counts = Arc::new(Counts::default());
-    let gauges = counts.gauges(&config);
+    let mut gauges = counts.gauges(&config);
+    let waiting = touches.clone();
+    let help = "Sessions whose use waits to be written.";
+    gauges.push(Gauge::new("monolite_touches_waiting", help, move || waiting.waiting()));
     let (looking, taking, forgetting) = (counts.clone(), counts.clone(), counts);
     let (noting, pruning, writing) = (touches.clone(), touches.clone(), touches);
     Service::new("UserSessions", schema())

@@ -41,6 +41,11 @@ impl Touches {
         self.lock().get(token).copied()
     }
 
+    /// Sessions whose use waits to be written.
+    pub(super) fn waiting(&self) -> u64 {
+        self.lock().len() as u64
+    }
+
     /// Whether the last round did not write all that waited.
     pub(super) fn behind(&self) -> bool {
         self.behind.load(Ordering::Relaxed)

@@ -22,7 +22,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use monolite_service::{Access, GET, Migrations, PATCH, POST, Service, SignedIn, migrations};
+use monolite_service::{Access, GET, Gauge, Migrations, PATCH, POST, Service, SignedIn, migrations};
 
 pub use config::{Config, Cost};
 use passwords::Passwords;
@@ -38,7 +38,7 @@ pub fn service(config: Config) -> Service {
 fn service_with(config: &Config, passwords: Arc<Passwords>) -> Service {
     let open = config.open_registration;
     let registrars = if open { Access::Anyone } else { Access::Role(Role::Admin.as_str()) };
-    let (creating, changing, verifying) = (passwords.clone(), passwords.clone(), passwords);
+    let (creating, changing, verifying) = (passwords.clone(), passwords.clone(), passwords.clone());
     Service::new("Users", schema())
         .flow(move |f, m| create_user::create_user(f, m, open, creating.clone()))
         .at(POST, "/users", registrars)
@@ -64,6 +64,9 @@ fn service_with(config: &Config, passwords: Arc<Passwords>) -> Service {
         .read(credentials::credentials_by_id)
         .read(credentials::credentials_by_email)
         .read(account_state::account_state)
+        .gauges([Gauge::new("monolite_passwords_waiting", "Passwords that wait to be hashed.", move || {
+            passwords.waiting()
+        })])
         .statements(rows::STATEMENTS)
 }
 

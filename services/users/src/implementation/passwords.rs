@@ -39,6 +39,11 @@ impl Passwords {
         })
     }
 
+    /// Passwords that wait to be hashed.
+    pub(super) fn waiting(&self) -> u64 {
+        self.pool.waiting() as u64
+    }
+
     /// The hash of a password, with a new salt, as a PHC string.
     pub(super) async fn hash(&self, password: Secret) -> Result<Secret, Failure> {
         let params = self.params.clone();

@@ -1,0 +1,114 @@
+//! The keys of the stores: each names a field of the store's configuration, whose default is its own.
+//!
+//! **Invariants**
+//! - A key that nobody set leaves what the service itself asked for.
+
+use crate::config::{Config, Key, Origin, Value};
+use monolite_store as store;
+use std::time::Duration;
+
+/// Where a value goes.
+enum Field {
+    Count(fn(&mut store::Config) -> &mut usize),
+    Number(fn(&mut store::Config) -> &mut u64),
+    Bytes(fn(&mut store::Config) -> &mut u64),
+    Time(fn(&mut store::Config) -> &mut Duration),
+}
+
+use Field::{Bytes, Count, Number, Time};
+
+const KEYS: &[(&str, Field, &str)] = &[
+    ("store.deadline", Time(|c| &mut c.deadline), "How long a call may take that says nothing."),
+    ("store.queue_max", Count(|c| &mut c.queue_max), "Writes waiting for one service's writer."),
+    (
+        "store.tenant_queue_max",
+        Count(|c| &mut c.tenant_queue_max),
+        "Writes of one tenant waiting for one service's writer.",
+    ),
+    (
+        "store.tenant_quantum",
+        Time(|c| &mut c.tenant_quantum),
+        "Writer time that one of several tenants adds to a group.",
+    ),
+    ("store.group_writes_max", Count(|c| &mut c.group_writes_max), "Writes that share one commit."),
+    ("store.group_rows_max", Number(|c| &mut c.group_rows_max), "Changed rows that share one commit."),
+    ("store.group_time_max", Time(|c| &mut c.group_time_max), "Writer time of the writes that share one commit."),
+    ("store.inline_budget", Time(|c| &mut c.inline_budget), "CPU time of a read on the caller's thread."),
+    ("store.gate", Bytes(|c| &mut c.gate_bytes), "A read that announces a larger value moves to the slow lane."),
+    ("store.slow_time_max", Time(|c| &mut c.slow_time_max), "Time of a read in the slow lane."),
+    (
+        "store.slow_tenant_queue_max",
+        Count(|c| &mut c.slow_tenant_queue_max),
+        "Reads of one tenant waiting for the slow lane.",
+    ),
+    ("store.slow_queue_max", Count(|c| &mut c.slow_queue_max), "Reads of one service waiting for the slow lane."),
+    ("store.slow_write", Time(|c| &mut c.slow_write), "A write that holds the writer longer is logged."),
+    ("store.slow_read", Time(|c| &mut c.slow_read), "A read that takes longer is logged."),
+    ("store.reader_cache", Bytes(|c| &mut c.reader_cache_bytes), "Page cache of a reading connection."),
+    ("store.writer_cache", Bytes(|c| &mut c.writer_cache_bytes), "Page cache of a writing connection."),
+    ("store.wal_soft", Bytes(|c| &mut c.wal_soft_bytes), "A checkpoint begins at this size of the WAL."),
+    ("store.wal_hard", Bytes(|c| &mut c.wal_hard_bytes), "Slow reads that keep the WAL above this size are ended."),
+    ("store.value_max", Bytes(|c| &mut c.value_max), "The largest single value of a row."),
+    ("store.quick_rows_max", Number(|c| &mut c.quick_rows_max), "Rows that a quick migration may touch."),
+];
+
+/// The keys.
+pub(crate) fn keys() -> impl Iterator<Item = Key> {
+    let mut default = store::Config::default();
+    KEYS.iter().map(move |(name, field, about)| {
+        let value = match field {
+            Count(of) => Value::Number(*of(&mut default) as u64),
+            Number(of) => Value::Number(*of(&mut default)),
+            Bytes(of) => Value::Bytes(*of(&mut default)),
+            Time(of) => Value::from(*of(&mut default)),
+        };
+        Key::new(name, value, about)
+    })
+}
+
+/// A store's limits as configured.
+pub(crate) fn store(config: &Config, mut store: store::Config) -> store::Config {
+    for (name, field, _) in KEYS.iter().filter(|(name, ..)| *config.origin(name) != Origin::Default) {
+        match field {
+            Count(of) => *of(&mut store) = config.number(name) as usize,
+            Number(of) => *of(&mut store) = config.number(name),
+            Bytes(of) => *of(&mut store) = config.bytes(name),
+            Time(of) => *of(&mut store) = config.time(name),
+        }
+    }
+    store
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn each_key_reaches_its_own_field_and_leaves_the_others() {
+        for (name, field, _) in KEYS {
+            let set = match field {
+                Count(_) | Number(_) => "77",
+                Bytes(_) => "77KiB",
+                Time(_) => "77ms",
+            };
+            let flags = vec![((*name).to_owned(), set.to_owned(), "--set".to_owned())];
+            let sources = Sources { file: None, environment: Vec::new(), flags };
+            let config = Config::new(keys().collect::<Vec<_>>()).load(&sources).expect("is a good value");
+            let mut changed = store(&config, store::Config::default());
+            let differing: Vec<&str> = KEYS
+                .iter()
+                .filter(|(_, field, _)| {
+                    let mut default = store::Config::default();
+                    match field {
+                        Count(of) => of(&mut changed) != of(&mut default),
+                        Number(of) | Bytes(of) => of(&mut changed) != of(&mut default),
+                        Time(of) => of(&mut changed) != of(&mut default),
+                    }
+                })
+                .map(|(name, ..)| *name)
+                .collect();
+            assert_eq!(differing, [*name]);
+        }
+    }
+}
