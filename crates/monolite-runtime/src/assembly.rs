@@ -141,6 +141,9 @@ impl Assembly {
     /// Checks everything, then opens each service's file and prepares its statements.
     pub fn open(self) -> Result<Host, StartError> {
         check(&self.services)?;
+        for service in &self.services {
+            bodies_fit(service, &(self.configure)(service.name, service.config.clone()))?;
+        }
         let timer = Timer::start()
             .map_err(|source| StartError::Io { what: "cannot start the timer's thread".into(), source })?;
         let services = self.open_stores()?;
@@ -213,7 +216,6 @@ impl Assembly {
         })?;
         let mut config = (self.configure)(service.name, service.config.clone());
         config.name = service.name.to_owned();
-        bodies_fit(service, &config)?;
         if let Some(observe) = &self.observe {
             config.observer = Some(observe(service.name));
         }

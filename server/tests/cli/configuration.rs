@@ -61,3 +61,13 @@ fn the_openapi_document_is_printed_without_a_data_folder() {
     assert!(document["paths"]["/api/v1/sessions"]["post"].is_object());
     assert!(!world.data().exists());
 }
+
+#[test]
+fn a_body_that_cannot_be_kept_is_refused_before_anything_is_opened() {
+    let world = World::new();
+    let serve = |set: &str| world.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", set]);
+    serve("documents.bytes_max=65MiB").bad(1, &["Documents", "above its store's value_max, 67108864 bytes"]);
+    serve("files.bytes_max=17GiB").bad(1, &["Files", "above the largest value in pieces, 17179869184 bytes"]);
+    assert!(!world.file_of("Users").exists(), "nothing was made");
+    serve("http.bodies_max=1MiB").bad(1, &["http.bodies_max, 1048576 bytes", "16777216 bytes"]);
+}

@@ -90,7 +90,10 @@ where
             let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
             return Err(too_large(bytes_max as u64));
         }
-        room.grow(length).await?;
+        if let Err(no) = room.grow(length).await {
+            let _ = tokio::time::timeout(DISCARD_TIME, discard(body, DISCARDED_MAX)).await;
+            return Err(no);
+        }
         // A body in one piece is passed on as it came.
         if kept.is_empty() && grown.is_none() {
             kept = piece;

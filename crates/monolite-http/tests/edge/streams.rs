@@ -174,6 +174,21 @@ fn streams_are_bounded_in_all_and_for_each() {
     until("places are given back", || put(&world, "five", &bytes).status == 204);
 }
 
+#[test]
+fn a_part_of_a_small_blob_is_answered_too() {
+    let world = world();
+    let put =
+        world.send("PUT /api/v1/images/pie", &["content-type: image/png", "authorization: Bearer ann"], b"0123456789");
+    assert_eq!(put.status, 204, "{}", put.body);
+    let part = |range: &str| world.send("GET /api/v1/images/pie", &[&format!("range: {range}")], b"");
+    let (middle, beyond) = (part("bytes=3-5"), part("bytes=10-"));
+    assert_eq!(
+        (middle.status, middle.body.as_str(), middle.header("content-range")),
+        (206, "345", Some("bytes 3-5/10"))
+    );
+    assert_eq!((beyond.status, beyond.body.as_str(), beyond.header("content-range")), (416, "", Some("bytes */10")));
+}
+
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 struct Keep {}
 message!(Keep => ());

@@ -23,6 +23,11 @@ struct List {
     page: PageOf,
 }
 message!(List => ());
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+struct Film {
+    id: Uuid,
+}
+message!(Film => LargeBlob);
 
 fn add(_: &Tx, _: Add) -> Outcome<Add> {
     Err(Refused::stale().into())
@@ -31,6 +36,12 @@ fn add_file(_: &Tx, _: Add, _: Bytes) -> Outcome<Add> {
     Err(Refused::stale().into())
 }
 fn show(_: &Snapshot, _: &Show) -> Outcome<Show> {
+    Err(Refused::stale().into())
+}
+async fn receive(_: Flow, _: Add, _: Upload) -> Outcome<Add> {
+    Err(Refused::stale().into())
+}
+fn film(_: &Snapshot, _: &Film) -> Outcome<Film> {
     Err(Refused::stale().into())
 }
 fn list(_: &Snapshot, _: &List) -> Outcome<List> {
@@ -87,6 +98,9 @@ fn words_fit_their_handlers() {
     refused(&[notes().write(add_file).at(POST, "/notes", Anyone)], "needs upload(limit)");
     refused(&[notes().write(add).streams()], "needs a reply that is a Blob");
     refused(&[notes().read(show).at(GET, "/notes/{id}", Anyone)], "needs streams()");
+    refused(&[notes().receive(receive).at(PUT, "/notes", Anyone)], "needs upload(limit)");
+    refused(&[notes().read(film).at(GET, "/notes/{id}", Anyone)], "needs streams()");
+    check(&[notes().receive(receive).upload(gib(16)).read(film).at(GET, "/films/{id}", Anyone).streams()]).unwrap();
     refused(&[notes().write(add).slow()], "slow() is for reads");
     refused(&[notes().write(add).creates("/notes/{key}")], "the reply has no field `key`");
     refused(&[notes().read(show).creates("/notes/{id}")], "creates() is for writes");
