@@ -8,7 +8,7 @@
 //! - Every method of version 3 is passed on, to the same memory layout; nothing is answered differently but by a fault.
 //! - The lower VFS is found through `pAppData`, so a copy of this VFS (the store lays its own over it) still finds it.
 //!
-//! Unsafe code of this crate lives here and nowhere else.
+//! Unsafe code of this crate lives here, but for one ioctl.
 
 #![allow(unsafe_code)]
 
