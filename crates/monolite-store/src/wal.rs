@@ -122,13 +122,18 @@ fn look(sqlite: &Connection, file: &mut WalFile) -> Result<Tail> {
     };
     let frame = (page + FRAME_HEADER) as u64;
     let mut at = HEADER as u64 + tail.frames * frame;
+    // A group grows the file by a page for each of its frames at most. What says more is the rubbish of a torn sector, whose
+    // neighbour holds the salts.
+    let pages: u64 = sqlite.query_row("PRAGMA page_count", [], |r| r.get::<_, i64>(0))?.unsigned_abs();
+    let possible = 1..=pages + bytes / frame;
     while at + frame <= bytes {
         let mut head = [0u8; FRAME_HEADER];
         file.read_exact_at(&mut head, at)?;
         // A header of the file whose own checksum is wrong still heads its frames here: 32 bytes in one sector are not
         // torn, so with marks behind it, it was damaged.
         let same_generation = head[8..16] == header[16..24];
-        tail.lost_marks += u64::from(same_generation && u32_at(&head, 4) != 0);
+        let is_mark = [0, 4].iter().all(|at| possible.contains(&u64::from(u32_at(&head, *at))));
+        tail.lost_marks += u64::from(same_generation && is_mark);
         at += frame;
     }
     Ok(tail)
@@ -227,6 +232,22 @@ mod tests {
                 assert_eq!(fs::read(place::beside(&db, "-wal")).unwrap(), before, "nothing was changed");
             }
         }
+    }
+
+    #[test]
+    fn rubbish_of_torn_sectors_is_no_mark() {
+        let t = tempfile::tempdir().unwrap();
+        let db = killed(t.path(), 20, false);
+        let path = place::beside(&db, "-wal");
+        let mut bytes = fs::read(&path).unwrap();
+        for rubbish in [0xA5u8, 0x7C] {
+            let mut frame = [rubbish; FRAME];
+            frame[8..16].copy_from_slice(&bytes[16..24]);
+            bytes.extend_from_slice(&frame);
+        }
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(settled(&db).unwrap().lost_marks, 0);
+        assert_eq!(rows(&db), 20);
     }
 
     #[test]
