@@ -80,6 +80,7 @@ fn every_limit_of_the_store_is_documented_with_its_default() {
         ("wal_soft_bytes", config.wal_soft_bytes.to_string()),
         ("wal_hard_bytes", config.wal_hard_bytes.to_string()),
         ("value_max", config.value_max.to_string()),
+        ("scrub_period", format!("{:?}", config.scrub_period)),
         ("quick_rows_max", config.quick_rows_max.to_string()),
     ];
     let said: BTreeMap<_, _> = said.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -77,7 +77,7 @@ fn calls(to: &mut String, host: &Host) {
 
 fn gauges(to: &mut String, all: &[Health]) {
     type Part = fn(&Health) -> u64;
-    let parts: [(&str, &str, Part); 11] = [
+    let parts: [(&str, &str, Part); 12] = [
         ("monolite_store_serving", "1 while a store takes writes.", |h| {
             u64::from(h.status.state == StoreState::Serving)
         }),
@@ -94,6 +94,9 @@ fn gauges(to: &mut String, all: &[Health]) {
         }),
         ("monolite_wal_bytes", "Bytes of the WAL in use.", |h| h.status.wal_bytes),
         ("monolite_file_bytes", "Bytes of the database file.", |h| h.status.file_bytes),
+        ("monolite_scrub_passes", "Times that every page of the file was checked since the start.", |h| {
+            h.status.scrub_passes
+        }),
         ("monolite_writer_held", "1 while a write holds the writer.", |h| u64::from(h.status.holder.is_some())),
     ];
     for (name, help, part) in parts {

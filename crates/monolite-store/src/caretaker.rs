@@ -1,18 +1,19 @@
 //! The caretaker: one thread of the process that does what is due a little later.
 //!
-//! Today that is writing the marks of stores that committed. A store asks for it at its first commit after the last
-//! writing, so a busy store costs one small write a second and an idle one nothing.
+//! It writes the marks of stores that committed: a store asks for it at its first commit after the last writing, so a busy
+//! one costs two small writes a second and an idle one nothing. And it scrubs, a piece at a time.
 //!
 //! **Invariants**
-//! - A store is in the queue at most once, and the queue keeps none of them alive.
+//! - A store is in the queue at most once for each sort of work, and the queue keeps none of them alive.
 //! - A mark is written under its store's own lock, which the store's end takes: never after the end.
 
 use crate::mark::Mark;
 use crate::planted::planted;
-use crate::reply::lock;
+use crate::reply::{far_from_now, lock};
 use crate::store::Shared;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,13 @@ impl Shared {
     #[inline]
     pub(crate) fn mark_later(self: &Arc<Self>) {
         if !self.marking.due.swap(true, Ordering::AcqRel) {
-            submit(self);
+            submit(self, LATE, Due::Mark);
         }
+    }
+
+    /// A piece of scrubbing is due after this time.
+    pub(crate) fn scrub_later(self: &Arc<Self>, wait: Duration) {
+        submit(self, wait, Due::Scrub);
     }
 
     /// The store is open: its mark is written now, and from now on after commits.
@@ -55,32 +61,52 @@ impl Shared {
         self.marking.due.store(false, Ordering::Release);
         let Some(history) = *history else { return };
         // After `due` is lowered: a commit that is made from here on asks again.
-        let mark = Mark { sequence: self.epoch.load(Ordering::Acquire) + u64::from(planted!("mark_ahead")), history };
+        let copied = self.is_closed() && self.copied_at_close.load(Ordering::Acquire);
+        let sequence = self.epoch.load(Ordering::Acquire) + u64::from(planted!("mark_ahead"));
+        let mark = Mark { sequence, history, sums: self.scrub.sums(copied) };
         if let Err(error) = mark.write(&self.path) {
             *lock(&self.trouble) = Some(format!("the mark beside the file cannot be written: {error}"));
         }
     }
 }
 
-struct Caretaker {
-    due: Mutex<VecDeque<(Instant, Weak<Shared>)>>,
-    asked: Condvar,
+/// What is due for a store.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    Mark,
+    Scrub,
 }
 
-fn submit(shared: &Arc<Shared>) {
+/// When, and the number of the request.
+type Place = (Instant, u64);
+
+struct Caretaker {
+    /// By time, then by number.
+    due: Mutex<BTreeMap<Place, (Weak<Shared>, Due)>>,
+    asked: Condvar,
+    numbers: AtomicU64,
+}
+
+fn submit(shared: &Arc<Shared>, wait: Duration, what: Due) {
     static CARETAKER: OnceLock<&'static Caretaker> = OnceLock::new();
     let caretaker = CARETAKER.get_or_init(|| {
-        let c: &'static Caretaker =
-            Box::leak(Box::new(Caretaker { due: Mutex::new(VecDeque::new()), asked: Condvar::new() }));
+        let c: &'static Caretaker = Box::leak(Box::new(Caretaker {
+            due: Mutex::new(BTreeMap::new()),
+            asked: Condvar::new(),
+            numbers: AtomicU64::new(0),
+        }));
         std::thread::Builder::new()
             .name("caretaker".to_owned())
             .spawn(move || serve(c))
             .expect("a process that cannot start a thread cannot serve");
         c
     });
+    let key = (far_from_now(wait), caretaker.numbers.fetch_add(1, Ordering::Relaxed));
     let mut due = lock(&caretaker.due);
-    due.push_back((Instant::now() + LATE, Arc::downgrade(shared)));
-    if due.len() == 1 {
+    let first = due.first_key_value().is_none_or(|(known, _)| key < *known);
+    due.insert(key, (Arc::downgrade(shared), what));
+    drop(due);
+    if first {
         caretaker.asked.notify_one();
     }
 }
@@ -88,17 +114,23 @@ fn submit(shared: &Arc<Shared>) {
 fn serve(caretaker: &'static Caretaker) {
     loop {
         let mut due = lock(&caretaker.due);
-        let shared = loop {
-            let wait = due.front().map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        let (shared, what) = loop {
+            let wait = due.first_key_value().map(|((at, _), _)| at.saturating_duration_since(Instant::now()));
             due = match wait {
                 None => caretaker.asked.wait(due).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => break due.pop_front().and_then(|(_, shared)| shared.upgrade()),
+                Some(Duration::ZERO) => break due.pop_first().expect("looked at above").1,
                 Some(wait) => caretaker.asked.wait_timeout(due, wait).unwrap_or_else(PoisonError::into_inner).0,
             };
         };
         drop(due);
-        if let Some(shared) = shared {
-            shared.write_mark();
+        let Some(shared) = shared.upgrade() else { continue };
+        match what {
+            Due::Mark => shared.write_mark(),
+            Due::Scrub => {
+                if let Ok(Some(wait)) = catch_unwind(AssertUnwindSafe(|| shared.scrub_some())) {
+                    shared.scrub_later(wait);
+                }
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ const LOOK_AGAIN: Duration = Duration::from_micros(100);
 pub(crate) struct Rounds {
     active: AtomicBool,
     done: AtomicBool,
-    connection: Mutex<Option<Connection>>,
+    pub(crate) connection: Mutex<Option<Connection>>,
 }
 
 /// The writer's view of its WAL.
@@ -65,6 +65,7 @@ impl Rounds {
 impl Shared {
     /// A failed round: after a failed sync the WAL must be kept, anything else is tried again.
     fn checkpoint_failed(&self, error: &Error) {
+        self.scrub.whole.store(false, Relaxed); // a page may be written in part
         *lock(&self.trouble) = Some(format!("a checkpoint failed: {error}"));
         let failed_disk = match error.sqlite() {
             Some(rusqlite::Error::SqliteFailure(e, _)) => e.extended_code & 0xFF == ffi::SQLITE_IOERR,
@@ -123,7 +124,9 @@ impl Writer {
             match self.connection.privileged(|c| raw::checkpoint(c, Checkpoint::Restart)) {
                 Ok(now) if now.done || start.elapsed() > patience => {
                     self.observe(now.frames, now.copied, start);
+                    self.shared.mark_later(); // the file's time moved
                     if now.done {
+                        self.shared.scrub.whole.store(true, Relaxed);
                         self.connection.wal_frames.store(0, Relaxed);
                         self.shared.wal_frames.store(0, Relaxed);
                     }
@@ -151,6 +154,13 @@ impl Writer {
 struct Checkpointer {
     stores: Mutex<VecDeque<Arc<Shared>>>,
     ready: Condvar,
+}
+
+/// Asks for a checkpoint, unless one is under way.
+pub(crate) fn ask(shared: &Arc<Shared>) {
+    if !shared.rounds.active.swap(true, Relaxed) {
+        submit(shared.clone());
+    }
 }
 
 /// Asks the checkpointer for rounds on a store. A store is in its queue at most once (`Rounds::active`).
@@ -190,7 +200,7 @@ fn serve(checkpointer: &'static Checkpointer) {
 }
 
 /// PASSIVE rounds, each synced, until little is left or the rest stops shrinking.
-fn rounds(shared: &Shared) -> crate::Result<()> {
+fn rounds(shared: &Arc<Shared>) -> crate::Result<()> {
     let mut held = lock(&shared.rounds.connection);
     if shared.is_closed() || shared.read_only_error().is_some() {
         return Ok(());
@@ -205,6 +215,7 @@ fn rounds(shared: &Shared) -> crate::Result<()> {
         shared.reads.slots.end_idle();
         let now = connection.privileged(|c| raw::checkpoint(c, Checkpoint::Passive))?;
         raw::sync_database_file(connection.sqlite())?;
+        shared.mark_later(); // the file's time moved
         if let Some(o) = &shared.config.observer {
             o.checkpointed(CheckpointMode::Beside, now.frames, now.copied, start.elapsed());
         }

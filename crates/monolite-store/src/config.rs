@@ -65,6 +65,8 @@ pub struct Config {
     pub value_max: u64,
     /// Rows a quick migration may touch.
     pub quick_rows_max: u64,
+    /// Every page of the file is read and its checksum checked within this time; zero: never.
+    pub scrub_period: Duration,
     /// The name in messages and thread names; empty means the file's stem.
     pub name: String,
     /// The SQLite VFS below the store's own, by name, for every connection of the store and its own file operations on
@@ -103,6 +105,7 @@ impl Default for Config {
             wal_hard_bytes: 1 << 30,
             value_max: 64 << 20,
             quick_rows_max: 10_000_000,
+            scrub_period: Duration::from_secs(24 * 3600),
             name: String::new(),
             vfs: None,
             observer: None,

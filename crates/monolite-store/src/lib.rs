@@ -31,6 +31,7 @@ mod place;
 pub mod planted;
 mod read;
 mod reply;
+mod scrub;
 mod slow_log;
 mod sqlite;
 mod standing;

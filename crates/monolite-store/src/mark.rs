@@ -18,17 +18,33 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// How far a file was acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) sequence: u64,
     pub(crate) history: [u8; 16],
+    pub(crate) sums: Sums,
 }
+
+/// What is known of the checksums in the file's pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sums {
+    /// Not every page need have one, or another program has written the file.
+    Unknown,
+    /// Every page has one, but for those that a checkpoint was writing at the end.
+    Kept,
+    /// Every page has one: the store ended in order.
+    Whole,
+}
+
+/// How much later than its mark a file that only stores write may be changed.
+const LATER_MAX: Duration = Duration::from_secs(2);
 
 const MAGIC: &str = "monolite-mark 1";
 /// Bytes of the file: all in one write of one block.
-const LEN: usize = MAGIC.len() + 1 + 20 + 1 + 32 + 1 + 8 + 1;
+const LEN: usize = MAGIC.len() + 1 + 20 + 1 + 32 + 1 + 1 + 1 + 8 + 1;
 
 impl Mark {
     /// The mark of a database, where there is one that can be read.
@@ -55,15 +71,34 @@ impl Mark {
         let mut words = body.strip_prefix(MAGIC)?.split_ascii_whitespace();
         let (sequence, history) = (words.next()?.parse().ok()?, words.next()?);
         let history = u128::from_str_radix(history, 16).ok()?.to_be_bytes();
-        Some(Mark { sequence, history })
+        let sums = match words.next()? {
+            "k" => Sums::Kept,
+            "w" => Sums::Whole,
+            _ => Sums::Unknown,
+        };
+        Some(Mark { sequence, history, sums })
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{MAGIC} {:020} {:032x}", self.sequence, u128::from_be_bytes(self.history));
+        let sums = match self.sums {
+            Sums::Unknown => '-',
+            Sums::Kept => 'k',
+            Sums::Whole => 'w',
+        };
+        let mut text = format!("{MAGIC} {:020} {:032x} {sums}", self.sequence, u128::from_be_bytes(self.history));
         let sum = fnv(&text);
         writeln!(text, " {sum:08x}").expect("a String takes all that is written to it");
         text
     }
+}
+
+/// What is known of a file's checksums before it is opened: nothing, where another program has written it since.
+pub(crate) fn sums_of(db: &Path) -> Sums {
+    let changed = |path: &Path| std::fs::symlink_metadata(path).and_then(|m| m.modified());
+    let (Some(mark), Ok(file), Ok(marked)) = (Mark::of(db), changed(db), changed(&place::beside(db, ".mark"))) else {
+        return Sums::Unknown;
+    };
+    if file > marked + LATER_MAX { Sums::Unknown } else { mark.sums }
 }
 
 /// Refuses a file that is behind its mark, or is not the one that the mark is about.
@@ -123,7 +158,7 @@ mod tests {
         let db = t.path().join("S.db");
         assert_eq!(Mark::of(&db), None);
         for sequence in [1, 70_000, u64::MAX] {
-            let mark = Mark { sequence, history: [0xAB; 16] };
+            let mark = Mark { sequence, history: [0xAB; 16], sums: Sums::Kept };
             mark.write(&db).unwrap();
             assert_eq!(Mark::of(&db), Some(mark));
         }
@@ -144,7 +179,7 @@ mod tests {
     fn a_file_behind_its_mark_or_with_another_history_is_refused() {
         let t = tempfile::tempdir().unwrap();
         let db = t.path().join("S.db");
-        let mark = Mark { sequence: 9, history: [1; 16] };
+        let mark = Mark { sequence: 9, history: [1; 16], sums: Sums::Whole };
         check(&db, mark).unwrap();
         check_new(&db).unwrap();
         mark.write(&db).unwrap();
@@ -157,5 +192,21 @@ mod tests {
         }
         assert!(check(&db, Mark { history: [2; 16], ..mark }).is_err());
         assert!(check_new(&db).is_err());
+    }
+
+    #[test]
+    fn sums_are_trusted_only_while_nobody_else_writes_the_file() {
+        let t = tempfile::tempdir().unwrap();
+        let db = t.path().join("S.db");
+        std::fs::write(&db, b"x").unwrap();
+        assert_eq!(sums_of(&db), Sums::Unknown);
+        for sums in [Sums::Whole, Sums::Kept, Sums::Unknown] {
+            Mark { sequence: 9, history: [1; 16], sums }.write(&db).unwrap();
+            assert_eq!(sums_of(&db), sums);
+        }
+        Mark { sequence: 9, history: [1; 16], sums: Sums::Whole }.write(&db).unwrap();
+        let file = File::options().write(true).open(&db).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() + Duration::from_secs(60)).unwrap();
+        assert_eq!(sums_of(&db), Sums::Unknown, "changed after its mark");
     }
 }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::header::{self, Found};
 use crate::lock::FileLock;
-use crate::mark::{self, Mark};
+use crate::mark::{self, Mark, Sums};
 use crate::migrate::{self, Migrations, PendingStepwise};
 use crate::reply::far_from_now;
 use crate::sqlite::connection::{Connection, Role};
@@ -27,6 +27,7 @@ pub(crate) struct Opened {
     pub(crate) steps: Vec<PendingStepwise>,
     pub(crate) sequence: u64,
     pub(crate) history: [u8; 16],
+    pub(crate) sums: Sums,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -39,6 +40,8 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
         Err(e) if e.kind() == Kind::Corrupt && wal_scan::holds_first_page(path, config.vfs)? => Found::Beside,
         found => found?,
     };
+    // Looked at before anything of ours touches the file. A file that is made now gets its sums with its pages.
+    let sums = if found == Found::New { Sums::Whole } else { mark::sums_of(path) };
     let wal_bytes = wal::make_durable(path, &lock, config.vfs)?;
     let lock = Arc::new(lock);
     if found == Found::New {
@@ -58,7 +61,7 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
     let steps = bring_up(&mut connection, config, migrations)?;
     connection.own_statements(Role::Writer)?;
     let (sequence, _) = connection.sequence()?;
-    Ok(Opened { lock, connection, steps, sequence, history, warnings })
+    Ok(Opened { lock, connection, steps, sequence, history, sums, warnings })
 }
 
 /// Gives a new file its format and the store's own table.
@@ -117,7 +120,7 @@ fn known(sqlite: &Sqlite) -> Result<Option<Mark>> {
     let mut id = [0; 16];
     let known = history.len().min(id.len());
     id[..known].copy_from_slice(&history[..known]);
-    Ok(Some(Mark { sequence: sequence as u64, history: id }))
+    Ok(Some(Mark { sequence: sequence as u64, history: id, sums: Sums::Unknown }))
 }
 
 /// SQLite deletes the WAL of an empty file without a word.

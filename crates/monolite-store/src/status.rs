@@ -104,6 +104,8 @@ pub struct Status {
     pub blocking_running: usize,
     /// Who holds the writer.
     pub holder: Option<Holder>,
+    /// How often all pages were checked since the store was opened.
+    pub scrub_passes: u64,
     /// The last thing that went wrong in the background, if any.
     pub trouble: Option<String>,
     /// Compile options that the SQLite library lacks, and what that costs.

@@ -14,6 +14,7 @@ use crate::migrate::Migrations;
 use crate::observe::SlowRun;
 use crate::read::{self, Read, ReadWith, Reads, Seen, Snapshot};
 use crate::reply::{block_on, lock};
+use crate::scrub::Scrub;
 use crate::slow_log::SlowLog;
 use crate::sqlite::connection::Opener;
 use crate::sqlite::watch::Watch;
@@ -61,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) writer_watch: OnceLock<Arc<Watch>>,
     pub(crate) trouble: Mutex<Option<String>>,
     pub(crate) marking: Marking,
+    pub(crate) scrub: Scrub,
     warnings: Vec<String>,
     closed: AtomicBool,
     pub(crate) copied_at_close: AtomicBool,
@@ -96,6 +98,7 @@ impl Store {
             .map_err(|e| within(Error::io("cannot start the writer's thread", e)))?;
         let writer_id = Some(thread.thread().id());
         let life = Life { shared: shared.clone(), writer: Mutex::new(Some(thread)), writer_id };
+        shared.begin_scrubbing(opened.sums);
         Ok(Store { shared, life: Arc::new(life) })
     }
 
@@ -230,6 +233,7 @@ impl Store {
             slow_running: shared.reads.slow.running(),
             blocking_running: shared.reads.slow.blocking(),
             holder: shared.holding.look().map(|(holder, _)| holder),
+            scrub_passes: shared.scrub.passes(),
             trouble: lock(&shared.trouble).clone(),
             warnings: shared.warnings.clone(),
         }
@@ -334,6 +338,7 @@ impl Shared {
             writer_watch: OnceLock::new(),
             trouble: Mutex::new(None),
             marking: Marking::default(),
+            scrub: Scrub::default(),
             warnings,
             closed: AtomicBool::new(false),
             copied_at_close: AtomicBool::new(false),

@@ -39,7 +39,7 @@ pub(crate) struct Tail {
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 /// A larger WAL is not dropped from memory: reading it again from the disk could take longer than opening may.
-const DROPPED_MAX: u64 = 64 << 20;
+const DROPPED_MAX: u64 = 128 << 20;
 
 /// Makes what a `-wal` holds durable, before SQLite opens it. Answers its bytes.
 pub(crate) fn make_durable(db: &Path, _held: &FileLock, vfs: Option<&'static str>) -> Result<u64> {

@@ -1,5 +1,7 @@
 //! Checking and copying a store's file while it serves.
 
+#![allow(clippy::unwrap_used)]
+
 use monolite_store::{Config, Error, Kind, Migration, Migrations, Store};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
@@ -64,4 +66,63 @@ fn check_sees_a_sound_store_while_it_is_written() {
     let again = store.clone();
     store.close().unwrap();
     assert_eq!(again.check().err().map(|e: Error| e.kind()), Some(Kind::Closed));
+}
+
+fn narrow(path: &std::path::Path) -> Store {
+    let sql = "CREATE TABLE bulk(id INTEGER PRIMARY KEY, b BLOB) STRICT;
+               WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i < 20000) INSERT INTO bulk SELECT i, randomblob(600) FROM s;";
+    let config = Config { wal_soft_bytes: 64 << 10, wal_hard_bytes: 512 << 10, ..Config::default() };
+    Store::open(path, config, Migrations::new([Migration::Quick { name: "0001", sql }])).unwrap()
+}
+
+fn write_much(store: &Store) {
+    for _ in 0..20 {
+        store.write_blocking(|tx| tx.execute("INSERT INTO bulk(b) VALUES (randomblob(100000))", [])).unwrap();
+    }
+}
+
+#[test]
+fn a_copy_that_keeps_the_wal_too_large_is_stopped_by_name_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = narrow(&folder.path().join("S.db"));
+    let target = folder.path().join("copies/S.db");
+    let mut steps = 0;
+    let error = store
+        .copy_to(&target, &mut |_, _| {
+            steps += 1;
+            write_much(&store);
+        })
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::TooLong, "{error}");
+    assert!(error.to_string().contains("wal_hard_bytes"), "{error}");
+    assert!(steps < 5, "{steps} steps");
+    assert_eq!(std::fs::read_dir(target.parent().unwrap()).unwrap().count(), 0);
+    store.close().unwrap();
+    narrow(&folder.path().join("S.db")).copy_to(&target, &mut |_, _| {}).expect("when nothing is written it is made");
+}
+
+#[test]
+fn a_check_that_keeps_the_wal_too_large_is_stopped_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = narrow(&folder.path().join("S.db"));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(SeqCst) {
+                write_much(&store);
+            }
+        });
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let error = loop {
+            match store.check() {
+                Err(error) => break Some(error),
+                Ok(_) if std::time::Instant::now() > end => break None,
+                Ok(_) => {}
+            }
+        };
+        stop.store(true, SeqCst);
+        assert_eq!(error.expect("it is never stopped").kind(), Kind::TooLong);
+    });
+    store.close().unwrap();
+    assert_eq!(narrow(&folder.path().join("S.db")).check().unwrap().problems, Vec::<String>::new());
 }

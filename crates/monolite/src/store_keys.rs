@@ -42,6 +42,11 @@ const KEYS: &[(&str, Field, &str)] = &[
         "Reads of one tenant waiting for the slow lane.",
     ),
     ("store.slow_queue_max", Count(|c| &mut c.slow_queue_max), "Reads of one service waiting for the slow lane."),
+    (
+        "store.scrub_period",
+        Time(|c| &mut c.scrub_period),
+        "Each page of each file is read and checked once in so long; 0s: never.",
+    ),
     ("store.slow_write", Time(|c| &mut c.slow_write), "A write that holds the writer longer is logged."),
     ("store.slow_read", Time(|c| &mut c.slow_read), "A read that takes longer is logged."),
     ("store.reader_cache", Bytes(|c| &mut c.reader_cache_bytes), "Page cache of a reading connection."),

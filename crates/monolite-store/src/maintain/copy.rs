@@ -33,11 +33,21 @@ const STEP_PAGES: c_int = 512;
 /// open, into `target`, which must not exist.
 /// `progress` hears of pages done and pages in all after each step.
 pub fn copy_to(source: &Connection, target: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
+    copy_unless(source, target, progress, &|| false)
+}
+
+/// The same, unless it is stopped between two steps.
+pub(super) fn copy_unless(
+    source: &Connection,
+    target: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+    stopped: &dyn Fn() -> bool,
+) -> Result<Copied> {
     let began = Instant::now();
     refuse_existing(target)?;
     let partial = place::beside(target, ".partial");
     create(&partial)?;
-    let copied = fill(source, &partial, progress).and_then(|(pages, sequence)| {
+    let copied = fill(source, &partial, progress, stopped).and_then(|(pages, sequence)| {
         sync(&partial)?;
         verify(source, &partial, pages, sequence)?;
         publish(&partial, target)?;
@@ -77,7 +87,12 @@ fn create(partial: &Path) -> Result<()> {
     }
 }
 
-fn fill(source: &Connection, partial: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(u64, u64)> {
+fn fill(
+    source: &Connection,
+    partial: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+    stopped: &dyn Fn() -> bool,
+) -> Result<(u64, u64)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut copy = raw::open_beside(source, partial, flags)?;
     // Not crash-safe and not meant to be: an unfinished copy is thrown away, a finished one is synced below.
@@ -91,6 +106,7 @@ fn fill(source: &Connection, partial: &Path, progress: &mut dyn FnMut(u64, u64))
             progress(total - u64::try_from(p.remaining).unwrap_or_default(), total);
             match step {
                 StepResult::Done => return Ok((total, sequence)),
+                StepResult::More if stopped() => return Err(Error::new(Kind::TooLong, "the copy was stopped")),
                 StepResult::More => {}
                 _ => return Err(Error::new(Kind::Busy, "another program uses the copy")),
             }
@@ -259,6 +275,7 @@ mod tests {
                     a.clone()
                 },
                 &mut |d, n| last = (d, n),
+                &|| false,
             )
             .unwrap();
             sync(&a).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**
 //! - Both read one snapshot through an ordinary reader connection; writers go on, but the WAL cannot be recycled
-//!   while they run. They are declared long: the age limit of snapshots does not apply to them.
+//!   while they run. They are declared long: the age limit of snapshots does not apply to them, the WAL's hard limit does.
 
 mod check;
 mod copy;
@@ -11,17 +11,18 @@ mod one_snapshot;
 pub use check::check;
 pub use copy::copy_to;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::sqlite::connection::{Connection, Role};
 use crate::status::{Check, Copied};
-use crate::store::Store;
+use crate::store::{Shared, Store};
 use std::path::Path;
 
 impl Store {
     /// Checks the whole file: each page, index, constraint and foreign key. Damage is in the answer, an error means that
-    /// the check could not be made. Reads everything: blocks for about a second for 500 MB. Not for async workers.
+    /// the check could not be made; [`Kind::TooLong`](crate::Kind::TooLong) where its snapshot kept the WAL too large. Reads everything: blocks for about a second for 500 MB. Not for async workers.
     pub fn check(&self) -> Result<Check> {
-        check::check(self.long_reader()?.sqlite())
+        let reader = self.long_reader()?;
+        reader.told(check::check(reader.connection.sqlite()))
     }
 
     /// Copies one state of the file into a new one, while writes go on, and checks the copy. `progress` hears of pages
@@ -29,17 +30,49 @@ impl Store {
     ///
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid) where `path` exists, [`Kind::Full`](crate::Kind::Full),
-    /// [`Kind::Corrupt`](crate::Kind::Corrupt) where the copy fails its check; then nothing is left at `path`.
+    /// [`Kind::Corrupt`](crate::Kind::Corrupt) where the copy fails its check, [`Kind::TooLong`](crate::Kind::TooLong) where
+    /// its snapshot kept the WAL above `Config::wal_hard_bytes`; then nothing is left at `path`.
     pub fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
-        copy::copy_to(self.long_reader()?.sqlite(), path, progress)
+        let reader = self.long_reader()?;
+        let stopped = || reader.connection.watch.look();
+        reader.told(copy::copy_unless(reader.connection.sqlite(), path, progress, &stopped))
     }
 
-    /// A reader of its own, with the store's rights and no time limit.
-    fn long_reader(&self) -> Result<Connection> {
+    /// A reader of its own, with the store's rights and no time limit; ended where its snapshot keeps the WAL above
+    /// `Config::wal_hard_bytes`.
+    fn long_reader(&self) -> Result<LongReader<'_>> {
         let shared = self.shared();
         if shared.is_closed() {
             return Err(shared.closed_error());
         }
-        shared.opener.open(Role::Reader)
+        let mut connection = shared.opener.open(Role::Reader)?;
+        connection.look_while_running()?;
+        shared.reads.slow.enlist(&connection.watch);
+        Ok(LongReader { connection, shared })
+    }
+}
+
+struct LongReader<'a> {
+    connection: Connection,
+    shared: &'a Shared,
+}
+
+impl LongReader<'_> {
+    /// Says what became of a task that was ended.
+    fn told<T>(&self, result: Result<T>) -> Result<T> {
+        if self.connection.watch.tripped().is_none() {
+            return result;
+        }
+        let text = format!(
+            "stopped, since its snapshot kept the WAL above wal_hard_bytes, {} bytes; try when less is written, or raise that limit",
+            self.shared.config.wal_hard_bytes
+        );
+        Err(Error::new(Kind::TooLong, text))
+    }
+}
+
+impl Drop for LongReader<'_> {
+    fn drop(&mut self) {
+        self.shared.reads.slow.dismiss(&self.connection.watch);
     }
 }

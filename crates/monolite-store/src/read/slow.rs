@@ -88,6 +88,17 @@ impl SlowReads {
         }
     }
 
+    /// A long task of the store's own uses a snapshot: it is ended like a slow read where that keeps the WAL too large.
+    pub(crate) fn enlist(&self, watch: &Arc<Watch>) {
+        watch.arm_timed(far_from_now(Duration::MAX), None);
+        lock(&self.running).push((watch.clone(), 0));
+    }
+
+    /// The long task has ended.
+    pub(crate) fn dismiss(&self, watch: &Arc<Watch>) {
+        lock(&self.running).retain(|(w, _)| !Arc::ptr_eq(w, watch));
+    }
+
     /// Waits until a run ends, at most this long.
     pub(crate) fn wait_for_an_end(&self, longest: Duration) {
         let running = lock(&self.running);

@@ -159,9 +159,8 @@ impl Connection {
 
     /// Prepares the store's own statements and closes the rights: from here on the caller's code may run.
     pub(crate) fn own_statements(&mut self, role: Role) -> Result<()> {
-        let looks = self.watch.clone();
-        looks.sight.attach(&self.sqlite);
-        self.sqlite.progress_handler(STEPS_PER_LOOK, Some(move || looks.look()))?;
+        self.watch.sight.attach(&self.sqlite);
+        self.look_while_running()?;
         let c = &self.sqlite;
         let writer = match role {
             Role::Writer => Some(WriterOwn {
@@ -185,6 +184,12 @@ impl Connection {
         self.rights.store(false, Relaxed);
         self.commits.store(false, Relaxed);
         Ok(())
+    }
+
+    /// Lets the watch stop statements.
+    pub(crate) fn look_while_running(&mut self) -> Result<()> {
+        let looks = self.watch.clone();
+        Ok(self.sqlite.progress_handler(STEPS_PER_LOOK, Some(move || looks.look()))?)
     }
 
     /// rusqlite's connection, for the callers' statements.

@@ -11,8 +11,11 @@ pub(crate) mod disk;
 pub(crate) mod live;
 #[allow(unsafe_code)]
 mod pace;
+pub(crate) mod pages;
 pub(crate) mod raw;
 pub(crate) mod sight;
+#[allow(unsafe_code)]
+pub(crate) mod sums;
 mod tail;
 #[allow(unsafe_code)]
 pub(crate) mod version;

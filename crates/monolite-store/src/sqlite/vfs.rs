@@ -19,6 +19,7 @@
 
 use super::above;
 use super::pace::Pace;
+use super::sums;
 use super::tail::{Below, Tail};
 use crate::error::Result;
 use crate::planted::planted;
@@ -39,10 +40,37 @@ struct Outer {
     partner: *mut Outer,
     tail: Option<Tail>,
     pace: Option<Pace>,
+    /// Whether the database's pages get checksums, and room for one page.
+    sums: bool,
+    page: Vec<u8>,
 }
 
 // The real file behind it must be aligned as SQLite aligns files.
 const _: () = assert!(size_of::<Outer>().is_multiple_of(8) && align_of::<Outer>() <= 8);
+
+impl Outer {
+    /// Writes to a database file; whole pages get their checksum, where the file has room for it.
+    fn write_page(&mut self, below: &mut Real, data: &[u8], at: i64) -> c_int {
+        self.see_header(data, at);
+        if !self.sums || !sums::is_page(data.len()) {
+            return below.write(data, at);
+        }
+        self.page.clear();
+        if self.page.try_reserve(data.len()).is_err() {
+            return ffi::SQLITE_IOERR_NOMEM;
+        }
+        self.page.extend_from_slice(data);
+        sums::stamp(&mut self.page);
+        below.write(&self.page, at)
+    }
+
+    /// Learns from the file's beginning whether its pages have room for checksums.
+    fn see_header(&mut self, data: &[u8], at: i64) {
+        if at == 0 && data.len() >= 100 && data.starts_with(b"SQLite format 3\0") {
+            self.sums = sums::page_of(data).is_some();
+        }
+    }
+}
 
 /// The real file under an outer one.
 struct Real(*mut ffi::sqlite3_file);
@@ -160,6 +188,8 @@ unsafe extern "C" fn open(
                 base: ffi::sqlite3_file { pMethods: ptr::null() },
                 partner: ptr::null_mut(),
                 tail: is_wal.then(Tail::default),
+                sums: false,
+                page: Vec::new(),
                 pace: None,
             },
         );
@@ -229,7 +259,12 @@ unsafe extern "C" fn read(
             return code;
         }
     }
-    real!(file.xRead(into, length, at))
+    let code = real!(file.xRead(into, length, at));
+    if code == ffi::SQLITE_OK && at == 0 && this.tail.is_none() {
+        // SAFETY: the real file has filled `length` bytes.
+        this.see_header(unsafe { std::slice::from_raw_parts(into.cast::<u8>(), length as usize) }, at);
+    }
+    code
 }
 
 unsafe extern "C" fn write(
@@ -240,14 +275,14 @@ unsafe extern "C" fn write(
 ) -> c_int {
     // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection.
     let (this, mut below) = unsafe { (outer(file), Real::of(file)) };
+    // SAFETY: SQLite gives `length` readable bytes.
+    let data = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), length as usize) };
     let Some(tail) = &mut this.tail else {
-        return match (real!(file.xWrite(from, length, at)), &mut this.pace) {
+        return match (this.write_page(&mut below, data, at), &mut this.pace) {
             (ffi::SQLITE_OK, Some(pace)) => pace.wrote(length, at),
             (code, _) => code,
         };
     };
-    // SAFETY: SQLite gives `length` readable bytes.
-    let data = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), length as usize) };
     tail.write(&mut below, data, at)
 }
 

@@ -1,0 +1,135 @@
+//! A full disk at its worst moments: while a checkpoint copies, and while the wal-index must grow. Reads go on, writes are
+//! refused by name and resume by themselves, and nothing that was acknowledged is lost.
+//!
+//! On a small file system in memory, seen by a child process alone. Needs user namespaces; where they are forbidden, the
+//! tests say so and prove nothing.
+
+#![allow(clippy::unwrap_used)]
+
+use monolite_store::{Config, Kind, Migration, Migrations, State, Store};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB) STRICT";
+
+fn open(path: &Path, wal_soft_bytes: u64) -> Store {
+    let migrations = Migrations::new([Migration::Quick { name: "1", sql: SCHEMA }]);
+    Store::open(path, Config { wal_soft_bytes, ..Config::default() }, migrations).unwrap()
+}
+
+fn in_a_small_world(test: &str, megabytes: u32) {
+    let in_a_namespace = || {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount"]);
+        command
+    };
+    if !in_a_namespace().arg("true").status().is_ok_and(|s| s.success()) {
+        return eprintln!("skipped: no user namespaces here");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(r#"mount -t tmpfs -o size={megabytes}m,mode=700 none "$MONOLITE_TEST_FOLDER" && exec "$@""#);
+    let mut command = in_a_namespace();
+    command.args(["sh", "-c", &script, "sh"]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
+    let out = command.env("MONOLITE_TEST_FOLDER", folder.path()).output().unwrap();
+    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+}
+
+/// `None` where the child was not started by its test.
+fn childs_path() -> Option<PathBuf> {
+    std::env::var_os("MONOLITE_TEST_FOLDER").map(|folder| PathBuf::from(folder).join("S.db"))
+}
+
+/// Takes all room but this.
+fn fill_the_disk(path: &Path, room: u64) {
+    let mut file = std::fs::File::create(path.with_file_name("ballast")).unwrap();
+    while file.write_all(&[7; 4096]).is_ok() {}
+    let length = file.metadata().unwrap().len();
+    file.set_len(length.saturating_sub(room)).unwrap();
+}
+
+fn rows(store: &Store) -> i64 {
+    store.read_blocking(|s| s.query_row("SELECT count(*) FROM t", [], |r| r.get(0))).unwrap()
+}
+
+fn write(store: &Store, bytes: i64) -> Result<usize, monolite_store::Error> {
+    store.write_blocking(move |tx| tx.execute("INSERT INTO t(b) VALUES (randomblob(?1))", [bytes]))
+}
+
+#[test]
+fn a_checkpoint_without_room_is_made_when_there_is_room() {
+    in_a_small_world("child_whose_checkpoint_has_no_room", 24);
+}
+
+#[test]
+#[ignore = "a process of its own, run by the test above"]
+fn child_whose_checkpoint_has_no_room() {
+    let Some(path) = childs_path() else { return };
+    let store = open(&path, 256 << 10);
+    for _ in 0..20 {
+        write(&store, 10_000).unwrap();
+    }
+    fill_the_disk(&path, 2 << 20);
+    let mut acknowledged = 20;
+    let error = loop {
+        match write(&store, 30_000) {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), Kind::Full, "{error}");
+    for _ in 0..5 {
+        assert_eq!(write(&store, 300_000).unwrap_err().kind(), Kind::Full);
+    }
+    let trouble = store.status().trouble.unwrap_or_default();
+    assert!(trouble.contains("checkpoint failed"), "{trouble:?}");
+    assert_eq!((rows(&store), store.status().state), (acknowledged, State::Serving), "reads go on");
+    let wal = store.status().wal_bytes;
+    std::fs::remove_file(path.with_file_name("ballast")).unwrap();
+    let end = Instant::now() + Duration::from_secs(60);
+    while store.status().wal_bytes >= wal {
+        write(&store, 30_000).expect("writes resume by themselves");
+        acknowledged += 1;
+        assert!(Instant::now() < end, "no checkpoint is made: {:?}", store.status());
+    }
+    assert_eq!(rows(&store), acknowledged);
+    store.abandon();
+    let store = open(&path, 256 << 10);
+    assert_eq!(rows(&store), acknowledged);
+    assert_eq!(store.check().unwrap().problems, Vec::<String>::new());
+}
+
+#[test]
+fn a_wal_index_without_room_undoes_its_commit_and_the_store_goes_on() {
+    in_a_small_world("child_whose_wal_index_has_no_room", 96);
+}
+
+#[test]
+#[ignore = "a process of its own, run by the test above"]
+fn child_whose_wal_index_has_no_room() {
+    let Some(path) = childs_path() else { return };
+    let store = open(&path, 1 << 20);
+    // The WAL's file takes 24 MB, and starts over: the next large commit overwrites them and needs no room.
+    write(&store, 24_000_000).unwrap();
+    while store.status().wal_bytes > 0 {
+        write(&store, 10).unwrap();
+    }
+    write(&store, 10).unwrap();
+    let before = rows(&store);
+    store.abandon();
+    // A wal-index made anew, of one region: the large commit needs a second.
+    let store = open(&path, 1 << 30);
+    fill_the_disk(&path, 0);
+    let error = write(&store, 20_000_000).unwrap_err();
+    assert_eq!(error.kind(), Kind::Full, "{error}");
+    assert!(error.to_string().contains("undone"), "its frames were on the disk: {error}");
+    assert_eq!((rows(&store), store.status().state), (before, State::Serving));
+    std::fs::remove_file(path.with_file_name("ballast")).unwrap();
+    write(&store, 20_000_000).unwrap();
+    store.abandon();
+    let store = open(&path, 1 << 30);
+    assert_eq!(rows(&store), before + 1);
+    assert_eq!(store.check().unwrap().problems, Vec::<String>::new());
+}
