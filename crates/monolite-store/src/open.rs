@@ -139,7 +139,12 @@ fn refuse_orphaned_wal(bytes: u64) -> Result<()> {
 const WAL_HEADER: u64 = 32;
 
 fn into_wal_mode(sqlite: &Sqlite) -> Result<()> {
-    let mode: String = sqlite.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    // To its end: it answers the mode first and commits the change after, so that one row says nothing.
+    let mut pragma = sqlite.prepare("PRAGMA journal_mode = WAL")?;
+    let (mut rows, mut mode) = (pragma.query([])?, String::new());
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
     if mode.eq_ignore_ascii_case("wal") {
         return Ok(());
     }

@@ -33,8 +33,8 @@ const MOMENTS: usize = 3;
 const SOON: usize = 12;
 
 /// What a store may answer where the disk fails: the caller knows that nothing was done, or that it cannot know.
-pub const ALLOWED: [Kind; 7] =
-    [Kind::Io, Kind::Full, Kind::OutcomeUnknown, Kind::ReadOnly, Kind::Corrupt, Kind::Busy, Kind::Closed];
+pub const ALLOWED: [Kind; 6] =
+    [Kind::Io, Kind::Full, Kind::OutcomeUnknown, Kind::ReadOnly, Kind::Corrupt, Kind::Closed];
 
 /// What to do.
 #[derive(Debug, Clone)]
