@@ -47,7 +47,8 @@
 //! Unknown and duplicate names are refused.
 //!
 //! **What an answer is made of.** A reply `()` has no content; `message!(.., version |r| r.version)` gives the version
-//! that becomes the `ETag`; `.creates(..)` the place of the new thing; `.streams()` bytes instead of JSON.
+//! that becomes the `ETag`; `.creates(..)` the place of the new thing; `.streams()` bytes instead of JSON: a [`Blob`], or a
+//! [`LargeBlob`] that is read piece by piece as it is taken. `.receive(..)` takes an [`Upload`] as it arrives.
 //!
 //! Never here: HTTP, an async runtime, a `rusqlite::Connection` in an author's hands.
 

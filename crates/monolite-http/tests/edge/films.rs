@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub const PIECES: Pieces = Pieces::table("pieces");
 /// The largest film.
 pub const FILM_MAX: u64 = 64 << 20;
+/// The largest clip.
+pub const CLIP_MAX: u64 = 100_000;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PutFilm {
@@ -29,7 +31,13 @@ pub struct CutFilm {
     pub name: String,
 }
 
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PutClip {
+    pub name: String,
+}
+
 message!(PutFilm => ());
+message!(PutClip => ());
 message!(AppendFilm => u64);
 message!(Film => LargeBlob);
 message!(FilmLength => u64);
@@ -41,6 +49,9 @@ pub fn service() -> Service {
         .at(PUT, "/films/{name}", Anyone)
         .upload(FILM_MAX)
         .deadline(minutes(1))
+        .receive(clip)
+        .at(PUT, "/clips/{name}", Anyone)
+        .upload(CLIP_MAX)
         .read(film)
         .at(GET, "/films/{name}", Anyone)
         .streams()
@@ -68,6 +79,10 @@ async fn put(f: Flow, m: PutFilm, mut upload: Upload) -> Outcome<PutFilm> {
         }
     }
     Ok(())
+}
+
+async fn clip(f: Flow, m: PutClip, upload: Upload) -> Outcome<PutClip> {
+    put(f, PutFilm { name: m.name }, upload).await
 }
 
 fn append(tx: &Tx, m: AppendFilm, bytes: Bytes) -> Outcome<AppendFilm> {

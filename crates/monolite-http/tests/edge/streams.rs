@@ -1,6 +1,6 @@
 //! Bodies that never are in memory whole, over a real socket: pace, breaks, refusals, bounds.
 
-use crate::films::{self, FILM_MAX};
+use crate::films::{self, CLIP_MAX, FILM_MAX};
 use crate::world::{Answer, World, raw, request, world, world_with};
 use monolite_http::{HttpConfig, Limits, Metrics, Stop, router};
 use monolite_runtime::{Assembly, block_on};
@@ -80,6 +80,45 @@ fn a_sender_that_stops_is_let_go_and_what_came_is_kept() {
     assert_eq!((answer.status, answer.code().as_str()), (408, "request_too_slow"));
     assert_eq!(length(&world, "stopped"), (3 * PIECE).to_string());
     assert_eq!(streams(&world), "0");
+}
+
+#[test]
+fn a_sender_of_single_bytes_is_let_go_too() {
+    let limits = Limits { piece_time: Duration::from_millis(150), ..Limits::default() };
+    let world = world_with(HttpConfig { limits, ..HttpConfig::default() });
+    let mut sender = begin(&world, "PUT /api/v1/films/drip", &["content-length: 100000"], b"");
+    sender.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    let (began, mut answer) = (Instant::now(), [0; 1024]);
+    // Waiting for an answer is the pace of the drip.
+    let length = loop {
+        assert!(began.elapsed() < PATIENCE, "each byte bought it more time");
+        let _ = sender.write_all(b"x");
+        match sender.read(&mut answer) {
+            Ok(length) => break length,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(answer[..length].starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer[..length]));
+}
+
+#[test]
+fn a_body_that_does_not_say_its_length_ends_at_the_limit() {
+    let world = world();
+    let chunk = film(40_000);
+    let mut chunked = Vec::new();
+    for _ in 0..3 {
+        chunked.extend(format!("{:x}\r\n", chunk.len()).bytes());
+        chunked.extend(&chunk);
+        chunked.extend(b"\r\n");
+    }
+    chunked.extend(b"0\r\n\r\n");
+    let answer = world.send("PUT /api/v1/clips/a", &["transfer-encoding: chunked"], &chunked);
+    assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
+    assert_eq!(length(&world, "a"), PIECE.to_string(), "what came before is kept");
+    let said = world.send("PUT /api/v1/clips/b", &[], &film(CLIP_MAX as usize + 1));
+    assert_eq!((said.status, said.code().as_str()), (413, "body_too_large"));
+    assert_eq!(length(&world, "b"), "0", "who says it is refused before the first byte");
 }
 
 #[test]
