@@ -138,7 +138,12 @@ fn send(link: &Link, owner: UserId, batch: Batch) -> Sent {
                     Imported::Replaced(_) => sent.replaced += 1,
                     Imported::Refused(fields) => {
                         let why: Vec<String> = fields.iter().map(ToString::to_string).collect();
-                        sent.bad.push(Bad { number, place, why: format!("is refused: {}", why.join("; ")) });
+                        sent.bad.push(Bad {
+                            number,
+                            place,
+                            why: format!("is refused: {}", why.join("; ")),
+                            is_at_the_end: false,
+                        });
                     }
                 }
             }

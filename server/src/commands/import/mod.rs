@@ -5,7 +5,7 @@
 //! the latest in the input wins.
 //!
 //! **Invariants**
-//! - Memory: a bounded queue of documents, and one batch a worker; never the input.
+//! - Memory: a queue of documents that is bounded in number and in bytes, and one batch a worker; never the input.
 //! - When it ends, in whatever way but a kill, every document read is there whole or named as refused: on Ctrl-C
 //!   reading stops and what was read is sent, so `--from N` goes on without gap or overlap.
 
@@ -15,22 +15,28 @@ mod outline;
 mod pick;
 mod reading;
 mod report;
+mod room;
 mod source;
 mod split;
 
 use batch::Workers;
+use interrupt::{EXPLAINED_WITHIN, Explained};
 use monolite::{Context, Found, Progress, Result, Verb};
 use monolite_users::UserByEmail;
 use pick::Path;
 use reading::{Event, Reading};
 use report::Report;
+use room::Room;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
 /// Events between the reader and the dealer.
 const EVENTS_MAX: usize = 256;
+/// Bytes of documents between them; one that is larger waits alone.
+const EVENT_BYTES_MAX: usize = 32 << 20;
 
 /// Import data
 #[derive(Debug, clap::Args)]
@@ -82,15 +88,19 @@ impl Verb for Import {
         let mut report = Report::new(context, bar);
         let (events, arriving) = sync_channel(EVENTS_MAX);
         interrupt::watch(events.clone())?;
+        let room = Arc::new(Room::new(EVENT_BYTES_MAX));
         let bytes_max = usize::try_from(context.config().bytes("documents.bytes_max"))?;
-        Reading::new(input, wanted.split, wanted.id, wanted.title, bytes_max, wanted.from).begin(events)?;
+        Reading::new(input, wanted.split, wanted.id, wanted.title, bytes_max, wanted.from)
+            .begin(events, room.clone())?;
         std::thread::scope(|scope| {
             let mut workers = Workers::begin(scope, link, owner);
-            for event in &arriving {
+            for event in Explained::new(&arriving, EXPLAINED_WITHIN) {
                 match event {
                     Event::Document(document, offset) => {
                         report.read(document.number, offset);
+                        let bytes = document.body.as_str().len();
                         workers.deal(*document);
+                        room.give(bytes);
                     }
                     Event::Bad(bad) => report.bad(&bad),
                     Event::Stopped(stopped) => {

@@ -1,10 +1,12 @@
 //! The reader: a thread that makes documents of the input, as fast as they are taken.
 
 use super::pick::{Path, pick};
+use super::room::Room;
 use super::source::Place;
 use super::split::{Piece, Splitter, Stopped};
 use monolite::Json;
 use std::io::Read;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 /// The longest title in bytes; a longer one that nobody asked for is cut.
@@ -40,6 +42,8 @@ pub(super) struct Bad {
     pub(super) number: u64,
     pub(super) place: Place,
     pub(super) why: String,
+    /// Nothing of the input comes after it.
+    pub(super) is_at_the_end: bool,
 }
 
 /// What to read, and what to pick from each document.
@@ -64,10 +68,13 @@ impl<R: Read + Send + 'static> Reading<R> {
         Reading { splitter, id: names(id), title: title.map(|p| p.0), from }
     }
 
-    /// Reads on a thread of its own, which ends with the input or when nobody listens.
-    pub(super) fn begin(mut self, events: SyncSender<Event>) -> std::io::Result<()> {
+    /// Reads on a thread of its own, which ends with the input or when nobody listens. Each document takes room.
+    pub(super) fn begin(mut self, events: SyncSender<Event>, room: Arc<Room>) -> std::io::Result<()> {
         std::thread::Builder::new().name("reader".to_owned()).spawn(move || {
             while let Some(event) = self.next() {
+                if let Event::Document(document, _) = &event {
+                    room.take(document.body.as_str().len());
+                }
                 if events.send(event).is_err() {
                     return;
                 }
@@ -88,7 +95,7 @@ impl<R: Read + Send + 'static> Reading<R> {
         }
     }
 
-    fn event(&self, piece: Piece) -> Event {
+    fn event(&mut self, piece: Piece) -> Event {
         let (number, place) = (piece.number, piece.place);
         let made = piece.text.and_then(|text| {
             let text = String::from_utf8(text).map_err(|_| "is not UTF-8".to_owned())?;
@@ -96,7 +103,7 @@ impl<R: Read + Send + 'static> Reading<R> {
         });
         match made {
             Ok(document) => Event::Document(Box::new(document), self.splitter.offset()),
-            Err(why) => Event::Bad(Bad { number, place, why }),
+            Err(why) => Event::Bad(Bad { number, place, why, is_at_the_end: self.splitter.has_ended() }),
         }
     }
 

@@ -109,6 +109,11 @@ impl<R: Read> Splitter<R> {
         }
     }
 
+    /// Whether nothing but blanks is left; waits for the input to tell.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.source.skip_space().is_err() || matches!(self.peek(), Ok(None))
+    }
+
     fn top(&mut self, byte: u8) -> Result<Option<Piece>, Stopped> {
         if byte == 0xEF && self.offset() == 0 && self.source.ready().is_ok_and(|r| r.starts_with(b"\xEF\xBB\xBF")) {
             self.source.step(3);
