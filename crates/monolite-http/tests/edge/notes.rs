@@ -62,6 +62,17 @@ pub struct Break {
 }
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Hang {}
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LongText {
+    pub bytes: u32,
+}
+/// A reply that says on which thread it was written.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Long {
+    pub text: String,
+    #[serde(serialize_with = "this_thread")]
+    pub written_on: String,
+}
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Note {
     pub id: Uuid,
@@ -80,6 +91,7 @@ message!(Image => Blob);
 message!(PutText => ());
 message!(Break => ());
 message!(Hang => ());
+message!(LongText => Long);
 
 pub fn service() -> Service {
     Service::new("Notes", migrations![quick "../migrations/0001_notes.sql"])
@@ -103,6 +115,8 @@ pub fn service() -> Service {
         .write(put_text)
         .at(PUT, "/texts/{key}", Anyone)
         .body(200_000)
+        .read(long)
+        .at(GET, "/long", Anyone)
         .write(broken)
         .at(POST, "/break/{how}", Anyone)
         .flow(hang)
@@ -193,6 +207,14 @@ fn broken(tx: &Tx<'_>, m: Break) -> Outcome<Break> {
         _ => {}
     }
     Ok(())
+}
+
+fn long(_: &Snapshot<'_>, m: &LongText) -> Outcome<LongText> {
+    Ok(Long { text: "x".repeat(m.bytes as usize), written_on: String::new() })
+}
+
+fn this_thread<S: serde::Serializer>(_: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(std::thread::current().name().unwrap_or_default())
 }
 
 async fn hang(_: Flow, _: Hang) -> Outcome<Hang> {

@@ -258,3 +258,13 @@ fn static_pages_come_with_their_policy() {
     assert_eq!(answer.header("content-security-policy"), Some("default-src 'self'"));
     assert_eq!(world.send("GET /demo/x", &[], b"").status, 404);
 }
+
+#[test]
+fn a_large_reply_is_written_off_the_workers_and_a_small_one_on_them() {
+    let world = world();
+    for (bytes, expected) in [(10, "tokio-rt-worker"), (300_000, "large-replies")] {
+        let answer = world.get(&format!("/api/v1/long?bytes={bytes}"));
+        assert_eq!((answer.status, answer.json()["text"].as_str().unwrap().len()), (200, bytes));
+        assert_eq!(answer.json()["written_on"], expected);
+    }
+}

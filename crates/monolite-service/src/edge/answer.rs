@@ -1,6 +1,6 @@
 //! Answers: a reply as bytes, with what an edge needs to know about it.
 
-use super::Rejection;
+use super::{Rejection, large};
 use crate::blob::{Blob, LargeBlob, Progress};
 use crate::engine::{Commit, Replied, Serving};
 use crate::failure::Failure;
@@ -45,19 +45,39 @@ pub struct Large {
 }
 
 impl Answer {
-    pub(crate) fn of<M: Message>(replied: Replied<M::Reply>, serving: Serving) -> Result<Answer, Rejection> {
-        let Replied { value, commit } = replied;
+    /// The answer of a reply; a large one is written on a thread for it.
+    pub(crate) async fn of<M: Message>(replied: Replied<M::Reply>, serving: Serving) -> Result<Answer, Rejection> {
+        let wrong = |e| Failure::internal(format!("the reply of {} is not JSON: {e}", M::NAME));
+        let any = &replied.value as &dyn Any;
+        if any.is::<Blob>() || any.is::<LargeBlob>() || any.is::<()>() {
+            return Answer::with::<M>(&replied, Vec::new(), serving);
+        }
+        match large::small(&replied.value).map_err(wrong)? {
+            Some(json) => Answer::with::<M>(&replied, json, serving),
+            None => {
+                let write = move || {
+                    let json = serde_json::to_vec(&replied.value).map_err(wrong)?;
+                    Answer::with::<M>(&replied, json, serving)
+                };
+                large::elsewhere(write).await?
+            }
+        }
+    }
+
+    /// The answer of a reply whose JSON, where it is some, is this.
+    fn with<M: Message>(replied: &Replied<M::Reply>, json: Vec<u8>, serving: Serving) -> Result<Answer, Rejection> {
+        let value = &replied.value;
         let mut answer = Answer {
-            body: Bytes::new(),
+            body: json.into(),
             content_type: None,
             large: None,
             attachment: None,
-            progress: M::progress(&value),
+            progress: M::progress(value),
             location: None,
-            version: M::version(&value),
-            commit,
+            version: M::version(value),
+            commit: replied.commit,
         };
-        let any = &value as &dyn Any;
+        let any = value as &dyn Any;
         if let Some(blob) = any.downcast_ref::<Blob>() {
             answer.version = answer.version.or(blob.version);
             answer.content_type = Some(blob.content_type.clone());
@@ -69,10 +89,6 @@ impl Answer {
             answer.progress = answer.progress.or(blob.progress);
             let pieces = Pieces::named(blob.table.clone());
             answer.large = Some(Large { pieces, value: blob.value, length: blob.length });
-        } else if !any.is::<()>() {
-            let json = serde_json::to_vec(&value)
-                .map_err(|e| Failure::internal(format!("the reply of {} is not JSON: {e}", M::NAME)))?;
-            answer.body = json.into();
         }
         if let Some(template) = serving.creates {
             answer.location = Some(location(template, &answer.body)?);

@@ -5,6 +5,7 @@
 //! - Unknown and duplicate names are refused, at any depth that the message's types describe.
 
 mod answer;
+mod large;
 mod rejection;
 mod request;
 mod strict;

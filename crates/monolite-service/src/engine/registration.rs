@@ -142,7 +142,7 @@ impl<M: Message> Registration for Typed<M> {
         let (calls, caller) = (flow.calls().clone(), flow.caller().clone());
         Box::pin(async move {
             let replied = calls.call(&caller, message, upload).await.map_err(Rejection::of)?;
-            Answer::of::<M>(replied, serving)
+            Answer::of::<M>(replied, serving).await
         })
     }
 }
