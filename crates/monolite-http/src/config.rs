@@ -5,6 +5,7 @@
 //!
 //! Never here: parsing of files, environment or flags (the command line fills these fields).
 
+use crate::proxies::Proxies;
 use std::time::Duration;
 
 /// Limits on connections, headers and time.
@@ -70,6 +71,8 @@ pub struct HttpConfig {
     pub json_depth_max: usize,
     /// Bodies above this are checked and decoded off the async workers.
     pub inline_body_max: usize,
+    /// Proxies that are believed when they say in `X-Forwarded-For` whose request it is; none by default.
+    pub trusted_proxies: Proxies,
     /// The program's name, in the OpenAPI document and in `/up`.
     pub title: String,
     /// The program's version, in the OpenAPI document.
@@ -92,6 +95,7 @@ impl Default for HttpConfig {
             writer_wait: Duration::from_millis(50),
             json_depth_max: 64,
             inline_body_max: 16 * 1024,
+            trusted_proxies: Proxies::default(),
             title: "monolite".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pages: Vec::new(),

@@ -18,6 +18,7 @@ use crate::health;
 use crate::metrics::{Metrics, RouteMeter};
 use crate::openapi;
 use crate::problem::Problem;
+use crate::proxies::Proxies;
 use crate::serve::{Respond, Stop};
 use crate::stream::Places;
 use crate::table::{Gates, PREFIX, Table};
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     pub(crate) places: Arc<Places>,
     pub(crate) json_depth_max: usize,
     pub(crate) inline_body_max: usize,
+    proxies: Proxies,
 }
 
 /// Two routes do not fit beside each other.
@@ -101,6 +103,7 @@ pub fn router(
         places: metrics.places(Places::new(config.streams_max, config.streams_tenant_max)),
         json_depth_max: config.json_depth_max,
         inline_body_max: config.inline_body_max,
+        proxies: config.trusted_proxies.clone(),
     })))
 }
 
@@ -137,7 +140,7 @@ impl Respond for Edge {
 }
 
 impl Edge {
-    /// Answers one request.
+    /// Answers one request of the peer, or of whom it speaks for where it is a trusted proxy.
     pub async fn answer<B>(self, peer: IpAddr, request: Request<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
@@ -146,6 +149,7 @@ impl Edge {
         let began = Instant::now();
         let _in_flight = InFlight::of(&inner.metrics);
         let (parts, body) = request.into_parts();
+        let peer = inner.proxies.client(peer, &parts.headers);
         let trace = Trace::of(parts.headers.get(TRACEPARENT));
         let path = parts.uri.path();
         let (host, tally) = inner.host.tallied();

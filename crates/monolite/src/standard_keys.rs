@@ -1,8 +1,8 @@
 //! The keys that every app has, and what they set.
 
-use crate::config::{Config, Key, Value};
+use crate::config::{Config, ConfigError, Key, Value};
 use crate::store_keys;
-use monolite_http::{HttpConfig, Limits};
+use monolite_http::{HttpConfig, Limits, NoProxies};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -41,6 +41,11 @@ fn standard() -> Vec<Key> {
         Key::new("http.body_pause", http.body_pause, "The longest pause within a body."),
         Key::new("http.changes_max", count(http.changes_max), "Changes of one service under way at once."),
         Key::new("http.writer_wait", http.writer_wait, "How long changes wait for a writer before more are refused."),
+        Key::new(
+            "http.trusted_proxies",
+            "",
+            "Proxies whose X-Forwarded-For is read: addresses, prefixes; none unless given.",
+        ),
         Key::new("http.json_depth_max", count(http.json_depth_max), "Nesting of a JSON body."),
         Key::new("http.connections_max", count(limits.connections_max), "Connections open at once."),
         Key::new("http.headers_max", count(limits.headers_max), "Headers of one request."),
@@ -55,10 +60,14 @@ fn standard() -> Vec<Key> {
 }
 
 /// The edge's limits as configured.
-pub(crate) fn http(config: &Config) -> HttpConfig {
+pub(crate) fn http(config: &Config) -> Result<HttpConfig, ConfigError> {
     let count = |name: &str| config.number(name) as usize;
     let size = |name: &str| config.bytes(name) as usize;
-    HttpConfig {
+    let name = "http.trusted_proxies";
+    let wrong = |why| ConfigError(format!("{}: {name} {why}", config.origin(name)));
+    let trusted_proxies = config.text(name).parse().map_err(|why: NoProxies| wrong(why))?;
+    Ok(HttpConfig {
+        trusted_proxies,
         limits: Limits {
             connections_max: count("http.connections_max"),
             headers_max: count("http.headers_max"),
@@ -79,5 +88,22 @@ pub(crate) fn http(config: &Config) -> HttpConfig {
         writer_wait: config.time("http.writer_wait"),
         json_depth_max: count("http.json_depth_max"),
         ..HttpConfig::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_that_is_no_address_is_a_mistake_of_the_configuration() {
+        let mut config = Config::new(with(Vec::new()));
+        assert_eq!(http(&config).unwrap().trusted_proxies, "".parse().unwrap());
+        let set = |config: &mut Config, text| config.set("http.trusted_proxies", text, crate::config::Origin::Default);
+        set(&mut config, "127.0.0.1, 10.0.0.0/8").unwrap();
+        assert_eq!(http(&config).unwrap().trusted_proxies, "127.0.0.1 10.0.0.0/8".parse().unwrap());
+        set(&mut config, "proxy.example").unwrap();
+        let wrong = http(&config).unwrap_err().0;
+        assert!(wrong.contains("http.trusted_proxies") && wrong.contains("proxy.example"), "{wrong}");
     }
 }

@@ -6,6 +6,7 @@ mod bad_input;
 mod films;
 mod notes;
 mod overload;
+mod proxies;
 mod routes;
 mod streams;
 mod world;

@@ -73,6 +73,12 @@ pub struct Long {
     #[serde(serialize_with = "this_thread")]
     pub written_on: String,
 }
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Whence {}
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct From {
+    pub address: String,
+}
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Note {
     pub id: Uuid,
@@ -92,6 +98,7 @@ message!(PutText => ());
 message!(Break => ());
 message!(Hang => ());
 message!(LongText => Long);
+message!(Whence => From);
 
 pub fn service() -> Service {
     Service::new("Notes", migrations![quick "../migrations/0001_notes.sql"])
@@ -121,6 +128,8 @@ pub fn service() -> Service {
         .at(POST, "/break/{how}", Anyone)
         .flow(hang)
         .at(POST, "/hang", Anyone)
+        .read(whence)
+        .at(GET, "/whence", Anyone)
 }
 
 fn add(tx: &Tx<'_>, m: AddNote) -> Outcome<AddNote> {
@@ -215,6 +224,10 @@ fn long(_: &Snapshot<'_>, m: &LongText) -> Outcome<LongText> {
 
 fn this_thread<S: serde::Serializer>(_: &str, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(std::thread::current().name().unwrap_or_default())
+}
+
+fn whence(s: &Snapshot<'_>, _: &Whence) -> Outcome<Whence> {
+    Ok(From { address: s.caller().address().map(|address| address.to_string()).unwrap_or_default() })
 }
 
 async fn hang(_: Flow, _: Hang) -> Outcome<Hang> {

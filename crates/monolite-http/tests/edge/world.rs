@@ -53,6 +53,10 @@ pub fn world_with(config: HttpConfig) -> World {
     let stop = Stop::new();
     let own = axum::Router::new()
         .route("/own", axum::routing::get(async || "mine"))
+        .route(
+            "/own/peer",
+            axum::routing::get(async |peer: axum::extract::ConnectInfo<std::net::IpAddr>| peer.0.to_string()),
+        )
         .route("/own/panic", axum::routing::get(async || -> &'static str { panic!("a secret of the program") }));
     let edge = router(&host, &config, &metrics, &stop, own).unwrap();
     let admin = admin_router(&host, &metrics, &stop);

@@ -45,6 +45,7 @@ impl Verb for Serve {
 
     fn run(self, context: &Context) -> Result {
         crate::descriptors::raise();
+        let config = edge(context)?;
         let listen = bind(context, "server.listen", "--listen")?;
         let admin = bind(context, "server.admin", "--admin")?;
         let metrics = Metrics::new();
@@ -62,7 +63,7 @@ impl Verb for Serve {
         let control = Listener::open(context.data(), serving.clone())
             .with_context(|| format!("cannot open the control socket in {}", context.data().display()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build()?;
-        let drained = runtime.block_on(run(context, &serving, metrics, listen, admin))?;
+        let drained = runtime.block_on(run(context, config, &serving, metrics, listen, admin))?;
         drop(control);
         notify::tell("STOPPING=1");
         runtime.shutdown_background();
@@ -78,12 +79,12 @@ impl Verb for Serve {
 
 async fn run(
     context: &Context,
+    config: HttpConfig,
     serving: &Serving,
     metrics: Metrics,
     listen: TcpListener,
     admin: TcpListener,
 ) -> Result<Drained> {
-    let config = edge(context);
     let stop = Stop::on_signals()?;
     let host = &serving.host;
     let own = context.routes.clone().with_state(host.clone());
@@ -108,13 +109,13 @@ async fn run(
 }
 
 /// The edge's configuration.
-pub(super) fn edge(context: &Context) -> HttpConfig {
-    HttpConfig {
+pub(super) fn edge(context: &Context) -> Result<HttpConfig> {
+    Ok(HttpConfig {
         title: context.name.to_owned(),
         version: context.version.to_owned(),
         pages: context.pages.clone(),
-        ..crate::standard_keys::http(context.config())
-    }
+        ..crate::standard_keys::http(context.config())?
+    })
 }
 
 fn open(context: &Context, metrics: &Metrics) -> Result<Host> {
