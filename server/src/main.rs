@@ -17,12 +17,15 @@ fn main() -> ExitCode {
 
 fn app() -> App {
     let (users, sessions) = (monolite_users::Config::default(), monolite_sessions::Config::default());
+    let old = users.old_password;
     let (tries, seconds) = (sessions.tries, |n: u32| Duration::from_secs(n.into()));
     let files = monolite_files::Config::default();
     let app = App::new("monolite")
         .config("users.open_registration", users.open_registration, "Whether anybody may create themselves a user.")
         .config("users.hash_threads", users.hash_threads as u64, "Threads that hash passwords.")
         .config("users.hash_queue", users.hash_queue as u64, "Passwords that may wait to be hashed.")
+        .config("users.old_password_tries", u64::from(old.tries), "Wrong old passwords of one user, at once.")
+        .config("users.old_password_refill", old.refill, "One more after each such time.")
         .config("sessions.account_tries", u64::from(tries.account.tries), "Wrong sign-ins for one account, at once.")
         .config("sessions.account_refill", tries.account.refill, "One more for the account after each such time.")
         .config("sessions.address_tries", u64::from(tries.address.tries), "Wrong sign-ins from one address, at once.")
@@ -63,7 +66,9 @@ fn app() -> App {
 }
 
 fn users_config(config: &Config) -> monolite_users::Config {
+    let old_password = bucket(config, "users.old_password");
     monolite_users::Config {
+        old_password,
         open_registration: config.flag("users.open_registration"),
         hash_threads: config.number("users.hash_threads") as usize,
         hash_queue: config.number("users.hash_queue") as usize,
@@ -83,15 +88,19 @@ fn files_config(config: &Config) -> monolite_files::Config {
 
 fn sessions_config(config: &Config) -> monolite_sessions::Config {
     let seconds = |name: &str| u32::try_from(config.time(name).as_secs()).unwrap_or(u32::MAX);
-    let bucket = |name: &str| monolite_sessions::Bucket {
-        tries: u32::try_from(config.number(&format!("sessions.{name}_tries"))).unwrap_or(u32::MAX),
-        refill: config.time(&format!("sessions.{name}_refill")).max(Duration::from_millis(1)),
-    };
+    let bucket = |name: &str| bucket(config, &format!("sessions.{name}"));
     monolite_sessions::Config {
         idle_seconds: seconds("sessions.idle"),
         absolute_seconds: seconds("sessions.absolute"),
         per_user_max: u32::try_from(config.number("sessions.per_user_max")).unwrap_or(u32::MAX),
         touches_max: config.number("sessions.touches_max") as usize,
         tries: monolite_sessions::Tries { account: bucket("account"), address: bucket("address"), all: bucket("all") },
+    }
+}
+
+fn bucket(config: &Config, name: &str) -> monolite_sessions::Bucket {
+    monolite_sessions::Bucket {
+        tries: u32::try_from(config.number(&format!("{name}_tries"))).unwrap_or(u32::MAX),
+        refill: config.time(&format!("{name}_refill")).max(Duration::from_millis(1)),
     }
 }

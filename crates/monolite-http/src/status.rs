@@ -67,9 +67,7 @@ pub(crate) fn of_failure(failure: &Failure) -> Problem {
     use FailureKind as K;
     let after = failure.retry_after();
     match failure.kind() {
-        K::Overloaded if failure.store().is_some_and(|store| store.is_own_fault()) => {
-            too_many_requests(after.unwrap_or(SOON))
-        }
+        K::Overloaded if failure.is_own_fault() => too_many_requests(after.unwrap_or(SOON)),
         K::Overloaded => unavailable("overloaded", "the service has too much to do").retryable(after.or(Some(SOON))),
         K::Late => unavailable("late", "the request was not done in time; nothing was changed").retryable(after),
         K::OutcomeUnknown => {

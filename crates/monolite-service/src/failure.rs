@@ -55,13 +55,21 @@ struct Inner {
     detail: Cow<'static, str>,
     fields: Vec<FieldError>,
     retry_after: Option<Duration>,
+    own_fault: bool,
     source: Option<store::Error>,
 }
 
 impl Failure {
     /// A failure of a kind, with a text that says what happened, to what, and what to do next.
     pub fn new(kind: FailureKind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Failure(Box::new(Inner { kind, detail: detail.into(), fields: Vec::new(), retry_after: None, source: None }))
+        Failure(Box::new(Inner {
+            kind,
+            detail: detail.into(),
+            fields: Vec::new(),
+            retry_after: None,
+            own_fault: false,
+            source: None,
+        }))
     }
 
     /// The message is wrong in these fields.
@@ -96,6 +104,11 @@ impl Failure {
         self.0.retry_after
     }
 
+    /// Whether a bound of the caller's tenant alone was met: others are let in.
+    pub fn is_own_fault(&self) -> bool {
+        self.0.own_fault
+    }
+
     /// The store's error, where one is the source.
     pub fn store(&self) -> Option<&store::Error> {
         self.0.source.as_ref()
@@ -104,6 +117,12 @@ impl Failure {
     /// The sort of constraint that refused the change, where one did.
     pub fn constraint(&self) -> Option<store::Constraint> {
         self.store().and_then(store::Error::constraint)
+    }
+
+    /// The same, because of what the caller's own tenant has under way.
+    pub fn by_own_fault(mut self) -> Self {
+        self.0.own_fault = true;
+        self
     }
 
     /// The same, with a delay after which to try again.
@@ -133,8 +152,9 @@ impl From<store::Error> for Failure {
             K::Constraint => (FailureKind::Internal, "a constraint of the service's file refused the change"),
             _ => (FailureKind::Internal, "the store refused"),
         };
-        let retry_after = source.retry_after();
-        Failure(Box::new(Inner { kind, detail: detail.into(), fields: Vec::new(), retry_after, source: Some(source) }))
+        let (retry_after, own_fault) = (source.retry_after(), source.is_own_fault());
+        let source = Some(source);
+        Failure(Box::new(Inner { kind, detail: detail.into(), fields: Vec::new(), retry_after, own_fault, source }))
     }
 }
 

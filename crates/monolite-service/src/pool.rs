@@ -2,11 +2,13 @@
 //!
 //! **Invariants**
 //! - Threads and waiting work are bounded; one more is refused as overloaded.
+//! - No tenant but the system has more than a quarter of the waiting work, so that none keeps all others out.
 //! - Work whose caller went away before its turn is not done.
 //! - A panic fails its own work; the thread goes on.
 
 use crate::failure::{Failure, FailureKind};
-use std::collections::VecDeque;
+use monolite_store::Tenant;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -21,6 +23,11 @@ pub struct Pool(Arc<Handle>);
 
 struct Handle(Arc<Shared>);
 
+type Job = Box<dyn FnOnce() + Send>;
+
+/// For whom work is done that nobody in particular asked for; without a share of its own.
+const SYSTEM: Tenant = Tenant(0);
+
 struct Shared {
     name: &'static str,
     threads_max: usize,
@@ -31,7 +38,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Box<dyn FnOnce() + Send>>,
+    queue: VecDeque<(Tenant, Job)>,
+    of_tenants: HashMap<Tenant, usize>,
     threads: usize,
     idle: usize,
     closing: bool,
@@ -50,14 +58,29 @@ impl Pool {
         lock(&self.0.0.state).queue.len()
     }
 
-    /// Runs work on a thread of the pool. Queued when called; if the future is dropped before its turn, it is not done.
+    /// Runs the system's own work on a thread of the pool. Queued when called; if the future is dropped before its turn,
+    /// it is not done.
     pub fn run<T, F>(&self, work: F) -> impl Future<Output = Result<T, Failure>> + Send + 'static
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
+        self.run_for(SYSTEM, work)
+    }
+
+    /// Runs work for a tenant, of whose work a quarter of the queue may wait at once; one more is refused as overloaded
+    /// by its own fault.
+    pub fn run_for<T, F>(
+        &self,
+        tenant: Tenant,
+        work: F,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + 'static + use<T, F>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
         let slot = Arc::new(Mutex::new(Slot { value: None, waker: None, wanted: true, answered: false }));
-        let job = {
+        let job: Job = {
             let promise = Promise { slot: slot.clone() };
             Box::new(move || {
                 if lock(&promise.slot).wanted {
@@ -66,7 +89,7 @@ impl Pool {
                 }
             })
         };
-        if let Err(refused) = self.0.0.push(job) {
+        if let Err(refused) = self.0.0.push(tenant, job) {
             lock(&slot).value = Some(Err(refused)); // in place of what the dropped job said
         }
         Waiting { slot }
@@ -85,11 +108,10 @@ impl Drop for Handle {
 }
 
 impl Shared {
-    fn push(self: &Arc<Self>, job: Box<dyn FnOnce() + Send>) -> Result<(), Failure> {
+    fn push(self: &Arc<Self>, tenant: Tenant, job: Job) -> Result<(), Failure> {
         let mut state = lock(&self.state);
-        if state.idle == 0 && state.threads >= self.threads_max && state.queue.len() >= self.queue_max {
-            let full = Failure::new(FailureKind::Overloaded, format!("too much work waits for {}", self.name));
-            return Err(full.with_retry_after(Duration::from_secs(1)));
+        if state.idle == 0 && state.threads >= self.threads_max {
+            self.has_room(&state, tenant)?;
         }
         if state.idle <= state.queue.len() && state.threads < self.threads_max {
             let shared = self.clone();
@@ -102,16 +124,31 @@ impl Shared {
                 Err(_) => {} // the threads there are will come to it
             }
         }
-        state.queue.push_back(job);
+        state.queue.push_back((tenant, job));
+        *state.of_tenants.entry(tenant).or_default() += 1;
         drop(state);
         self.work_or_end.notify_one();
+        Ok(())
+    }
+
+    fn has_room(&self, state: &State, tenant: Tenant) -> Result<(), Failure> {
+        let wait = Duration::from_secs(1);
+        if state.queue.len() >= self.queue_max {
+            let full = Failure::new(FailureKind::Overloaded, format!("too much work waits for {}", self.name));
+            return Err(full.with_retry_after(wait));
+        }
+        let share = (self.queue_max / 4).max(1);
+        if tenant != SYSTEM && state.of_tenants.get(&tenant).is_some_and(|&waiting| waiting >= share) {
+            let full = Failure::new(FailureKind::Overloaded, format!("too much of your work waits for {}", self.name));
+            return Err(full.by_own_fault().with_retry_after(wait));
+        }
         Ok(())
     }
 
     fn work(&self) {
         let mut state = lock(&self.state);
         loop {
-            if let Some(job) = state.queue.pop_front() {
+            if let Some(job) = state.next() {
                 drop(state);
                 job();
                 state = lock(&self.state);
@@ -123,6 +160,19 @@ impl Shared {
                 state.idle -= 1;
             }
         }
+    }
+}
+
+impl State {
+    fn next(&mut self) -> Option<Job> {
+        let (tenant, job) = self.queue.pop_front()?;
+        if let Some(waiting) = self.of_tenants.get_mut(&tenant) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.of_tenants.remove(&tenant);
+            }
+        }
+        Some(job)
     }
 }
 
@@ -250,6 +300,32 @@ mod tests {
         wait(first).unwrap();
         wait(last).unwrap();
         assert!(was_done.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_tenant_has_a_quarter_of_the_queue_and_leaves_the_rest_to_others() {
+        let pool = Pool::new("work", 1, 8);
+        let (open, gate) = sync_channel::<()>(0);
+        let (started, running) = sync_channel(0);
+        let first = pool.run_for(Tenant(7), move || {
+            started.send(()).unwrap();
+            gate.recv().unwrap();
+        });
+        running.recv().unwrap();
+        let queue = |tenant| pool.run_for(Tenant(tenant), || ());
+        let mut waiting = vec![queue(7), queue(7)];
+        let refused = wait(queue(7)).unwrap_err();
+        assert_eq!((refused.kind(), refused.is_own_fault()), (FailureKind::Overloaded, true));
+        waiting.push(queue(8));
+        let system: Vec<_> = (0..5).map(|_| pool.run(|| ())).collect();
+        let full = wait(queue(9)).unwrap_err();
+        assert_eq!((full.is_own_fault(), pool.waiting()), (false, 8));
+        open.send(()).unwrap();
+        wait(first).unwrap();
+        waiting.into_iter().for_each(|done| wait(done).unwrap());
+        system.into_iter().for_each(|done| wait(done).unwrap());
+        wait(queue(7)).unwrap();
+        assert!(lock(&pool.0.0.state).of_tenants.is_empty());
     }
 
     #[test]

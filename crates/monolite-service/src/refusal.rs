@@ -114,6 +114,13 @@ pub enum Refused {
         /// The limit in bytes.
         limit: u64,
     },
+    /// It was tried too often.
+    TooMany {
+        /// The stable code: `too_many_tries`.
+        code: String,
+        /// When one more is let in.
+        retry_after_ms: u64,
+    },
 }
 
 impl Refused {
@@ -145,6 +152,11 @@ impl Refused {
     pub fn too_large(limit: u64) -> Self {
         Refused::TooLarge { limit }
     }
+    /// It was tried too often, and is let in again after this time; the code is stable: `too_many("too_many_tries", ..)`.
+    pub fn too_many(code: impl Into<String>, wait: Duration) -> Self {
+        let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Refused::TooMany { code: code.into(), retry_after_ms }
+    }
 }
 
 impl Refusal for Refused {
@@ -157,12 +169,13 @@ impl Refusal for Refused {
             Refused::Unauthenticated => RefusalKind::Unauthenticated,
             Refused::Stale => RefusalKind::Stale,
             Refused::TooLarge { .. } => RefusalKind::TooLarge,
+            Refused::TooMany { .. } => RefusalKind::TooMany,
         }
     }
     fn code(&self) -> Cow<'static, str> {
         match self {
             Refused::NotFound { what } => format!("{}_not_found", what.replace(' ', "_")).into(),
-            Refused::Conflict { code } => code.clone().into(),
+            Refused::Conflict { code } | Refused::TooMany { code, .. } => code.clone().into(),
             Refused::Forbidden { .. } => "forbidden".into(),
             Refused::Invalid { .. } => "invalid".into(),
             Refused::Unauthenticated => "unauthenticated".into(),
@@ -173,12 +186,18 @@ impl Refusal for Refused {
     fn detail(&self) -> String {
         match self {
             Refused::NotFound { what } => format!("no such {what}"),
-            Refused::Conflict { code } => code.replace('_', " "),
+            Refused::Conflict { code } | Refused::TooMany { code, .. } => code.replace('_', " "),
             Refused::Forbidden { why } => why.clone(),
             Refused::Invalid { .. } => "the request is not valid".into(),
             Refused::Unauthenticated => "sign in first".into(),
             Refused::Stale => "it has changed since; read it again".into(),
             Refused::TooLarge { limit } => format!("it is larger than {limit} bytes"),
+        }
+    }
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Refused::TooMany { retry_after_ms, .. } => Some(Duration::from_millis(*retry_after_ms)),
+            _ => None,
         }
     }
     fn fields(&self) -> &[FieldError] {
@@ -257,6 +276,7 @@ mod tests {
             (Refused::not_found("recipe"), RefusalKind::NotFound, "recipe_not_found"),
             (Refused::conflict("title_taken"), RefusalKind::Conflict, "title_taken"),
             (Refused::forbidden("why"), RefusalKind::Forbidden, "forbidden"),
+            (Refused::too_many("too_many_tries", Duration::from_secs(1)), RefusalKind::TooMany, "too_many_tries"),
             (Refused::invalid("title", "is empty"), RefusalKind::Invalid, "invalid"),
             (Refused::unauthenticated(), RefusalKind::Unauthenticated, "unauthenticated"),
             (Refused::stale(), RefusalKind::Stale, "stale"),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Session;
 
 /// Begins a session for whoever has this address and this password. An unknown address, a wrong password and a disabled
-/// user are one refusal. Wrong tries are counted, per account, per address and in all.
+/// user are one refusal. Wrong tries are counted, per account, per network and in all.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SignIn {
     /// The address, in whatever case.
@@ -42,7 +42,7 @@ pub struct SignedIn {
 pub enum SignInRefused {
     /// There is no active user with this address and this password; which of the two was wrong is not said.
     WrongCredentials,
-    /// It was tried too often with a wrong password, for this account, from this address, or in all.
+    /// It was tried too often with a wrong password, for this account, from this network, or in all.
     TooManyTries {
         /// When one more try is left.
         retry_after_ms: u64,

@@ -1,6 +1,6 @@
 //! What a program may choose about sessions.
 
-use monolite_service::Millis;
+use monolite_service::{Bucket, Millis};
 use std::time::Duration;
 
 /// The configuration of sessions.
@@ -22,22 +22,15 @@ pub struct Config {
 /// How often somebody may sign in with a wrong password: buckets of tries that refill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tries {
-    /// For one account, and again for one account from an address from which it signed in lately. 10, and one more a
-    /// minute, unless given.
+    /// For one account from one network; from all together ten times as many, but where it signed in lately. 10, and one
+    /// more a minute, unless given.
     pub account: Bucket,
-    /// From one address: IPv4 whole, IPv6 its first 64 bits. 100, and one more in 6 seconds, unless given.
+    /// From one network (IPv4 whole, IPv6 its first 48 bits), the last quarter for accounts that signed in from there
+    /// lately. 100, and one more in 6 seconds, unless given.
     pub address: Bucket,
-    /// In all, but from addresses from which the account signed in lately. 1,000, and five more a second, unless given.
+    /// In all: the last quarter for accounts where they signed in lately, the quarter before it for them and for networks
+    /// without recent wrong tries. 1,000, and five more a second, unless given.
     pub all: Bucket,
-}
-
-/// A bucket of tries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bucket {
-    /// Tries in a full bucket.
-    pub tries: u32,
-    /// One more after each such time.
-    pub refill: Duration,
 }
 
 impl Default for Tries {

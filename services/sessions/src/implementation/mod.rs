@@ -25,7 +25,8 @@ use monolite_service::{
 };
 
 pub use bearer::{Bearer, bearer};
-pub use config::{Bucket, Config, Tries};
+pub use config::{Config, Tries};
+pub use monolite_service::Bucket;
 use prune_sessions::{PruneSessions, Pruner};
 use sign_in::BeginSession;
 use touches::Touches;
@@ -77,5 +78,5 @@ fn service_with(config: Config, touches: Arc<Touches>) -> Service {
 }
 
 fn schema() -> Migrations {
-    migrations![quick "../../migrations/0001_sessions.sql", quick "../../migrations/0002_tries.sql"]
+    migrations![quick "../../migrations/0001_sessions.sql", quick "../../migrations/0002_tries.sql", quick "../../migrations/0003_hash_key.sql"]
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Config;
-use super::tries::{self, GiveBack, MayTry, TakeTry, Taken, Trying};
+use super::tries::{self, GiveBack, MayTry, TakeTry, Taken};
 use crate::{Session, SignIn, SignInRefused, SignedIn, Token, TokenHash};
 
 pub(super) const BEGIN: &str = "INSERT INTO sessions(token_hash, id, user_id, credentials_version, last_seen_at, expires_at, created_at) \
@@ -54,13 +54,13 @@ pub(super) async fn sign_in(f: Flow, m: SignIn) -> Outcome<SignIn> {
 }
 
 /// Takes a try for whoever comes from outside. It is looked for first, so that a flood of tries beyond the bounds is
-/// answered without a write.
+/// answered without a write. From here on it counts unless the flow says otherwise: also where the client goes away or the
+/// time is over, else whoever hangs up would have hashes for nothing.
 async fn take_try(f: &Flow, email: &str) -> Result<Option<Taken>, Error<SignInRefused>> {
     if f.caller().is_system() {
         return Ok(None);
     }
-    let trying = Trying::of(email, f.caller().address());
-    f.call(MayTry { trying }).await?;
+    let trying = f.call(MayTry { email: email.to_owned(), address: f.caller().address() }).await?;
     Ok(Some(f.call(TakeTry { trying }).await?))
 }
 

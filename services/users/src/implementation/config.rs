@@ -1,5 +1,8 @@
 //! What a program may choose about Users.
 
+use monolite_service::Bucket;
+use std::time::Duration;
+
 /// The configuration of Users.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -7,15 +10,19 @@ pub struct Config {
     pub open_registration: bool,
     /// Threads that hash passwords, each with [`Cost`]'s memory while it does; 2 unless given.
     pub hash_threads: usize,
-    /// Hashes that may wait for a thread; one more is refused as overloaded. 64 unless given.
+    /// Hashes that may wait for a thread, of one tenant a quarter of them; one more is refused as overloaded. 64 unless
+    /// given.
     pub hash_queue: usize,
+    /// How often the old password of one user may be shown wrongly to change it. 10, and one more a minute, unless given.
+    pub old_password: Bucket,
     /// What a hash costs. Not for configuration files: a program that lowers it says so in its code.
     pub cost: Cost,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { open_registration: false, hash_threads: 2, hash_queue: 64, cost: Cost::default() }
+        let old_password = Bucket { tries: 10, refill: Duration::from_secs(60) };
+        Config { open_registration: false, hash_threads: 2, hash_queue: 64, old_password, cost: Cost::default() }
     }
 }
 

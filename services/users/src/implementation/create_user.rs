@@ -28,7 +28,7 @@ message!(InsertUser => User);
 
 pub(super) async fn create_user(f: Flow, m: CreateUser, open: bool, passwords: Arc<Passwords>) -> Outcome<CreateUser> {
     may_create(f.caller(), m.role, open)?;
-    let hash = passwords.hash(m.password).await?;
+    let hash = passwords.hash(f.caller().tenant(), m.password).await?;
     let name = m.name.unwrap_or_else(|| m.email.split('@').next().unwrap_or_default().to_owned());
     f.call(InsertUser { email: m.email, name: name.trim().to_owned(), role: m.role, hash }).await
 }

@@ -1,15 +1,15 @@
 //! What is stored to verify somebody by. Never served, and private to this crate: the replies carry hashes.
 
-use monolite_service::{Outcome, Snapshot, message, params};
+use monolite_service::{Millis, Outcome, Snapshot, message, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Secret, UserId};
 
-pub(super) const BY_ID: &str = "SELECT id, hash, disabled_at IS NOT NULL AS disabled, credentials_version \
-     FROM users JOIN passwords ON user_id = id WHERE id = ?";
-pub(super) const BY_EMAIL: &str = "SELECT id, hash, disabled_at IS NOT NULL AS disabled, credentials_version \
-     FROM users JOIN passwords ON user_id = id WHERE email = ?";
+pub(super) const BY_ID: &str = "SELECT id, hash, disabled_at IS NOT NULL AS disabled, credentials_version, \
+     tries_full_at FROM users JOIN passwords ON user_id = id WHERE id = ?";
+pub(super) const BY_EMAIL: &str = "SELECT id, hash, disabled_at IS NOT NULL AS disabled, credentials_version, \
+     tries_full_at FROM users JOIN passwords ON user_id = id WHERE email = ?";
 
 /// What one user is verified by.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +18,8 @@ pub(super) struct Stored {
     pub(super) hash: Secret,
     pub(super) disabled: bool,
     pub(super) credentials_version: u64,
+    /// When the bucket of old passwords is full again.
+    pub(super) tries_full_at: Option<Millis>,
 }
 
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]

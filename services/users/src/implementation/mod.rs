@@ -22,8 +22,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use monolite_service::{Access, GET, Gauge, Migrations, PATCH, POST, Service, SignedIn, migrations};
+use monolite_service::{Access, GET, Gauge, Migrations, PATCH, POST, Service, SignedIn, Tx, migrations};
 
+use change_password::OldPasswords;
 pub use config::{Config, Cost};
 use passwords::Passwords;
 
@@ -38,7 +39,12 @@ pub fn service(config: Config) -> Service {
 fn service_with(config: &Config, passwords: Arc<Passwords>) -> Service {
     let open = config.open_registration;
     let registrars = if open { Access::Anyone } else { Access::Role(Role::Admin.as_str()) };
-    let (creating, changing, verifying) = (passwords.clone(), passwords.clone(), passwords.clone());
+    let old = OldPasswords::new(config.old_password);
+    let (taking, giving) = (old.clone(), old.clone());
+    let waiting = passwords.clone();
+    let help = "Passwords that wait to be hashed.";
+    let gauges = [old.gauge(), Gauge::new("monolite_passwords_waiting", help, move || waiting.waiting())];
+    let (creating, changing, verifying) = (passwords.clone(), passwords.clone(), passwords);
     Service::new("Users", schema())
         .flow(move |f, m| create_user::create_user(f, m, open, creating.clone()))
         .at(POST, "/users", registrars)
@@ -52,9 +58,11 @@ fn service_with(config: &Config, passwords: Arc<Passwords>) -> Service {
         .read(users_by_ids::users_by_ids)
         .write(change_user::change_user)
         .at(PATCH, "/users/{id}", SignedIn)
-        .flow(move |f, m| change_password::change_password(f, m, changing.clone()))
+        .flow(move |f, m| change_password::change_password(f, m, changing.clone(), old.clone()))
         .at(POST, "/users/{id}/password", SignedIn)
         .write(change_password::replace_password)
+        .write(move |tx: &Tx<'_>, m| taking.take_try(tx, m))
+        .write(move |tx: &Tx<'_>, m| giving.give_back(tx, m))
         .write(disable_user::disable_user)
         .at(POST, "/users/{id}/disable", SignedIn)
         .write(enable_user::enable_user)
@@ -64,12 +72,10 @@ fn service_with(config: &Config, passwords: Arc<Passwords>) -> Service {
         .read(credentials::credentials_by_id)
         .read(credentials::credentials_by_email)
         .read(account_state::account_state)
-        .gauges([Gauge::new("monolite_passwords_waiting", "Passwords that wait to be hashed.", move || {
-            passwords.waiting()
-        })])
+        .gauges(gauges)
         .statements(rows::STATEMENTS)
 }
 
 fn schema() -> Migrations {
-    migrations![quick "../../migrations/0001_users.sql"]
+    migrations![quick "../../migrations/0001_users.sql", quick "../../migrations/0002_old_password_tries.sql"]
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
-use monolite_service::{Failure, Pool};
+use monolite_service::{Failure, Pool, Tenant};
 
 use super::Config;
 use crate::Secret;
@@ -45,19 +45,19 @@ impl Passwords {
     }
 
     /// The hash of a password, with a new salt, as a PHC string.
-    pub(super) async fn hash(&self, password: Secret) -> Result<Secret, Failure> {
+    pub(super) async fn hash(&self, tenant: Tenant, password: Secret) -> Result<Secret, Failure> {
         let params = self.params.clone();
-        self.pool.run(move || hash(params, &password)).await?
+        self.pool.run_for(tenant, move || hash(params, &password)).await?
     }
 
     /// Whether a password fits a hash; without a hash it never does, after the same work.
-    pub(super) async fn verify(&self, password: Secret, hash: Option<Secret>) -> Result<bool, Failure> {
+    pub(super) async fn verify(&self, tenant: Tenant, password: Secret, hash: Option<Secret>) -> Result<bool, Failure> {
         let somebody = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
         let (params, verified) = (self.params.clone(), self.verified.clone());
         let fits = self
             .pool
-            .run(move || {
+            .run_for(tenant, move || {
                 verified.fetch_add(1, Ordering::Relaxed);
                 verify(params, &password, &hash)
             })
@@ -69,6 +69,23 @@ impl Passwords {
     pub(super) fn is_outdated(&self, hash: &Secret) -> bool {
         let of = |hash: &str| PasswordHash::new(hash).map(|h| (h.algorithm, h.params)).ok();
         of(hash.expose()) != of(self.decoy.expose())
+    }
+
+    /// Does something while the only thread and the only place in the queue are taken.
+    #[cfg(test)]
+    pub(super) fn while_busy<T>(&self, f: impl FnOnce() -> T) -> T {
+        let (started, running) = std::sync::mpsc::sync_channel(0);
+        let (open, gate) = std::sync::mpsc::sync_channel::<()>(0);
+        let first = self.pool.run(move || {
+            started.send(()).expect("the test waits");
+            gate.recv().expect("the test opens it");
+        });
+        running.recv().expect("the pool has a thread");
+        let second = self.pool.run(|| ());
+        let done = f();
+        open.send(()).expect("the first waits");
+        monolite_runtime::block_on(async { first.await.and(second.await) }).expect("both are done");
+        done
     }
 
     /// How many passwords were verified, decoys included.

@@ -32,7 +32,7 @@ pub(super) async fn verify_password(f: Flow, m: VerifyPassword, passwords: Arc<P
     let nobody = |_| WrongCredentials;
     let stored: Option<Stored> = f.uncounted().call(CredentialsByEmail { email: m.email }).await.refused(nobody)?;
     let hash = stored.as_ref().map(|stored| stored.hash.clone());
-    let fits = passwords.verify(m.password.clone(), hash).await?;
+    let fits = passwords.verify(f.caller().tenant(), m.password.clone(), hash).await?;
     let Some(stored) = stored.filter(|stored| fits && !stored.disabled) else {
         return Err(WrongCredentials.into());
     };
@@ -45,7 +45,7 @@ pub(super) async fn verify_password(f: Flow, m: VerifyPassword, passwords: Arc<P
 
 /// A failure here (a full disk, a busy pool) is no reason not to let somebody in; the next sign-in tries again.
 async fn renew(f: &Flow, passwords: &Passwords, id: UserId, outdated: Secret, password: Secret) {
-    if let Ok(hash) = passwords.hash(password).await {
+    if let Ok(hash) = passwords.hash(f.caller().tenant(), password).await {
         let _ = f.call(RenewHash { id, hash, outdated }).await;
     }
 }

@@ -7,6 +7,8 @@ use crate::implementation::verify_password::RenewHash;
 use crate::{
     Account, AccountState, ChangePassword, ChangeUser, DisableUser, EnableUser, VerifyPassword, WrongCredentials,
 };
+use monolite_service::{Bucket, FailureKind};
+use std::time::Duration;
 
 fn verify(email: &str, password: &str) -> VerifyPassword {
     VerifyPassword { email: email.into(), password: password.into() }
@@ -106,6 +108,50 @@ fn a_changed_password_replaces_the_old_one() {
 }
 
 #[test]
+fn the_old_password_is_tried_so_often_whoever_asks_and_then_once_a_refill() {
+    let old_password = Bucket { tries: 3, refill: Duration::from_secs(60) };
+    let w = World::with(Config { old_password, ..Config::default() });
+    let (ann, root) = (w.create("ann@example.com", Role::Member), w.create("root@example.com", Role::Admin));
+    let to = |old: &str| ChangePassword {
+        id: ann.id,
+        old_password: Some(old.into()),
+        new_password: "another long one".into(),
+    };
+    let before = w.passwords.verified();
+    for who in [&ann, &root, &ann] {
+        assert_eq!(wrong_field(w.call(&caller(who), to("incorrect horse"))), "old_password");
+    }
+    for who in [&ann, &root] {
+        let refused = w.call(&caller(who), to(PASSWORD)).unwrap_err();
+        let wait = refused.refusal().expect("a refusal").retry_after();
+        assert_eq!((code(Err::<(), _>(refused)), wait), ("too_many_tries".into(), Some(Duration::from_secs(60))));
+    }
+    assert_eq!(w.passwords.verified() - before, 3, "beyond the bound no password is looked at");
+    let host = w.app.host();
+    let counted = host.gauges().iter().find(|(_, g)| g.name == "monolite_old_password_refused_total");
+    assert_eq!(counted.expect("a gauge").1.read(), 2);
+    w.app.kill_and_restart();
+    assert_eq!(code(w.call(&caller(&ann), to(PASSWORD))), "too_many_tries", "a crash forgets none");
+    w.app.advance(Duration::from_secs(60));
+    w.call(&caller(&ann), to(PASSWORD)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(wrong_field(w.call(&caller(&ann), to("incorrect horse"))), "old_password", "a change forgets them");
+    }
+}
+
+#[test]
+fn a_try_at_the_old_password_that_nobody_looked_at_is_given_back() {
+    let old_password = Bucket { tries: 1, refill: Duration::from_secs(60) };
+    let w = World::with(Config { old_password, hash_threads: 1, hash_queue: 1, ..Config::default() });
+    let ann = w.create("ann@example.com", Role::Member);
+    let change =
+        ChangePassword { id: ann.id, old_password: Some(PASSWORD.into()), new_password: "another long one".into() };
+    let refused = w.passwords.while_busy(|| w.call(&caller(&ann), change.clone()).unwrap_err());
+    assert!(matches!(refused, Error::Failed(failure) if failure.kind() == FailureKind::Overloaded));
+    w.call(&caller(&ann), change).unwrap();
+}
+
+#[test]
 fn of_two_changes_at_once_one_wins_and_the_other_is_told() {
     let w = World::new();
     let ann = w.create("ann@example.com", Role::Member);
@@ -122,7 +168,7 @@ fn a_hash_of_another_cost_is_renewed_by_the_next_sign_in_and_grants_stay() {
     let ann = w.create("ann@example.com", Role::Member);
     let stored = || w.sys(CredentialsByEmail { email: "ann@example.com".into() }).unwrap().unwrap().hash;
     let dear = Passwords::new(&Config { cost: Cost::new(7_168, 5).unwrap(), ..Config::default() });
-    let other = monolite_runtime::block_on(dear.hash(PASSWORD.into())).unwrap();
+    let other = monolite_runtime::block_on(dear.hash(monolite_service::Tenant(0), PASSWORD.into())).unwrap();
     w.sys(RenewHash { id: ann.id, hash: other.clone(), outdated: stored() }).unwrap();
     assert_eq!(stored(), other);
     assert!(w.sys(verify("ann@example.com", "incorrect horse")).is_err());
