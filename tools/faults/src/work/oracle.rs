@@ -72,7 +72,8 @@ impl Knowledge {
                 *fate = if there.contains(op) { Fate::Kept } else { Fate::NotDone };
             }
         }
-        self.last = self.last.max(found.sequence);
+        // Not the file's own sequence: what was looked at may be a copy, in which a migration went on.
+        self.last = self.last.max(found.rows.last().map_or(0, |row| row.sequence));
     }
 
     /// How many writes were acknowledged.
