@@ -25,6 +25,13 @@ pub(crate) struct Run {
     pub(crate) latency: Latency,
 }
 
+impl Run {
+    /// Operations a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.operations as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
 /// How a closed loop is run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Callers {
@@ -150,7 +157,7 @@ pub(crate) struct Side {
 impl Side {
     /// Takes one turn in.
     pub(crate) fn add(&mut self, run: &Run) {
-        self.rates.push(run.operations as f64 / run.elapsed.as_secs_f64());
+        self.rates.push(run.rate());
         self.latency.add(&run.latency);
     }
 
