@@ -95,10 +95,10 @@ fn submit(shared: &Arc<Shared>, wait: Duration, what: Due) {
             asked: Condvar::new(),
             numbers: AtomicU64::new(0),
         }));
-        std::thread::Builder::new()
-            .name("caretaker".to_owned())
-            .spawn(move || serve(c))
-            .expect("a process that cannot start a thread cannot serve");
+        if let Err(error) = std::thread::Builder::new().name("caretaker".to_owned()).spawn(move || serve(c)) {
+            // The writer's thread may be here, between a commit and its answers: what is durable is answered.
+            *lock(&shared.trouble) = Some(format!("no marks are written and no pages looked at: {error}"));
+        }
         c
     });
     let key = (far_from_now(wait), caretaker.numbers.fetch_add(1, Ordering::Relaxed));

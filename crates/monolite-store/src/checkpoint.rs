@@ -47,6 +47,9 @@ const LOOK_AGAIN: Duration = Duration::from_micros(100);
 pub(crate) struct Rounds {
     active: AtomicBool,
     done: AtomicBool,
+    /// The connection must be opened anew: its descriptors have not yet told an error of the disk that was settled by
+    /// the writer, and would tell it in the place of the next one.
+    renew: AtomicBool,
     pub(crate) connection: Mutex<Option<Connection>>,
 }
 
@@ -59,6 +62,11 @@ pub(crate) struct Progress {
 impl Rounds {
     pub(crate) fn close(&self) {
         *lock(&self.connection) = None;
+    }
+
+    /// An error of the disk was settled.
+    pub(crate) fn renew(&self) {
+        self.renew.store(true, Relaxed);
     }
 }
 
@@ -204,6 +212,9 @@ fn rounds(shared: &Arc<Shared>) -> crate::Result<()> {
     let mut held = lock(&shared.rounds.connection);
     if shared.is_closed() || shared.read_only_error().is_some() {
         return Ok(());
+    }
+    if shared.rounds.renew.swap(false, Relaxed) {
+        *held = None;
     }
     if held.is_none() {
         *held = Some(shared.opener.open_for_callers(Role::Checkpointer)?);

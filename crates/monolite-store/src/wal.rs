@@ -39,7 +39,8 @@ pub(crate) struct Tail {
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 /// A larger WAL is not dropped from memory: reading it again from the disk could take longer than opening may.
-const DROPPED_MAX: u64 = 128 << 20;
+/// A store under load has one of a few times `Config::wal_soft_bytes`.
+const DROPPED_MAX: u64 = 1 << 30;
 
 /// Makes what a `-wal` holds durable, before SQLite opens it. Answers its bytes.
 pub(crate) fn make_durable(db: &Path, _held: &FileLock, vfs: Option<&'static str>) -> Result<u64> {

@@ -149,6 +149,14 @@ fn panics_in_every_closure_and_in_what_it_holds_fail_their_own_call_only() {
     );
     let drops = Arc::new(AtomicUsize::new(0));
     let bomb = Bomb(drops.clone());
+    let both = store.write_blocking(move |_| -> Result<(), Error> {
+        let _ = &bomb;
+        panic!("in a write that holds what panics too")
+    });
+    kinds(both.unwrap_err());
+    assert_eq!(drops.swap(0, SeqCst), 1);
+    assert_eq!(store.status().state, State::Serving);
+    let bomb = Bomb(drops.clone());
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         store.write_blocking(move |tx| {
             let _ = &bomb;

@@ -118,8 +118,10 @@ where
                 ran
             }
             Err(panic) => {
-                work.result = Some(Err(Why::Store(panicked(panic.as_ref(), "write"))));
+                let before = work.result.replace(Err(Why::Store(panicked(panic.as_ref(), "write"))));
                 drop(work);
+                drop_contained(closure);
+                drop_contained(before);
                 drop_contained(panic);
                 Ran::Panicked
             }

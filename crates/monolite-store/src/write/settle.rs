@@ -95,6 +95,7 @@ impl Writer {
         live::cut_wal(self.connection.sqlite(), index.end())?;
         self.connection.wal_frames.store(index.frames, Relaxed);
         self.shared.wal_frames.store(index.frames, Relaxed);
+        self.shared.rounds.renew();
         Ok(Settled::NotApplied)
     }
 }
