@@ -26,7 +26,7 @@ fn a_copy_under_writes_is_a_folder_that_serves() {
             before = world.value("Documents", count).as_u64().unwrap();
         }
         let out = world.run(&["backup", "copy", copy_text]).good();
-        assert_eq!(out.matches("verified").count(), 5, "{out}");
+        assert_eq!(out.matches("verified").count(), 6, "{out}");
         stop.store(true, Ordering::Relaxed);
         (writer.join().unwrap(), before)
     });
@@ -53,7 +53,7 @@ fn a_stopped_folder_is_copied_and_checked() {
         assert_eq!(report["problems"].as_array().unwrap().len(), 0, "{report}");
         assert_eq!(report["schema"].as_str().unwrap().split(',').next(), Some("current"), "{report}");
     }
-    assert_eq!(lines.lines().count(), 5);
+    assert_eq!(lines.lines().count(), 6);
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn a_check_beside_a_running_server_finds_all_sound() {
     let server = world.serve();
     world.admin("ann@example.org");
     let out = world.run(&["check", world.data().to_str().unwrap()]).good();
-    assert_eq!(out.matches("sound").count(), 5, "by its path too: {out}");
+    assert_eq!(out.matches("sound").count(), 6, "by its path too: {out}");
     let out = world.run(&["check"]).good();
-    assert_eq!(out.matches("sound").count(), 5, "{out}");
-    assert_eq!(out.matches("current").count(), 5, "{out}");
+    assert_eq!(out.matches("sound").count(), 6, "{out}");
+    assert_eq!(out.matches("current").count(), 6, "{out}");
     server.stop();
 }

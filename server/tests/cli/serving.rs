@@ -31,7 +31,7 @@ fn status_tells_a_running_server_from_a_stopped_one() {
     let status: serde_json::Value = serde_json::from_str(&world.run(&["status", "--json"]).good()).unwrap();
     assert_eq!(status["running"], true);
     assert_eq!(status["listen"], server.address);
-    assert_eq!(status["services"].as_array().unwrap().len(), 5);
+    assert_eq!(status["services"].as_array().unwrap().len(), 6);
     assert!(world.run(&["status"]).good().contains("serving"));
     assert_eq!(status["services"][0]["held"]["queued"], 0);
     assert!(world.run(&["status", "--writers"]).good().contains("tenant"));
