@@ -15,6 +15,11 @@ use tokio::task::JoinSet;
 /// Callers of each sort.
 const CALLERS: usize = 2;
 
+/// How soon one is asked again that was told to come back.
+const AGAIN: Duration = Duration::from_millis(20);
+/// For how long.
+const TRIED_MAX: Duration = Duration::from_secs(30);
+
 /// How long tiny writes took.
 #[derive(Clone, Default)]
 pub(super) struct Tiny {
@@ -74,8 +79,8 @@ async fn documents(address: SocketAddr, token: Arc<str>, is_over: Arc<AtomicBool
     let put = with_method("PUT", &request(&format!("/api/v1/documents/{id}"), Some(&token), Some(b"{\"n\":1}")));
     while !is_over.load(Relaxed) {
         let begin = Instant::now();
-        let answer = client.ask(&put).await?;
-        ensure!(answer.status == 200, "replacing a document: {}", answer.status);
+        let (status, _) = ask(&mut client, &put).await?;
+        ensure!(status == 200, "replacing a document: {status}");
         seen.documents.record(begin.elapsed());
     }
     let delete = with_method("DELETE", &request(&format!("/api/v1/documents/{id}"), Some(&token), None));
@@ -91,19 +96,32 @@ async fn files(address: SocketAddr, token: Arc<str>, is_over: Arc<AtomicBool>) -
         seen.files.record(took);
         let delete = with_method("DELETE", &request(&format!("/api/v1/files/{id}"), Some(&token), None));
         let begin = Instant::now();
-        let answer = client.ask(&delete).await?;
-        ensure!(answer.status == 204, "deleting a file: {}", answer.status);
+        let (status, _) = ask(&mut client, &delete).await?;
+        ensure!(status == 204, "deleting a file: {status}");
         seen.files.record(begin.elapsed());
     }
     Ok(seen)
 }
 
+/// Asks until it is not told to come back; the time counts from the first try.
+pub(super) async fn ask(client: &mut Client, request: &[u8]) -> anyhow::Result<(u16, String)> {
+    let begin = Instant::now();
+    loop {
+        let answer = client.ask(request).await?;
+        let (status, text) = (answer.status, String::from_utf8_lossy(answer.body).into_owned());
+        if !matches!(status, 429 | 503) || begin.elapsed() > TRIED_MAX {
+            return Ok((status, text));
+        }
+        // Nothing tells when there is room again but another try.
+        let _ = tokio::time::timeout(AGAIN, std::future::pending::<()>()).await;
+    }
+}
+
 /// Creates something; how long it took, and its id.
 async fn created(client: &mut Client, token: &str, path: &str, body: &[u8]) -> anyhow::Result<(Duration, String)> {
     let begin = Instant::now();
-    let answer = client.ask(&request(path, Some(token), Some(body))).await?;
-    let text = String::from_utf8_lossy(answer.body);
-    ensure!(answer.status == 201, "{path}: {} {text}", answer.status);
+    let (status, text) = ask(client, &request(path, Some(token), Some(body))).await?;
+    ensure!(status == 201, "{path}: {status} {text}");
     let reply: serde_json::Value = serde_json::from_str(&text)?;
     let id = reply["id"].as_str().context("what was created has an id")?;
     Ok((begin.elapsed(), id.to_owned()))

@@ -1,6 +1,7 @@
 //! The giant on its way: uploads and downloads that can be cut and go on.
 
 use super::bytes::{BLOCK, block, hexadecimal};
+use super::tiny::ask;
 use crate::http::client::{Client, request};
 use crate::server::Server;
 use anyhow::{Context, bail, ensure};
@@ -9,12 +10,17 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 /// Stands for a count of bytes where a transfer broke off.
 pub(super) const BROKEN: u64 = u64::MAX;
+/// How often an upload asks to be let in.
+const TRIES_MAX: u32 = 100;
+/// How long it waits between.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Longest head of an answer.
 const HEAD_MAX: usize = 16 << 10;
 
@@ -22,9 +28,8 @@ const HEAD_MAX: usize = 16 << 10;
 pub(super) async fn create(address: SocketAddr, token: &str, size: u64) -> anyhow::Result<String> {
     let body = format!("{{\"name\":\"giant\",\"size\":{size}}}");
     let mut client = Client::connect(address).await?;
-    let answer = client.ask(&request("/api/v1/files", Some(token), Some(body.as_bytes()))).await?;
-    let text = String::from_utf8_lossy(answer.body);
-    ensure!(answer.status == 201, "creating the file: {} {text}", answer.status);
+    let (status, text) = ask(&mut client, &request("/api/v1/files", Some(token), Some(body.as_bytes()))).await?;
+    ensure!(status == 201, "creating the file: {status} {text}");
     let file: serde_json::Value = serde_json::from_str(&text)?;
     Ok(format!("/api/v1/files/{}", file["id"].as_str().context("a file has an id")?))
 }
@@ -61,7 +66,7 @@ impl Upload {
         let done = Arc::new(AtomicU64::new(0));
         let head = format!(
             "PUT {at}/content HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
-             upload-offset: {}\r\nupload-complete: ?1\r\ncontent-length: {}\r\n\r\n",
+             upload-offset: {}\r\nupload-complete: ?1\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
             part.start,
             part.end - part.start
         );
@@ -90,8 +95,7 @@ async fn noted<T>(done: Arc<AtomicU64>, transfer: impl Future<Output = anyhow::R
 }
 
 async fn send(address: SocketAddr, head: String, part: Range<u64>, done: Arc<AtomicU64>) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(head.as_bytes()).await?;
+    let mut stream = invited(address, &head).await?;
     let mut at = part.start;
     while at < part.end {
         let block = block(at / BLOCK);
@@ -108,6 +112,23 @@ async fn send(address: SocketAddr, head: String, part: Range<u64>, done: Arc<Ato
     ensure!(head.starts_with("HTTP/1.1 200"), "{head}\n{}", String::from_utf8_lossy(&rest));
     done.store(part.end - part.start, Relaxed);
     Ok(())
+}
+
+/// A connection on which the server waits for the body; it may say a few times that it has no room for it now.
+async fn invited(address: SocketAddr, head: &str) -> anyhow::Result<TcpStream> {
+    let mut tries = 0;
+    loop {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(head.as_bytes()).await?;
+        let (answer, rest) = head_of(&mut stream).await?;
+        if answer.starts_with("HTTP/1.1 100") {
+            return Ok(stream);
+        }
+        tries += 1;
+        let is_later = answer.starts_with("HTTP/1.1 503") || answer.starts_with("HTTP/1.1 429");
+        ensure!(is_later && tries < TRIES_MAX, "{answer}\n{}", String::from_utf8_lossy(&rest));
+        let _ = tokio::time::timeout(AGAIN, std::future::pending::<()>()).await;
+    }
 }
 
 /// A download at work.
