@@ -34,7 +34,9 @@ pub fn admin_router(host: &Host, metrics: &Metrics, stop: &Stop) -> axum::Router
 fn page(host: &Host, metrics: &Metrics) -> Response<Body> {
     let mut text = metrics.page();
     calls(&mut text, host);
-    gauges(&mut text, &host.health());
+    let health = host.health();
+    gauges(&mut text, &health);
+    reached(&mut text, &health);
     own(&mut text, host.gauges());
     let mut response = Response::new(Body::from(text.into_bytes()));
     response.headers_mut().insert(CONTENT_TYPE, headers::METRICS_TEXT);
@@ -77,7 +79,7 @@ fn calls(to: &mut String, host: &Host) {
 
 fn gauges(to: &mut String, all: &[Health]) {
     type Part = fn(&Health) -> u64;
-    let parts: [(&str, &str, Part); 12] = [
+    let parts: [(&str, &str, Part); 13] = [
         ("monolite_store_serving", "1 while a store takes writes.", |h| {
             u64::from(h.status.state == StoreState::Serving)
         }),
@@ -92,6 +94,9 @@ fn gauges(to: &mut String, all: &[Health]) {
         ("monolite_blocking_reads_running", "Of those, reads of the blocking form.", |h| {
             h.status.blocking_running as u64
         }),
+        ("monolite_reader_connections", "Connections that read on callers' threads.", |h| {
+            h.status.reader_connections as u64
+        }),
         ("monolite_wal_bytes", "Bytes of the WAL in use.", |h| h.status.wal_bytes),
         ("monolite_file_bytes", "Bytes of the database file.", |h| h.status.file_bytes),
         ("monolite_scrub_passes", "Times that every page of the file was checked since the start.", |h| {
@@ -103,6 +108,23 @@ fn gauges(to: &mut String, all: &[Health]) {
         family(to, name, "gauge", help);
         for health in all {
             sample(to, name, &format!("service=\"{}\"", health.service), part(health));
+        }
+    }
+}
+
+/// How often the bounds of writers were reached.
+fn reached(to: &mut String, all: &[Health]) {
+    let name = "monolite_writer_bound_reached_total";
+    family(to, name, "counter", "Groups that a bound ended, and writes past their deadline.");
+    for health in all {
+        let reached = health.status.reached;
+        for (bound, count) in [
+            ("group_writes", reached.group_writes),
+            ("group_rows", reached.group_rows),
+            ("group_time", reached.group_time),
+            ("deadline", reached.late),
+        ] {
+            sample(to, name, &format!("service=\"{}\",bound=\"{bound}\"", health.service), count);
         }
     }
 }

@@ -31,6 +31,19 @@ pub struct Holder {
     pub statement: Option<String>,
 }
 
+/// How often a bound of the writer was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reached {
+    /// Groups as large as `Config::group_writes_max`.
+    pub group_writes: u64,
+    /// Groups ended by `Config::group_rows_max`.
+    pub group_rows: u64,
+    /// Groups ended by `Config::group_time_max`.
+    pub group_time: u64,
+    /// Writes that came to their turn after their deadline, or were stopped at it.
+    pub late: u64,
+}
+
 /// One tenant's writes that wait for the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
@@ -102,6 +115,10 @@ pub struct Status {
     pub slow_running: usize,
     /// Reads of the blocking form among them.
     pub blocking_running: usize,
+    /// Connections that read on callers' threads.
+    pub reader_connections: usize,
+    /// How often bounds were reached since the store was opened.
+    pub reached: Reached,
     /// Who holds the writer.
     pub holder: Option<Holder>,
     /// How often all pages were checked since the store was opened.

@@ -25,6 +25,7 @@ use crate::write::costs::Costs;
 use crate::write::holding::Holding;
 use crate::write::longest::Longest;
 use crate::write::queue::{Closing, Queue};
+use crate::write::reached::Reaching;
 use crate::write::{Tx, Write, WriteWith, Written};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) wal_frames: AtomicU64,
     pub(crate) holding: Holding,
     pub(crate) longest: Longest,
+    pub(crate) reaching: Reaching,
     pub(crate) slow_log: SlowLog,
     pub(crate) writer_watch: OnceLock<Arc<Watch>>,
     pub(crate) trouble: Mutex<Option<String>>,
@@ -231,6 +233,8 @@ impl Store {
             file_bytes: std::fs::metadata(&shared.path).map_or(0, |m| m.len()),
             slow_queued: shared.reads.slow.waiting.load(Ordering::Relaxed),
             slow_running: shared.reads.slow.running(),
+            reader_connections: shared.reads.slots.connections(),
+            reached: shared.reaching.look(),
             blocking_running: shared.reads.slow.blocking(),
             holder: shared.holding.look().map(|(holder, _)| holder),
             scrub_passes: shared.scrub.passes(),
@@ -334,6 +338,7 @@ impl Shared {
             wal_frames: AtomicU64::new(0),
             holding: Holding::new(),
             longest: Longest::default(),
+            reaching: Reaching::default(),
             slow_log: SlowLog::default(),
             writer_watch: OnceLock::new(),
             trouble: Mutex::new(None),

@@ -18,6 +18,7 @@ mod verb;
 pub mod config;
 mod standard_keys;
 mod store_keys;
+mod weights;
 
 mod commands;
 mod control;

@@ -42,6 +42,7 @@ pub(crate) fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> Ex
     let done = Globals::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|globals| {
         let keys = standard_keys::with(std::mem::take(&mut plan.keys));
         let config = crate::config::Config::new(keys).load(&sources(&globals, verb.sets(inner)?)?)?;
+        crate::weights::check(&config)?;
         logs::begin(&config)?;
         verb.run(inner, &Context::new(plan, config, Output::new(globals.json), globals.quiet))
     });

@@ -4,6 +4,7 @@
 //! - A key that nobody set leaves what the service itself asked for.
 
 use crate::config::{Config, Key, Origin, Value};
+use crate::weights;
 use monolite_store as store;
 use std::time::Duration;
 
@@ -47,6 +48,12 @@ const KEYS: &[(&str, Field, &str)] = &[
         Time(|c| &mut c.scrub_period),
         "Each page of each file is read and checked once in so long; 0s: never.",
     ),
+    (
+        "store.blocking_reads_max",
+        Count(|c| &mut c.blocking_reads_max),
+        "Blocking reads of one service that run beyond the inline budget.",
+    ),
+    ("store.slow_log_max", Count(|c| &mut c.slow_log_max), "Entries of one service's slow log."),
     ("store.slow_write", Time(|c| &mut c.slow_write), "A write that holds the writer longer is logged."),
     ("store.slow_read", Time(|c| &mut c.slow_read), "A read that takes longer is logged."),
     ("store.reader_cache", Bytes(|c| &mut c.reader_cache_bytes), "Page cache of a reading connection."),
@@ -60,15 +67,17 @@ const KEYS: &[(&str, Field, &str)] = &[
 /// The keys.
 pub(crate) fn keys() -> impl Iterator<Item = Key> {
     let mut default = store::Config::default();
-    KEYS.iter().map(move |(name, field, about)| {
-        let value = match field {
-            Count(of) => Value::Number(*of(&mut default) as u64),
-            Number(of) => Value::Number(*of(&mut default)),
-            Bytes(of) => Value::Bytes(*of(&mut default)),
-            Time(of) => Value::from(*of(&mut default)),
-        };
-        Key::new(name, value, about)
-    })
+    KEYS.iter()
+        .map(move |(name, field, about)| {
+            let value = match field {
+                Count(of) => Value::Number(*of(&mut default) as u64),
+                Number(of) => Value::Number(*of(&mut default)),
+                Bytes(of) => Value::Bytes(*of(&mut default)),
+                Time(of) => Value::from(*of(&mut default)),
+            };
+            Key::new(name, value, about)
+        })
+        .chain([weights::key()])
 }
 
 /// A store's limits as configured.
@@ -80,6 +89,10 @@ pub(crate) fn store(config: &Config, mut store: store::Config) -> store::Config 
             Bytes(of) => *of(&mut store) = config.bytes(name),
             Time(of) => *of(&mut store) = config.time(name),
         }
+    }
+    let weights = weights::weights(config);
+    if !weights.is_empty() {
+        store.tenant_weights = weights;
     }
     store
 }

@@ -83,6 +83,7 @@ impl Reader {
 /// The slots of a store.
 pub(crate) struct Slots {
     slots: Box<[Slot]>,
+    connections: AtomicUsize,
     opener: Arc<Opener>,
     retired: Arc<Retired>,
 }
@@ -120,7 +121,7 @@ impl Slots {
     pub(crate) fn new(opener: Arc<Opener>, slots_max: usize) -> Self {
         let slots =
             (0..slots_max.max(1)).map(|_| Slot { owner: AtomicUsize::new(0), reader: Mutex::new(None) }).collect();
-        Slots { slots, opener, retired: Arc::default() }
+        Slots { slots, connections: AtomicUsize::new(0), opener, retired: Arc::default() }
     }
 
     /// Locks the calling thread's slot. `None` where that could wait for ever: this thread reads another store already
@@ -169,11 +170,17 @@ impl Slots {
         all
     }
 
+    /// Slots with a connection.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// Closes every connection, waiting for the inline reads in progress.
     pub(crate) fn close(&self) {
         for slot in &self.slots {
             *lock(&slot.reader) = None;
         }
+        self.connections.store(0, Ordering::Relaxed);
         self.retired.close();
     }
 
@@ -200,10 +207,12 @@ impl Held<'_> {
     #[inline]
     pub(crate) fn reader(&mut self, epoch: &AtomicU64) -> Result<&mut Reader> {
         if let Some(outgrown) = self.reader.take_if(|reader| reader.is_outgrown(epoch)) {
+            self.slots.connections.fetch_sub(1, Ordering::Relaxed);
             self.slots.retire(outgrown);
         }
         if self.reader.is_none() {
             *self.reader = Some(Reader::open(&self.slots.opener)?);
+            self.slots.connections.fetch_add(1, Ordering::Relaxed);
         }
         Ok(self.reader.as_mut().expect("opened above"))
     }

@@ -19,6 +19,7 @@ use crate::sqlite::{raw, sight};
 use crate::status::Hold;
 use crate::ticket::Ticket;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -160,9 +161,7 @@ impl Writer {
         let mut changed = false;
         for (place, member) in members.iter_mut().enumerate() {
             let rows = self.connection.sqlite().total_changes() - rows_before;
-            let full =
-                self.looked - start > self.shared.config.group_time_max || rows > self.shared.config.group_rows_max;
-            if place > 0 && (place >= most || full) {
+            if place > 0 && (place >= most || self.is_full(start, rows)) {
                 return Ok(Filled { ran: place, changed: changed || self.changed_uncounted() });
             }
             let guard = match guarded || self.shared.costs.fails_late(member.job.order().kind) {
@@ -177,6 +176,20 @@ impl Writer {
             }
         }
         Ok(Filled { ran: members.len(), changed: changed || self.changed_uncounted() })
+    }
+
+    /// Whether a group is to be committed before the next member.
+    fn is_full(&self, start: Instant, rows: u64) -> bool {
+        let config = &self.shared.config;
+        if rows > config.group_rows_max {
+            self.shared.reaching.group_rows.fetch_add(1, Relaxed);
+            return true;
+        }
+        let is_late = self.looked - start > config.group_time_max;
+        if is_late {
+            self.shared.reaching.group_time.fetch_add(1, Relaxed);
+        }
+        is_late
     }
 
     /// Whether a statement that a caller left in the middle of its rows changed something: it counts when it is reset.
@@ -298,6 +311,9 @@ impl Writer {
     }
 
     fn late(&self, job: &Arc<dyn Job>, why: Tripped, statement: Option<String>) -> Error {
+        if why == Tripped::Deadline {
+            self.shared.reaching.late.fetch_add(1, Relaxed);
+        }
         let order = job.order();
         let label = if order.ticket.label.is_empty() { "a write" } else { order.ticket.label };
         let waited = order.deadline.saturating_duration_since(order.queued);

@@ -10,6 +10,7 @@ pub(crate) mod holding;
 pub(crate) mod job;
 pub(crate) mod longest;
 pub(crate) mod queue;
+pub(crate) mod reached;
 mod settle;
 mod tx;
 pub(crate) mod writer;

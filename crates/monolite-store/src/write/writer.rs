@@ -48,9 +48,9 @@ pub(crate) struct Writer {
     taken: VecDeque<Queued>,
     /// What ran and is not settled yet.
     bills: Vec<Bill>,
-    /// How long the last commit took, and what the cheapest ones take.
+    /// How long the last commit took, and what one of a small group takes on average; 0 before the first.
     commit_ns: u64,
-    commit_least_ns: u64,
+    small_commit_ns: u64,
     steps: VecDeque<PendingStepwise>,
     last_group: usize,
     pub(crate) wal: checkpoint::Progress,
@@ -59,6 +59,8 @@ pub(crate) struct Writer {
 /// Groups from this size on wait a moment for their callers to come back.
 const GATHER_FROM: usize = 8;
 
+/// A group that ran no longer is a small one.
+const SMALL_GROUP_NS: u64 = 100_000;
 /// Most of a write's run that is charged for the commit beside the run.
 const COMMIT_TIMES_MAX: u64 = 3;
 
@@ -76,7 +78,7 @@ impl Writer {
             taken: VecDeque::new(),
             bills: Vec::new(),
             commit_ns: 0,
-            commit_least_ns: u64::MAX,
+            small_commit_ns: 0,
             steps: steps.into(),
             last_group: 0,
             wal: checkpoint::Progress::default(),
@@ -211,6 +213,9 @@ impl Writer {
         let mut members: Vec<Member> = Vec::with_capacity(self.taken.len());
         let mut late = Vec::new();
         let now = Instant::now();
+        if self.taken.len() == config.group_writes_max {
+            self.shared.reaching.group_writes.fetch_add(1, Ordering::Relaxed);
+        }
         for queued in self.taken.drain(..) {
             let order = queued.work.order();
             let nothing = Bill { tenant: queued.tenant, cost: queued.cost, charge_ns: 0, is_husk: false };
@@ -222,6 +227,7 @@ impl Writer {
                 o.waited(order.ticket.label, now.saturating_duration_since(order.queued));
             }
             if now > order.deadline {
+                self.shared.reaching.late.fetch_add(1, Ordering::Relaxed);
                 let waited = now.saturating_duration_since(order.queued);
                 let text = format!("the write waited {waited:?} for its turn, past its deadline; nothing was done");
                 late.extend(queued.work.fail(Error::new(Kind::Late, text)));
@@ -249,15 +255,17 @@ impl Writer {
         self.bills.push(Bill { tenant: order.ticket.tenant, cost: member.cost, charge_ns, is_husk: false });
     }
 
-    /// Notes what a group cost. What its commit took beyond the cheapest ones is shared by the time that the members ran,
-    /// a few times that at most: a hiccup of the disk is nobody's.
+    /// Notes what a group cost. What its commit took beyond that of a small group is shared by the time that the members
+    /// ran, a few times that at most: a hiccup of the disk is nobody's.
     fn bill_group(&mut self, members: &[Member], committed: bool) {
         let mut share = 0;
         if committed {
-            let least = self.commit_least_ns.min(self.commit_ns);
-            self.commit_least_ns = least + least / 1024;
             let ran: u64 = members.iter().map(|m| m.run_ns).sum();
-            share = ((self.commit_ns - least) * 1024 / ran.max(1)).min(COMMIT_TIMES_MAX * 1024);
+            let before = if self.small_commit_ns == 0 { self.commit_ns } else { self.small_commit_ns };
+            if ran <= SMALL_GROUP_NS {
+                self.small_commit_ns = (before * 15 + self.commit_ns) / 16;
+            }
+            share = (self.commit_ns.saturating_sub(before) * 1024 / ran.max(1)).min(COMMIT_TIMES_MAX * 1024);
         }
         members.iter().for_each(|member| self.bill(member, share));
     }
