@@ -21,6 +21,6 @@ fn every_crash_image_holds_what_was_acknowledged() {
 fn a_disk_that_lies_about_its_syncs_is_found_out() {
     let error = run(&Images { lying: true, forget: true, ..images(500, 7) }).unwrap_err();
     let found = format!("{error:#}");
-    let words = ["is lost", "was answered", "were acknowledged"];
+    let words = ["is lost", "was answered", "were acknowledged", "does not open"];
     assert!(words.iter().any(|w| found.contains(w)), "{found}");
 }
