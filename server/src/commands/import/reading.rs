@@ -75,7 +75,9 @@ impl<R: Read + Send + 'static> Reading<R> {
                 if let Event::Document(document, _) = &event {
                     room.take(document.body.as_str().len());
                 }
-                if events.send(event).is_err() {
+                // What the input was stopped at stays where it is: reading on would tell it for ever.
+                let is_last = matches!(event, Event::Stopped(_));
+                if events.send(event).is_err() || is_last {
                     return;
                 }
             }
