@@ -45,9 +45,13 @@ impl<T> Fair<T> {
             self.busy += usize::from(entry.work.is_empty());
             entry.work.push_back((work, cost));
             self.recent = at;
-            if entry.place == Place::Held {
-                self.held += 1;
-                return Ok(());
+            match entry.place {
+                Place::Held => {
+                    self.held += 1;
+                    return Ok(());
+                }
+                Place::Parked => self.append(at, Place::Slot(self.wheel.now())),
+                _ => {}
             }
         } else {
             if room == 0 {

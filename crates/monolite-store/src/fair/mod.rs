@@ -107,6 +107,8 @@ enum Place {
     Nowhere,
     /// In no list until one of its pieces ends.
     Held,
+    /// In no list until work of its comes, or the last of its pieces ends: in the rounds it would be passed for ever.
+    Parked,
     Fresh,
     Long,
     Slot(u8),
@@ -199,9 +201,11 @@ impl<T> Fair<T> {
         let Some(at) = self.find(tenant) else { return };
         let entry = &mut self.entries[at as usize];
         entry.pins = entry.pins.saturating_sub(1);
-        if entry.place == Place::Held {
-            self.len += entry.work.len();
-            self.held -= entry.work.len();
+        if entry.place == Place::Held || (entry.place == Place::Parked && entry.pins == 0) {
+            if entry.place == Place::Held {
+                self.len += entry.work.len();
+                self.held -= entry.work.len();
+            }
             entry.place = Place::Nowhere;
             entry.credit -= std::mem::take(&mut entry.granted);
             let now = Place::Slot(self.wheel.now());
@@ -279,6 +283,10 @@ impl<T> Fair<T> {
     /// Takes an entry out of its list.
     fn unlink(&mut self, at: u32) {
         let Entry { place, before, after, .. } = self.entries[at as usize];
+        if matches!(place, Place::Nowhere | Place::Held | Place::Parked) {
+            self.entries[at as usize].place = Place::Nowhere;
+            return;
+        }
         let mut list = self.list(place);
         match before {
             NOBODY => list.first = after,
@@ -294,7 +302,7 @@ impl<T> Fair<T> {
 
     fn list(&self, place: Place) -> List {
         match place {
-            Place::Nowhere | Place::Held => List::EMPTY,
+            Place::Nowhere | Place::Held | Place::Parked => List::EMPTY,
             Place::Fresh => self.fresh,
             Place::Long => self.long,
             Place::Slot(slot) => self.wheel.list(slot),
@@ -303,7 +311,7 @@ impl<T> Fair<T> {
 
     fn set_list(&mut self, place: Place, list: List) {
         match place {
-            Place::Nowhere | Place::Held => {}
+            Place::Nowhere | Place::Held | Place::Parked => {}
             Place::Fresh => self.fresh = list,
             Place::Long => self.long = list,
             Place::Slot(slot) => self.wheel.set_list(slot, list),

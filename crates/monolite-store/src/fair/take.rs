@@ -121,7 +121,12 @@ impl<T> Fair<T> {
             entry.credit = entry.credit.saturating_add(entry.quantum).min(DEBT_MAX);
             entry.granted = 0;
         }
-        if entry.work.is_empty() && entry.credit >= 0 && entry.pins == 0 {
+        if entry.work.is_empty() && entry.pins > 0 {
+            self.unlink(at);
+            self.entries[at as usize].place = Place::Parked;
+            return Turn::Passed;
+        }
+        if entry.work.is_empty() && entry.credit >= 0 {
             self.leave(at);
             return Turn::Passed;
         }

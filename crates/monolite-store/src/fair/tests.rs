@@ -314,3 +314,38 @@ fn a_tenant_with_enough_under_way_waits_until_one_ends() {
     assert_eq!(take(&mut fair, one)[0].work, 10, "who is in debt waits");
     assert_eq!(take(&mut fair, one)[0].work, 3, "but not for nobody");
 }
+
+/// One piece at a time, as the slow lane takes them: a tenant with something under way and nothing waiting is in nobody's
+/// way, a newcomer's least of all.
+#[test]
+fn newcomer_is_taken_beside_a_tenant_whose_only_work_is_under_way() {
+    let bounds = Bounds { max: 100, tenant_max: 100 };
+    let one = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX };
+    let cost = Cost { run_ns: 5_000_000, charge_ns: 5_000_000 };
+    for rounds in 0..4 {
+        let mut fair = Fair::new(Duration::from_millis(10), HashMap::new());
+        let mut into = VecDeque::new();
+        let mut take = |fair: &mut Fair<u32>| {
+            fair.take(one, &mut into);
+            into.pop_front().map(|taken| taken.work)
+        };
+        (0..rounds).for_each(|_| assert_eq!(take(&mut fair), None));
+        fair.push(Tenant(1), cost, bounds, |_| false, 10).unwrap();
+        assert_eq!(take(&mut fair), Some(10));
+        fair.pin(Tenant(1), 2);
+        for work in [20, 21, 22] {
+            fair.push(Tenant(2), cost, bounds, |_| false, work).unwrap();
+        }
+        assert_eq!([take(&mut fair), take(&mut fair), take(&mut fair)], [Some(20), Some(21), Some(22)]);
+        fair.push(Tenant(1), cost, bounds, |_| false, 11).unwrap();
+        assert_eq!(take(&mut fair), Some(11), "its second thread is free");
+        fair.pin(Tenant(1), 2);
+        fair.push(Tenant(1), cost, bounds, |_| false, 12).unwrap();
+        assert_eq!(take(&mut fair), None, "it has both");
+        fair.unpin(Tenant(1));
+        assert_eq!(take(&mut fair), Some(12));
+        fair.unpin(Tenant(1));
+        fair.unpin(Tenant(1));
+        assert_eq!((take(&mut fair), fair.len()), (None, 0));
+    }
+}
