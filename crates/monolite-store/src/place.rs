@@ -134,6 +134,12 @@ fn refuse_odd_file(path: &Path) -> Result<()> {
     Err(Error::new(Kind::Unsupported, format!("{} {odd}", path.display())))
 }
 
+/// Whether a folder's file system has less room than a file's first wal-index and WAL need.
+pub(crate) fn has_no_room(folder: &Path) -> bool {
+    const NEEDED: u64 = 64 << 10;
+    rustix::fs::statvfs(folder).is_ok_and(|found| found.f_bavail * found.f_frsize < NEEDED)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fair::{Bounds, Refused};
 use crate::migrate::Migrations;
 use crate::observe::SlowRun;
+use crate::place;
 use crate::read::{self, Read, ReadWith, Reads, Seen, Snapshot};
 use crate::reply::{block_on, lock};
 use crate::scrub::Scrub;
@@ -86,7 +87,12 @@ impl Store {
     /// state of the file, [`Kind::Unsupported`] by the place or the SQLite library, [`Kind::Io`] and [`Kind::Full`].
     pub fn open(path: impl AsRef<Path>, config: Config, migrations: Migrations) -> Result<Store> {
         let path = path.as_ref();
-        let within = |e: Error| e.within(format!("cannot open {}", path.display()));
+        let within = |e: Error| {
+            // SQLite says only "disk I/O error" of a wal-index that finds no room.
+            let no_room = e.kind() == Kind::Io && place::has_no_room(place::folder_of(path));
+            let e = if no_room { Error::new(Kind::Full, format!("the disk is full: {e}")) } else { e };
+            e.within(format!("cannot open {}", path.display()))
+        };
         let opened = crate::open::open(path, &config, &migrations).map_err(within)?;
         let config = named(path, config);
         let opener = Arc::new(Opener::new(path, &config, Some(opened.lock)));
