@@ -110,7 +110,7 @@ pub fn router(
 /// A body for which there is never room is not invited.
 fn bodies_have_room(host: &Host, body_max: usize, bodies_max: usize) -> Result<(), RoutesClash> {
     let whole = host.routes().iter().filter(|route| !route.receives);
-    let largest = whole.map(|route| route.upload.or(route.body_limit).unwrap_or(body_max as u64)).max();
+    let largest = whole.map(|route| route.body_max.unwrap_or(body_max as u64)).max();
     match largest {
         Some(largest) if largest > bodies_max as u64 => Err(RoutesClash(format!(
             "http.bodies_max, {bodies_max} bytes, is below the largest body, {largest} bytes: it would never have room"
@@ -121,7 +121,7 @@ fn bodies_have_room(host: &Host, body_max: usize, bodies_max: usize) -> Result<(
 
 /// A body that no value of a service may hold is refused before anybody sends one.
 fn bodies_fit(host: &Host, body_max: usize) -> Result<(), RoutesClash> {
-    for route in host.routes().iter().filter(|route| route.upload.or(route.body_limit).is_none()) {
+    for route in host.routes().iter().filter(|route| route.body_max.is_none()) {
         let max = host.store(route.service).map_or(u64::MAX, |store| store.config().value_max);
         if body_max as u64 > max {
             let (service, path) = (route.service, route.path);

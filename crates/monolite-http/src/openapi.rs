@@ -110,7 +110,7 @@ fn parameters(route: &Route, fields: &Fields) -> Value {
         let schema = fields.properties.get(name).cloned().unwrap_or(json!({ "type": "string" }));
         parameters.push(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
     }
-    let in_query = !takes_body(route) || route.takes.body || route.upload.is_some();
+    let in_query = !takes_body(route) || route.takes.body || route.is_upload;
     let whole = schema_of(route);
     for (name, schema) in &fields.properties {
         // Beside a body of fields, optional ones may come in the query too; passwords never.
@@ -122,7 +122,7 @@ fn parameters(route: &Route, fields: &Fields) -> Value {
             continue;
         }
         let is_body = takes_body(route)
-            && (name == "body" && route.takes.body || name == "content_type" && route.upload.is_some());
+            && (name == "body" && route.takes.body || name == "content_type" && route.is_upload);
         if is_body || is_filled(route, name) || params_of(route.path).any(|param| param == name) {
             continue;
         }
@@ -162,7 +162,7 @@ fn request_body(route: &Route, message: &Value, properties: &Map<String, Value>,
     if !takes_body(route) {
         return None;
     }
-    if route.upload.is_some() {
+    if route.is_upload {
         return Some(json!({ "required": true, "content": { "application/octet-stream": {} } }));
     }
     if route.takes.body {

@@ -108,12 +108,12 @@ impl Compiled {
     fn of(route: &Route, body_max: usize, metrics: &Metrics, gates: &Gates) -> Self {
         let method = Method::from_bytes(route.method.as_str().as_bytes()).expect("a method's name is a method");
         let takes_body = matches!(method, Method::POST | Method::PUT | Method::PATCH);
-        let content = match route.upload {
-            Some(_) if route.receives => Content::Stream,
-            Some(_) => Content::Upload,
-            None if takes_body && route.takes.body => Content::Whole,
-            None if takes_body => Content::Fields,
-            None => Content::None,
+        let content = match route.is_upload {
+            true if route.receives => Content::Stream,
+            true => Content::Upload,
+            false if takes_body && route.takes.body => Content::Whole,
+            false if takes_body => Content::Fields,
+            false => Content::None,
         };
         let schema = schema_of(route);
         let shapes = Shapes::of(&schema);
@@ -127,13 +127,12 @@ impl Compiled {
             query.extend(["limit".into(), "cursor".into()]);
         }
         let required = members.required.into_iter().filter(|name| !is_whole(name)).collect();
-        let limit = route.upload.or(route.body_limit);
         // A GET changes nothing, also where a flow answers it.
         let changes = route.kind != WorkKind::Read && method != Method::GET;
         Compiled {
-            takes_content_type: route.upload.is_some()
+            takes_content_type: route.is_upload
                 && members.named.iter().any(|(name, _)| **name == *"content_type"),
-            body_max: limit.map_or(body_max, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            body_max: route.body_max.map_or(body_max, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             meter: metrics.route(method.as_str(), &format!("{PREFIX}{}", route.path)),
             gate: gates.get(route.service).filter(|_| changes).cloned(),
             route: route.clone(),

@@ -264,7 +264,7 @@ fn bodies_fit(service: &Service, config: &Config) -> Result<(), StartError> {
             true => ("the largest value in pieces", LARGE_VALUE_MAX),
             false => ("its store's value_max", config.value_max),
         };
-        let limit = spec.upload.or(spec.body_limit).unwrap_or(0);
+        let limit = spec.body_max().unwrap_or(0);
         if limit > max {
             let message = spec.message;
             let what = format!("message {message}: a body of {limit} bytes is above {name}, {max} bytes");
@@ -283,10 +283,10 @@ fn routes_of(service: &'static str, message: &'static str, spec: &HandlerSpec) -
         message,
         kind: spec.kind,
         creates: spec.creates,
-        upload: spec.upload,
+        is_upload: spec.upload.is_some(),
         receives: spec.registration.receives(),
         streams: spec.streams,
-        body_limit: spec.body_limit,
+        body_max: spec.body_max(),
         takes: spec.registration.takes().clone(),
         schemas: spec.registration.schemas(),
         registration: spec.registration.clone(),

@@ -25,14 +25,14 @@ pub struct Route {
     pub kind: WorkKind,
     /// The `Location` of what it creates.
     pub creates: Option<&'static str>,
-    /// It takes an upload of at most this many bytes instead of a JSON body.
-    pub upload: Option<u64>,
+    /// It takes an upload instead of a JSON body.
+    pub is_upload: bool,
     /// It takes its upload as that arrives.
     pub receives: bool,
     /// It answers with bytes of a content type instead of JSON.
     pub streams: bool,
-    /// How large its body may be, where not as large as any, in bytes.
-    pub body_limit: Option<u64>,
+    /// How large its body may be, an upload or JSON, where not as large as any, in bytes.
+    pub body_max: Option<u64>,
     /// What its message takes from a request.
     pub takes: Takes,
     /// The schemas of its message, reply and refusal.

@@ -65,6 +65,13 @@ pub struct HandlerSpec {
     pub body_limit: Option<u64>,
 }
 
+impl HandlerSpec {
+    /// How large a body it takes, whatever that body is, where it says so itself.
+    pub fn body_max(&self) -> Option<u64> {
+        self.upload.or(self.body_limit)
+    }
+}
+
 /// Where a handler is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint {
