@@ -98,9 +98,7 @@ fn blob(
             (StatusCode::PARTIAL_CONTENT, range)
         }
         Part::Beyond if is_get => {
-            to.remove(CONTENT_TYPE);
-            to.insert(CONTENT_RANGE, printed(&format!("bytes */{length}")));
-            return Ok(response(StatusCode::RANGE_NOT_SATISFIABLE, to, Body::empty()));
+            return Err(beyond(length));
         }
         _ => (StatusCode::OK, 0..length),
     };
@@ -112,6 +110,12 @@ fn blob(
         }
     };
     Ok(response(status, to, body))
+}
+
+fn beyond(length: u64) -> Problem {
+    let detail = format!("the part begins behind the end, there are {length} bytes");
+    let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", detail);
+    problem.ranging(printed(&format!("bytes */{length}")))
 }
 
 /// A HEAD learns where an upload goes on; a GET would take what is there for the whole.

@@ -121,8 +121,8 @@ fn parameters(route: &Route, fields: &Fields) -> Value {
             parameters.push(json!({ "name": header, "in": "header", "schema": { "type": "string" }, "description": schema["description"] }));
             continue;
         }
-        let is_body = takes_body(route)
-            && (name == "body" && route.takes.body || name == "content_type" && route.is_upload);
+        let is_body =
+            takes_body(route) && (name == "body" && route.takes.body || name == "content_type" && route.is_upload);
         if is_body || is_filled(route, name) || params_of(route.path).any(|param| param == name) {
             continue;
         }
@@ -220,7 +220,12 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
         let headers = json!({ "Content-Range": string, "ETag": string });
         all["206"] =
             json!({ "description": "The part that was asked for.", "content": { "*/*": {} }, "headers": headers });
-        all["416"] = json!({ "description": "The part lies behind the end.", "headers": { "Content-Range": string } });
+        let behind = json!({ "$ref": "#/components/schemas/Problem" });
+        all["416"] = json!({
+            "description": "The part lies behind the end.",
+            "content": { "application/problem+json": { "schema": behind } },
+            "headers": { "Content-Range": string }
+        });
     }
     if route.method == Method::Get {
         all["304"] = json!({ "description": "The known `ETag` is current." });

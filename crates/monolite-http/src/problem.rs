@@ -8,7 +8,7 @@
 
 use crate::body::Body;
 use crate::headers;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -28,6 +28,7 @@ struct Inner {
     retry_after: Option<Duration>,
     errors: Vec<FieldProblem>,
     allow: Option<HeaderValue>,
+    content_range: Option<HeaderValue>,
     closes: bool,
 }
 
@@ -72,6 +73,7 @@ impl Problem {
             retry_after: None,
             errors: Vec::new(),
             allow: None,
+            content_range: None,
             closes: false,
         }))
     }
@@ -95,6 +97,12 @@ impl Problem {
     /// The same with the methods that the path knows.
     pub(crate) fn allowing(mut self, allow: Option<HeaderValue>) -> Self {
         self.0.allow = allow;
+        self
+    }
+
+    /// The same with what there would be a part of, as `Content-Range` says it.
+    pub(crate) fn ranging(mut self, over: HeaderValue) -> Self {
+        self.0.content_range = Some(over);
         self
     }
 
@@ -149,6 +157,9 @@ impl Problem {
         }
         if let Some(allow) = &self.0.allow {
             to.insert(ALLOW, allow.clone());
+        }
+        if let Some(over) = &self.0.content_range {
+            to.insert(CONTENT_RANGE, over.clone());
         }
         if self.0.closes {
             to.insert(CONNECTION, headers::CLOSE);

@@ -130,8 +130,7 @@ impl Compiled {
         // A GET changes nothing, also where a flow answers it.
         let changes = route.kind != WorkKind::Read && method != Method::GET;
         Compiled {
-            takes_content_type: route.is_upload
-                && members.named.iter().any(|(name, _)| **name == *"content_type"),
+            takes_content_type: route.is_upload && members.named.iter().any(|(name, _)| **name == *"content_type"),
             body_max: route.body_max.map_or(body_max, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             meter: metrics.route(method.as_str(), &format!("{PREFIX}{}", route.path)),
             gate: gates.get(route.service).filter(|_| changes).cloned(),

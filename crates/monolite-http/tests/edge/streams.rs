@@ -225,7 +225,10 @@ fn a_part_of_a_small_blob_is_answered_too() {
         (middle.status, middle.body.as_str(), middle.header("content-range")),
         (206, "345", Some("bytes 3-5/10"))
     );
-    assert_eq!((beyond.status, beyond.body.as_str(), beyond.header("content-range")), (416, "", Some("bytes */10")));
+    assert_eq!((beyond.status, beyond.code().as_str()), (416, "range_not_satisfiable"));
+    assert_eq!(beyond.header("content-range"), Some("bytes */10"));
+    assert_eq!(beyond.header("content-type"), Some("application/problem+json"));
+    assert_eq!(beyond.json()["detail"], "the part begins behind the end, there are 10 bytes");
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
