@@ -20,7 +20,7 @@ use rustix::fs::{fstat, stat};
 use std::ffi::{CStr, c_int, c_void};
 use std::os::fd::BorrowedFd;
 
-/// Pages in a chunk: 64 took the p99 of durable writes beside checkpoints from 5.2 to 3.3 ms; 16 and 256 did less.
+/// Pages in a chunk: 64 took the p99 of durable writes beside checkpoints from 5.2 to 3.3 ms; 16 and 256 gave less throughput.
 const CHUNK: u32 = 64;
 
 /// What was written to a database file since its last sync.
