@@ -22,7 +22,6 @@ use crate::sqlite::watch::Watch;
 use crate::standing::Standing;
 use crate::status::{Holder, Status, WriterView};
 use crate::ticket::Ticket;
-use crate::write::costs::Costs;
 use crate::write::holding::Holding;
 use crate::write::longest::Longest;
 use crate::write::queue::{Closing, Queue};
@@ -55,7 +54,6 @@ pub(crate) struct Shared {
     pub(crate) reads: Reads,
     pub(crate) opener: Arc<Opener>,
     pub(crate) queue: Queue,
-    pub(crate) costs: Costs,
     pub(crate) rounds: Rounds,
     pub(crate) wal_frames: AtomicU64,
     pub(crate) holding: Holding,
@@ -339,7 +337,6 @@ impl Shared {
                 config.tenant_quantum,
                 config.tenant_weights.clone(),
             ),
-            costs: Costs::new(),
             rounds: Rounds::default(),
             wal_frames: AtomicU64::new(0),
             holding: Holding::new(),

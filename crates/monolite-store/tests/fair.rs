@@ -152,3 +152,42 @@ fn the_writer_says_who_holds_it_and_who_waits() {
     holder.join().unwrap();
     waiting.into_iter().for_each(|write| assert_eq!(done(write).unwrap().value, 1));
 }
+
+/// A write of the message that all tenants send; a large one keeps the writer busy for longer than a group may take.
+fn put(store: &Store, tenant: Tenant, large: bool) -> impl Future<Output = Result<Written<()>, Error>> + use<> {
+    let time = if large { LARGE } else { Duration::ZERO };
+    store.write_with(Ticket::label("Put").tenant(tenant), move |tx| {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            std::hint::spin_loop();
+        }
+        tx.execute("INSERT INTO t(tenant, n) VALUES (?1, 0)", [tenant.0 as i64]).map(drop)
+    })
+}
+
+const LARGE: Duration = Duration::from_millis(25);
+
+fn sequences<W: Future<Output = Result<Written<()>, Error>>>(writes: Vec<W>) -> Vec<u64> {
+    writes.into_iter().map(|write| done(write).unwrap().sequence).collect()
+}
+
+#[test]
+fn large_writes_of_one_tenant_do_not_make_small_ones_of_the_same_message_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config { group_time_max: LARGE * 4 / 5, ..Config::default() });
+    let noise = |n: u64| (0..n).map(|_| put(&store, NOISY, true)).collect::<Vec<_>>();
+    let quiet = |tenants: std::ops::Range<u64>| tenants.map(|n| put(&store, Tenant(n), false)).collect::<Vec<_>>();
+    sequences(noise(3));
+    sequences(quiet(10..20)); // half of the quiet ones have written before; the others come as the noisy one goes on
+    sequences(noise(5));
+    let (holder, go) = hold_writer(&store, Ticket::label("hold"));
+    let (noisy, quiet) = (noise(5), quiet(10..30));
+    drop(go);
+    let (mut quiet, noisy) = (sequences(quiet), sequences(noisy));
+    holder.join().unwrap();
+    assert!(noisy.windows(2).all(|w| w[0] < w[1]), "each has a group of its own: {noisy:?}");
+    quiet.sort_unstable();
+    quiet.dedup();
+    // One, but for a machine that stands still in the middle of a group.
+    assert!(quiet.len() <= 3, "the small ones were in groups of their own: {quiet:?}");
+}

@@ -7,7 +7,7 @@
 //!   system (tenant 0) alone may fill it.
 
 use super::wheel::NOBODY;
-use super::{Cost, Entry, Fair, Place, SPARE_MAX, SPARE_PLACES};
+use super::{Entry, Fair, Place, SPARE_MAX, SPARE_PLACES};
 use crate::ticket::Tenant;
 use std::collections::VecDeque;
 
@@ -30,7 +30,6 @@ impl<T> Fair<T> {
     pub(crate) fn push(
         &mut self,
         tenant: Tenant,
-        cost: Cost,
         bounds: Bounds,
         is_husk: impl Fn(&T) -> bool,
         work: T,
@@ -43,7 +42,7 @@ impl<T> Fair<T> {
             self.admit(at, tenant, room, bounds, &is_husk)?;
             let entry = &mut self.entries[at as usize];
             self.busy += usize::from(entry.work.is_empty());
-            entry.work.push_back((work, cost));
+            entry.work.push_back(work);
             self.recent = at;
             match entry.place {
                 Place::Held => {
@@ -58,7 +57,7 @@ impl<T> Fair<T> {
                 return Err(Refused { own_fault: false });
             }
             let at = self.enter(tenant);
-            self.entries[at as usize].work.push_back((work, cost));
+            self.entries[at as usize].work.push_back(work);
             self.busy += 1;
             self.recent = at;
         }
@@ -100,7 +99,7 @@ impl<T> Fair<T> {
     fn sweep_entry(&mut self, at: u32, is_husk: &impl Fn(&T) -> bool) {
         let entry = &mut self.entries[at as usize];
         let before = entry.work.len();
-        entry.work.retain(|(work, _)| !is_husk(work));
+        entry.work.retain(|work| !is_husk(work));
         let waiting = if entry.place == Place::Held { &mut self.held } else { &mut self.len };
         *waiting -= before - entry.work.len();
         self.busy -= usize::from(before > 0 && entry.work.is_empty());

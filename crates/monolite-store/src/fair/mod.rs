@@ -2,7 +2,7 @@
 //!
 //! In each round a tenant that has work gets a *quantum* of credit for its weight, and its work is taken while it has
 //! credit. Work is charged by an estimate when it is taken, and corrected by `settle` when it ran, so credit may become
-//! debt; a tenant in debt waits as many rounds as paying takes. Rounds without anybody are skipped: nobody waits for
+//! debt, and debt go; a tenant in debt waits as many rounds as paying takes. Rounds without anybody are skipped: nobody waits for
 //! nothing. Tenants sit in a wheel of rounds (`wheel.rs`), so that neither debt nor their number costs a search.
 //!
 //! **Invariants**
@@ -45,7 +45,7 @@ pub(crate) struct Cost {
     pub(crate) charge_ns: u32,
 }
 
-/// A piece of work that was taken, with what is needed to settle it or to give it back.
+/// A piece of work that was taken, with what it is expected to cost: to settle it, or to give it back.
 #[derive(Debug)]
 pub(crate) struct Taken<T> {
     pub(crate) tenant: Tenant,
@@ -82,7 +82,7 @@ pub(crate) struct Fair<T> {
 /// A tenant that waits, has had its turn in this round, or is in debt.
 struct Entry<T> {
     tenant: u64,
-    work: VecDeque<(T, Cost)>,
+    work: VecDeque<T>,
     /// Nanoseconds; negative is debt.
     credit: i64,
     /// Credit of one round.
@@ -161,7 +161,7 @@ impl<T> Fair<T> {
     /// Each tenant that waits, its pieces of work, the first of them.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (Tenant, usize, &T)> {
         self.entries.iter().filter_map(|e| {
-            let (first, _) = e.work.front()?;
+            let first = e.work.front()?;
             Some((Tenant(e.tenant), usize::try_from(e.work.len() as isize - e.husks).unwrap_or(0), first))
         })
     }
@@ -172,6 +172,9 @@ impl<T> Fair<T> {
             let entry = &mut self.entries[at as usize];
             let more = i64::try_from(charge_ns).unwrap_or(DEBT_MAX).min(DEBT_MAX) - i64::from(cost.charge_ns);
             entry.credit = (entry.credit - more).max(-DEBT_MAX);
+            if more < 0 {
+                self.hasten(at);
+            }
         }
     }
 
@@ -217,7 +220,7 @@ impl<T> Fair<T> {
     pub(crate) fn drain(&mut self) -> Vec<T> {
         let mut all = Vec::with_capacity(self.len);
         for entry in &mut self.entries {
-            all.extend(entry.work.drain(..).map(|(work, _)| work));
+            all.extend(entry.work.drain(..));
         }
         (self.len, self.held, self.busy) = (0, 0, 0);
         self.rest();
@@ -321,10 +324,10 @@ impl<T> Fair<T> {
 
 /// Hashes tenants' numbers by one multiplication, from a random start: who can choose numbers cannot choose collisions.
 #[derive(Clone, Copy)]
-struct Seed(u64);
+pub(crate) struct Seed(u64);
 
 impl Seed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Seed(RandomState::new().hash_one(0_u8))
     }
 }
@@ -336,7 +339,7 @@ impl BuildHasher for Seed {
     }
 }
 
-struct Mixed(u64);
+pub(crate) struct Mixed(u64);
 
 impl Hasher for Mixed {
     fn finish(&self) -> u64 {

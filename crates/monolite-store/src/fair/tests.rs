@@ -8,19 +8,25 @@ const QUANTUM: Duration = Duration::from_micros(150);
 const BOUNDS: Bounds = Bounds { max: 8192, tenant_max: 2048 };
 const GROUP: Limits = Limits { most: 1024, run_ns: 5_000_000, turns: 1 };
 
-fn fair(weights: &[(u64, u32)]) -> Fair<u64> {
+/// Work, and what it is expected to cost.
+type Priced = (u64, Cost);
+
+fn cost(us: u32) -> Cost {
+    Cost { run_ns: us * 1000, charge_ns: us * 1000 }
+}
+
+fn fair(weights: &[(u64, u32)]) -> Fair<Priced> {
     Fair::new(QUANTUM, weights.iter().map(|(t, w)| (Tenant(*t), *w)).collect())
 }
 
-fn push(fair: &mut Fair<u64>, tenant: u64, us: u32, work: u64) -> Result<(), Refused> {
-    let cost = Cost { run_ns: us * 1000, charge_ns: us * 1000 };
-    fair.push(Tenant(tenant), cost, BOUNDS, |_| false, work)
+fn push(fair: &mut Fair<Priced>, tenant: u64, us: u32, work: u64) -> Result<(), Refused> {
+    fair.push(Tenant(tenant), BOUNDS, |_| false, (work, cost(us)))
 }
 
-fn take(fair: &mut Fair<u64>, limits: Limits) -> Vec<Taken<u64>> {
+fn take(fair: &mut Fair<Priced>, limits: Limits) -> Vec<Taken<u64>> {
     let mut into = VecDeque::new();
-    fair.take(limits, &mut into);
-    into.into()
+    fair.take(limits, &|_, work| work.1, &mut into);
+    into.into_iter().map(|t| Taken { tenant: t.tenant, cost: t.cost, work: t.work.0 }).collect()
 }
 
 /// What each of these would get if it always had work, in thousandths of the time of all.
@@ -47,7 +53,7 @@ fn shares(hogs: &[Hog], limits: Limits, batches: usize) -> Vec<f64> {
             let wanted = if hog.one_by_one { 1 } else { (4 + 400_000 * hog.weight / expected_ns[n]) as usize };
             while waiting[n] < wanted {
                 let cost = Cost { run_ns: expected_ns[n], charge_ns: expected_ns[n] };
-                fair.push(Tenant(n as u64 + 1), cost, BOUNDS, |_| false, 0).unwrap();
+                fair.push(Tenant(n as u64 + 1), BOUNDS, |_| false, (0, cost)).unwrap();
                 waiting[n] += 1;
             }
         }
@@ -100,7 +106,7 @@ proptest! {
 /// Replays pushes, batches, pieces given back, and husks, against one list for each tenant.
 fn keeps_everything(ops: &[(u8, u64, u32, usize)]) {
     let bounds = Bounds { max: 24, tenant_max: 8 };
-    let mut fair: Fair<(u64, bool)> = Fair::new(QUANTUM, HashMap::new());
+    let mut fair: Fair<(u64, bool, Cost)> = Fair::new(QUANTUM, HashMap::new());
     let mut model: BTreeMap<u64, VecDeque<(u64, bool)>> = BTreeMap::new();
     let waiting = |model: &BTreeMap<u64, VecDeque<(u64, bool)>>| {
         model.values().map(|m| m.iter().filter(|w| !w.1).count()).sum::<usize>()
@@ -109,11 +115,10 @@ fn keeps_everything(ops: &[(u8, u64, u32, usize)]) {
         let number = number as u64;
         if *what < 7 {
             let is_husk = *what == 6;
-            let cost = Cost { run_ns: us * 1000, charge_ns: us * 1000 };
             let before = waiting(&model);
             let own = model.entry(*tenant).or_default();
             let mine = own.iter().filter(|w| !w.1).count();
-            match fair.push(Tenant(*tenant), cost, bounds, |w| w.1, (number, is_husk)) {
+            match fair.push(Tenant(*tenant), bounds, |w| w.1, (number, is_husk, cost(*us))) {
                 Ok(()) => {
                     own.push_back((number, is_husk));
                     assert!(before < bounds.max, "the queue was full");
@@ -132,16 +137,17 @@ fn keeps_everything(ops: &[(u8, u64, u32, usize)]) {
         } else {
             let limits = Limits { most: 1 + *what as usize, ..GROUP };
             let mut taken = VecDeque::new();
-            fair.take(limits, &mut taken);
+            fair.take(limits, &|_, w| w.2, &mut taken);
             assert!(taken.len() <= limits.most);
             let keep = taken.len().saturating_sub(*back);
             let returned: Vec<_> = taken.split_off(keep).into();
             for t in taken {
                 let own = model.get_mut(&t.tenant.0).unwrap();
-                while own.front().is_some_and(|w| w.1 && *w != t.work) {
+                let work = (t.work.0, t.work.1);
+                while own.front().is_some_and(|w| w.1 && *w != work) {
                     own.pop_front(); // swept
                 }
-                assert_eq!(own.pop_front(), Some(t.work), "tenant {}", t.tenant.0);
+                assert_eq!(own.pop_front(), Some(work), "tenant {}", t.tenant.0);
                 if t.work.1 {
                     fair.husk(t.tenant, -1);
                 }
@@ -156,7 +162,7 @@ fn keeps_everything(ops: &[(u8, u64, u32, usize)]) {
     let mut left = BTreeMap::<u64, Vec<u64>>::new();
     while !fair.is_empty() {
         let mut taken = VecDeque::new();
-        fair.take(GROUP, &mut taken);
+        fair.take(GROUP, &|_, w| w.2, &mut taken);
         assert!(!taken.is_empty(), "work waits and none was taken");
         for t in taken.into_iter().filter(|t| !t.work.1) {
             left.entry(t.tenant.0).or_default().push(t.work.0);
@@ -274,7 +280,7 @@ fn absent_tenants_leave_nothing_behind() {
 fn a_crowd_leaves_room_for_the_next_tenant() {
     let mut fair: Fair<u64> = Fair::new(QUANTUM, HashMap::new());
     let bounds = Bounds { max: 100, tenant_max: 80 };
-    let mut offer = |tenant: u64| fair.push(Tenant(tenant), Cost::default(), bounds, |_| false, 0);
+    let mut offer = |tenant: u64| fair.push(Tenant(tenant), bounds, |_| false, 0);
     let mut alone = 0;
     while offer(1).is_ok() {
         alone += 1;
@@ -326,21 +332,21 @@ fn newcomer_is_taken_beside_a_tenant_whose_only_work_is_under_way() {
         let mut fair = Fair::new(Duration::from_millis(10), HashMap::new());
         let mut into = VecDeque::new();
         let mut take = |fair: &mut Fair<u32>| {
-            fair.take(one, &mut into);
+            fair.take(one, &|_, _| cost, &mut into);
             into.pop_front().map(|taken| taken.work)
         };
         (0..rounds).for_each(|_| assert_eq!(take(&mut fair), None));
-        fair.push(Tenant(1), cost, bounds, |_| false, 10).unwrap();
+        fair.push(Tenant(1), bounds, |_| false, 10).unwrap();
         assert_eq!(take(&mut fair), Some(10));
         fair.pin(Tenant(1), 2);
         for work in [20, 21, 22] {
-            fair.push(Tenant(2), cost, bounds, |_| false, work).unwrap();
+            fair.push(Tenant(2), bounds, |_| false, work).unwrap();
         }
         assert_eq!([take(&mut fair), take(&mut fair), take(&mut fair)], [Some(20), Some(21), Some(22)]);
-        fair.push(Tenant(1), cost, bounds, |_| false, 11).unwrap();
+        fair.push(Tenant(1), bounds, |_| false, 11).unwrap();
         assert_eq!(take(&mut fair), Some(11), "its second thread is free");
         fair.pin(Tenant(1), 2);
-        fair.push(Tenant(1), cost, bounds, |_| false, 12).unwrap();
+        fair.push(Tenant(1), bounds, |_| false, 12).unwrap();
         assert_eq!(take(&mut fair), None, "it has both");
         fair.unpin(Tenant(1));
         assert_eq!(take(&mut fair), Some(12));
@@ -348,4 +354,42 @@ fn newcomer_is_taken_beside_a_tenant_whose_only_work_is_under_way() {
         fair.unpin(Tenant(1));
         assert_eq!((take(&mut fair), fair.len()), (None, 0));
     }
+}
+
+#[test]
+fn who_was_charged_too_much_does_not_wait_for_it() {
+    let mut fair = fair(&[]);
+    for n in 0..200 {
+        push(&mut fair, 1, 140, n).unwrap();
+    }
+    take(&mut fair, GROUP); // nobody is a newcomer any more
+    push(&mut fair, 2, 4_000, 0).unwrap();
+    let charged = take(&mut fair, GROUP).into_iter().find(|t| t.tenant == Tenant(2)).unwrap();
+    push(&mut fair, 2, 10, 1).unwrap();
+    fair.settle(Tenant(2), charged.cost, 10_000);
+    assert!(take(&mut fair, GROUP).iter().any(|t| t.work == 1 && t.tenant == Tenant(2)), "in the next batch");
+    let charged = Cost { run_ns: 0, charge_ns: 6_000_000 };
+    push(&mut fair, 2, 6_000, 2).unwrap();
+    while !take(&mut fair, Limits { run_ns: 100_000_000, ..GROUP }).iter().any(|t| t.tenant == Tenant(2)) {}
+    push(&mut fair, 2, 10, 3).unwrap();
+    fair.settle(Tenant(2), charged, 3_000_000);
+    let mut batches = 1;
+    while !take(&mut fair, GROUP).iter().any(|t| t.tenant == Tenant(2)) {
+        batches += 1;
+    }
+    assert!((18..=22).contains(&batches), "it pays what it owes, 20 quanta, and no more: {batches}");
+}
+
+#[test]
+fn what_is_learnt_while_work_waits_counts() {
+    let mut fair: Fair<u64> = Fair::new(QUANTUM, HashMap::new());
+    let mut into = VecDeque::new();
+    for tenant in 1..=20 {
+        fair.push(Tenant(tenant), BOUNDS, |_| false, tenant).unwrap();
+    }
+    fair.take(GROUP, &|_, _| cost(50_000), &mut into);
+    assert_eq!(into.len(), 1, "each seemed to need a batch of its own");
+    into.clear();
+    fair.take(GROUP, &|_, _| cost(10), &mut into);
+    assert_eq!(into.len(), 19);
 }

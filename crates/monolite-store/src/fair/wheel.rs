@@ -42,6 +42,11 @@ impl Wheel {
         ((self.round + rounds) % SLOTS) as u8
     }
 
+    /// How many rounds ahead a slot is.
+    pub(super) fn until(&self, slot: u8) -> u64 {
+        (u64::from(slot) + SLOTS - self.round % SLOTS) % SLOTS
+    }
+
     /// How many rounds ahead the next one is that somebody is in.
     pub(super) fn next(&self) -> Option<u64> {
         let ahead = self.occupied.rotate_right(u32::from(self.ahead(1))).trailing_zeros();

@@ -73,7 +73,7 @@ pub(crate) fn submit(task: Arc<dyn Task>, tenant_max: usize) -> Result<(), Refus
     state.next += 1;
     let bounds = Bounds { max: isize::MAX as usize, tenant_max };
     let queued = Queued { task: task.clone(), number };
-    state.tasks.push(tenant, EXPECTED, bounds, |queued| queued.task.is_husk(), queued)?;
+    state.tasks.push(tenant, bounds, |queued| queued.task.is_husk(), queued)?;
     let key = (task.deadline(), number);
     let is_earliest = state.deadlines.first_key_value().is_none_or(|(first, _)| key < *first);
     state.deadlines.insert(key, task);
@@ -168,7 +168,7 @@ fn serve(lane: &'static Lane) {
 fn next(lane: &Lane, one: &mut VecDeque<Taken<Queued>>) -> Taken<Queued> {
     let mut state = lock(&lane.state);
     loop {
-        state.tasks.take(ONE, one);
+        state.tasks.take(ONE, &|_, _| EXPECTED, one);
         let Some(taken) = one.pop_front() else {
             if state.tasks.is_bloated() {
                 state.tasks.rest();

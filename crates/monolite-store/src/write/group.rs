@@ -8,7 +8,7 @@
 
 use super::Tx;
 use super::job::{Job, Ran};
-use super::queue::Queued;
+use super::queue::{Arrived, Queued};
 use super::writer::Writer;
 use crate::error::{Error, Kind, Result};
 use crate::fair::Cost;
@@ -94,7 +94,7 @@ pub(crate) struct Filled {
 
 impl Member {
     pub(crate) fn new(queued: Queued) -> Self {
-        Member { job: queued.work, cost: queued.cost, run_ns: 0, outcome: Outcome::Open, answered: false }
+        Member { job: queued.work.job, cost: queued.cost, run_ns: 0, outcome: Outcome::Open, answered: false }
     }
 
     /// Answers the caller after the group's end.
@@ -130,7 +130,7 @@ impl Member {
     /// Gives the write back to the queue.
     pub(crate) fn into_queued(mut self) -> Queued {
         self.answered = true;
-        Queued { tenant: self.job.order().ticket.tenant, cost: self.cost, work: self.job.clone() }
+        Queued { tenant: self.job.order().ticket.tenant, cost: self.cost, work: Arrived::again(self.job.clone()) }
     }
 }
 
@@ -164,7 +164,7 @@ impl Writer {
             if place > 0 && (place >= most || self.is_full(start, rows)) {
                 return Ok(Filled { ran: place, changed: changed || self.changed_uncounted() });
             }
-            let guard = match guarded || self.shared.costs.fails_late(member.job.order().kind) {
+            let guard = match guarded || self.costs.fails_late(member.job.order().kind) {
                 _ if alone => Guard::Transaction,
                 true => Guard::Savepoint,
                 false => Guard::Group,
@@ -290,7 +290,7 @@ impl Writer {
                     // A statement counts its changes when it is reset.
                     raw::reset_busy_statements(connection.sqlite());
                     if connection.sqlite().total_changes() != rows {
-                        self.shared.costs.failed_late(order.kind);
+                        self.costs.failed_late(order.kind);
                         connection.rollback()?;
                         return Ok(Settled::Unguarded);
                     }

@@ -211,7 +211,7 @@ impl<T, E> WriteWith<T, E> {
         let deadline = deadline.unwrap_or_else(|| far_from_now(shared.config.deadline));
         let kind = WorkKind::of::<F>(ticket.label);
         let pending = Arc::new(Pending::new(Order { ticket, kind, deadline, queued }, closure));
-        WriteWith(match shared.queue.push(pending.clone(), shared.costs.of(kind)) {
+        WriteWith(match shared.queue.push(pending.clone()) {
             Ok(()) => State::Waiting(pending, shared.clone()),
             Err(NotQueued::Closed) => State::Failed(Some(shared.refusal())),
             Err(NotQueued::Full(refused)) => {

@@ -8,8 +8,10 @@
 //! - Bounds as in `fair::Bounds`. After `close` nothing enters.
 //! - One lock for each write that is queued, one for each group; nothing is allocated where tenants come back.
 
+use super::costs::Costs;
 use super::job::Job;
 use crate::fair::{Bounds, Cost, Fair, Limits, Refused, Taken};
+use crate::read::kinds::WorkKind;
 use crate::reply::lock;
 use crate::status::Waiting;
 use crate::ticket::Tenant;
@@ -35,7 +37,7 @@ pub(crate) struct Queue {
 }
 
 struct QueueState {
-    writes: Fair<Arc<dyn Job>>,
+    writes: Fair<Arrived>,
     /// Whose write came last, and when one came from somebody else than the one before.
     last: Tenant,
     mixed: Option<Instant>,
@@ -45,8 +47,14 @@ struct QueueState {
     ended: bool,
 }
 
+/// A write that waits, and its kind: the queue's lock is not held while memory is fetched from another core.
+pub(crate) struct Arrived {
+    pub(crate) job: Arc<dyn Job>,
+    kind: WorkKind,
+}
+
 /// A write that the writer took.
-pub(crate) type Queued = Taken<Arc<dyn Job>>;
+pub(crate) type Queued = Taken<Arrived>;
 
 /// What a write that was taken cost in the end.
 pub(crate) struct Bill {
@@ -95,9 +103,9 @@ impl Queue {
         Queue { state: Mutex::new(state), arrived: Condvar::new(), bounds }
     }
 
-    pub(crate) fn push(&self, job: Arc<dyn Job>, cost: Cost) -> Result<(), NotQueued> {
+    pub(crate) fn push(&self, job: Arc<dyn Job>) -> Result<(), NotQueued> {
         let order = job.order();
-        let (tenant, queued) = (order.ticket.tenant, order.queued);
+        let (tenant, queued, kind) = (order.ticket.tenant, order.queued, order.kind);
         #[cfg(monolite_planted)]
         if crate::planted::is("queue_loses_a_write") && crate::planted::each(40) {
             return Ok(());
@@ -114,7 +122,7 @@ impl Queue {
             state.last = tenant;
             state.mixed = Some(queued);
         }
-        let pushed = state.writes.push(tenant, cost, self.bounds, |job| job.is_husk(), job);
+        let pushed = state.writes.push(tenant, self.bounds, |write| write.job.is_husk(), Arrived { job, kind });
         drop(state);
         if idle.is_some() {
             self.arrived.notify_one();
@@ -160,6 +168,7 @@ impl Queue {
         &self,
         bills: &mut Vec<Bill>,
         into: &mut VecDeque<Queued>,
+        costs: &Costs,
         (most, time): (usize, Duration),
         wait: bool,
     ) -> Next {
@@ -182,7 +191,7 @@ impl Queue {
             if !state.writes.is_empty() || !wait {
                 let run_ns = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
                 let turns = state.turns();
-                state.writes.take(Limits { most, run_ns, turns }, into);
+                state.writes.take(Limits { most, run_ns, turns }, &|tenant, write| costs.of(write.kind, tenant), into);
                 return Next::Jobs;
             }
             state.idle = Some(Instant::now());
@@ -252,7 +261,7 @@ impl Queue {
         let (writes, tenants, mut all) = {
             let state = lock(&self.state);
             let told = state.writes.waiting().map(|(tenant, writes, first)| {
-                let oldest = now.saturating_duration_since(first.order().queued);
+                let oldest = now.saturating_duration_since(first.job.order().queued);
                 Waiting { tenant, writes, oldest }
             });
             (state.writes.len(), state.writes.tenants(), told.collect::<Vec<_>>())
@@ -264,7 +273,15 @@ impl Queue {
 
     /// Takes everything that is left.
     pub(crate) fn drain(&self) -> Vec<Arc<dyn Job>> {
-        lock(&self.state).writes.drain()
+        lock(&self.state).writes.drain().into_iter().map(|write| write.job).collect()
+    }
+}
+
+impl Arrived {
+    /// A write that comes back from a group.
+    pub(crate) fn again(job: Arc<dyn Job>) -> Self {
+        let kind = job.order().kind;
+        Arrived { job, kind }
     }
 }
 

@@ -11,6 +11,7 @@
 //!
 //! Never here: a service's SQL, retries of an fsync.
 
+use super::costs::Costs;
 use super::group::{Filled, Lost, Member};
 use super::job::{Job, mark_writer_thread};
 use super::queue::{Bill, Closing, Next, Queued};
@@ -48,6 +49,7 @@ pub(crate) struct Writer {
     taken: VecDeque<Queued>,
     /// What ran and is not settled yet.
     bills: Vec<Bill>,
+    pub(crate) costs: Costs,
     /// How long the last commit took, and what one of a small group takes on average; 0 before the first.
     commit_ns: u64,
     small_commit_ns: u64,
@@ -77,6 +79,7 @@ impl Writer {
             epoch_in_file,
             taken: VecDeque::new(),
             bills: Vec::new(),
+            costs: Costs::new(),
             commit_ns: 0,
             small_commit_ns: 0,
             steps: steps.into(),
@@ -105,7 +108,7 @@ impl Writer {
         let limits = (self.shared.config.group_writes_max, self.shared.config.group_time_max);
         loop {
             let wait = self.steps.is_empty();
-            match self.shared.clone().queue.next(&mut self.bills, &mut self.taken, limits, wait) {
+            match self.shared.clone().queue.next(&mut self.bills, &mut self.taken, &self.costs, limits, wait) {
                 Next::Close(how) => {
                     self.shared.close_reads();
                     if how == Closing::Drained {
@@ -137,7 +140,7 @@ impl Writer {
 
     /// Everything that nobody has answered.
     fn left(&mut self) -> Vec<Arc<dyn Job>> {
-        self.taken.drain(..).map(|queued| queued.work).chain(self.shared.queue.drain()).collect()
+        self.taken.drain(..).map(|queued| queued.work.job).chain(self.shared.queue.drain()).collect()
     }
 
     /// Waits a moment for the callers of the last group to come back, where it was a crowd.
@@ -217,9 +220,9 @@ impl Writer {
             self.shared.reaching.group_writes.fetch_add(1, Ordering::Relaxed);
         }
         for queued in self.taken.drain(..) {
-            let order = queued.work.order();
+            let order = queued.work.job.order();
             let nothing = Bill { tenant: queued.tenant, cost: queued.cost, charge_ns: 0, is_husk: false };
-            if !queued.work.claim() {
+            if !queued.work.job.claim() {
                 self.bills.push(Bill { is_husk: true, ..nothing });
                 continue;
             }
@@ -230,7 +233,7 @@ impl Writer {
                 self.shared.reaching.late.fetch_add(1, Ordering::Relaxed);
                 let waited = now.saturating_duration_since(order.queued);
                 let text = format!("the write waited {waited:?} for its turn, past its deadline; nothing was done");
-                late.extend(queued.work.fail(Error::new(Kind::Late, text)));
+                late.extend(queued.work.job.fail(Error::new(Kind::Late, text)));
                 self.bills.push(nothing);
                 continue;
             }
@@ -251,7 +254,7 @@ impl Writer {
     fn bill(&mut self, member: &Member, commit_of_1024: u64) {
         let order = member.job.order();
         let charge_ns = member.run_ns + member.run_ns * commit_of_1024 / 1024;
-        self.shared.costs.learn(order.kind, member.run_ns, charge_ns);
+        self.costs.learn(order.kind, order.ticket.tenant, self.looked, member.run_ns, charge_ns);
         self.bills.push(Bill { tenant: order.ticket.tenant, cost: member.cost, charge_ns, is_husk: false });
     }
 
