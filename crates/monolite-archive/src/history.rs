@@ -1,0 +1,171 @@
+//! One history of one service within a place: its segments by level.
+//!
+//! **Invariants**
+//! - A segment's name, level and header say the same; one that does not is refused when it is read.
+
+use crate::layout::{Layout, Level, SegmentName, history_root};
+use crate::ltx::{Decoder, Encoder, HEADER_BYTES, Header};
+use crate::place::{Place, Reader, Upload};
+use crate::{Error, Kind, Result};
+use std::fmt;
+use std::io::BufWriter;
+use std::sync::Arc;
+
+/// What a new segment is written through in pieces of: large enough for a disk, small enough for a thousand of them.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// A segment that lies in the place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Its level.
+    pub level: Level,
+    /// Its commits.
+    pub name: SegmentName,
+    /// Its size.
+    pub bytes: u64,
+    /// The moment of its last commit as the place keeps it; in a bucket when it was put.
+    pub created_ms: i64,
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.level.number(), self.name)
+    }
+}
+
+/// One history in a place. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct History {
+    place: Arc<dyn Place>,
+    root: String,
+}
+
+impl History {
+    /// The history of a service; nothing is read or made.
+    pub fn new(place: Arc<dyn Place>, service: &str, history: &str) -> Result<Self> {
+        Ok(History { place, root: history_root(service, history)? })
+    }
+
+    /// Its place.
+    pub fn place(&self) -> &Arc<dyn Place> {
+        &self.place
+    }
+
+    /// Its root in the place: one replica of Litestream's.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// A name below its root.
+    pub fn name(&self, below: &str) -> String {
+        format!("{}/{below}", self.root)
+    }
+
+    /// The name of a segment in the place.
+    pub fn segment_name(&self, level: Level, name: SegmentName) -> String {
+        let layout: Layout = self.place.layout();
+        format!("{}/{}/{name}", self.root, layout.folder(level))
+    }
+
+    /// The segments of a level, sorted by first commit, then last.
+    pub fn level(&self, level: Level) -> Result<Vec<Segment>> {
+        let folder = self.name(&self.place.layout().folder(level));
+        let entries = self.place.list(&folder)?;
+        let segment = |entry: crate::Entry| {
+            let name = SegmentName::parse(&entry.name)?;
+            Some(Segment { level, name, bytes: entry.bytes, created_ms: entry.created_ms })
+        };
+        let mut segments: Vec<Segment> = entries.into_iter().filter_map(segment).collect();
+        segments.sort_by_key(|segment| segment.name);
+        Ok(segments)
+    }
+
+    /// All segments, level by level.
+    pub fn segments(&self) -> Result<Vec<Segment>> {
+        let mut all = Vec::new();
+        // A merge puts the new one before it deletes the old: looking upwards misses none of both.
+        for level in Level::all() {
+            all.extend(self.level(level)?);
+        }
+        Ok(all)
+    }
+
+    /// Puts a segment that is whole in memory.
+    pub fn put(&self, level: Level, header: &Header, bytes: &[u8]) -> Result<()> {
+        let name = SegmentName { first: header.first, last: header.last };
+        self.place.put_new(&self.segment_name(level, name), bytes, header.at_ms)
+    }
+
+    /// Begins a segment that is written page by page; [`Writing::finish`] gives it its name.
+    pub fn write(&self, level: Level, header: Header) -> Result<Writing> {
+        let name = SegmentName { first: header.first, last: header.last };
+        let name = self.segment_name(level, name);
+        let upload = self.place.create(&name)?;
+        let encoder = Encoder::begin(BufWriter::with_capacity(WRITE_BYTES, upload), header)?;
+        Ok(Writing { encoder, header, name })
+    }
+
+    /// Reads the header of a segment.
+    pub fn header(&self, segment: &Segment) -> Result<Header> {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        let name = self.segment_name(segment.level, segment.name);
+        self.place.read(&name, 0, HEADER_BYTES, &mut bytes)?;
+        let bytes = bytes.as_slice().try_into();
+        let bytes = bytes.map_err(|_| Error::damaged(format!("{segment} is shorter than a header")))?;
+        let header = Header::from_bytes(bytes).map_err(|e| e.within(segment))?;
+        agrees(segment, &header)?;
+        Ok(header)
+    }
+
+    /// Reads a segment from its beginning, in ranges of that many bytes.
+    pub fn read(&self, segment: &Segment, range: usize) -> Result<Decoder<Reader>> {
+        let name = self.segment_name(segment.level, segment.name);
+        let reader = Reader::new(Arc::clone(&self.place), name, range);
+        let decoder = Decoder::begin(reader).map_err(|e| e.within(segment))?;
+        agrees(segment, &decoder.header())?;
+        Ok(decoder)
+    }
+
+    /// Removes a segment.
+    pub fn delete(&self, segment: &Segment) -> Result<()> {
+        self.place.delete(&self.segment_name(segment.level, segment.name))
+    }
+}
+
+fn agrees(segment: &Segment, header: &Header) -> Result<()> {
+    if (header.first, header.last) == (segment.name.first, segment.name.last) {
+        return Ok(());
+    }
+    let (first, last) = (header.first, header.last);
+    Err(Error::new(Kind::Damaged, format!("{segment} holds commits {first} to {last}: it was renamed or replaced")))
+}
+
+/// A segment on its way into a place.
+pub struct Writing {
+    encoder: Encoder<BufWriter<Box<dyn Upload>>>,
+    header: Header,
+    name: String,
+}
+
+impl Writing {
+    /// Keeps a large index in a nameless file of this folder.
+    #[must_use]
+    pub fn spilling_to(mut self, folder: &std::path::Path) -> Self {
+        self.encoder = self.encoder.spilling_to(folder);
+        self
+    }
+
+    /// Writes a page; see [`Encoder::page`].
+    pub fn page(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
+        self.encoder.page(number, bytes)
+    }
+
+    /// Makes it durable and gives it its name. Answers its size.
+    pub fn finish(self) -> Result<u64> {
+        let encoded = self.encoder.finish()?;
+        let upload =
+            encoded.to.into_inner().map_err(|e| Error::io(format!("writing {}", self.name), e.into_error()))?;
+        upload.finish(self.header.at_ms)?;
+        Ok(encoded.bytes)
+    }
+}

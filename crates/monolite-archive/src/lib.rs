@@ -1,0 +1,27 @@
+//! A store's history: where each commit is kept, and how any moment comes back.
+//!
+//! An *archive* is a [`place`](Place) (a folder, a bucket) with one folder for each *history* of each service. A history is a
+//! line of *segments*: immutable, checksummed files of the pages that some commits changed. A segment from commit 1
+//! is a *base*: the whole file. The files are LTX version 3 in the layouts of Litestream 0.5, so a second program can
+//! restore what this one wrote; the bytes are in `docs/format/archive.md`.
+//!
+//! **Invariants**
+//! - What lies in an archive under a segment's name is whole: written beside, synced, and only then given its name.
+//! - Two writers never mix in one history: names are put only where there is none, and each writer epoch is claimed once.
+//! - Nothing is restored past a gap or a wrong checksum, and nothing is ever written over.
+//! - Memory is bounded whatever the file's size.
+//!
+//! Absent on purpose: services, HTTP, an async runtime in the API.
+
+mod error;
+mod history;
+mod layout;
+pub mod ltx;
+mod manifest;
+pub mod place;
+
+pub use error::{Error, Kind, Result};
+pub use history::{History, Segment};
+pub use layout::{BASES, Layout, Level, SegmentName, history_root};
+pub use manifest::{Claim, FORMAT, Manifest, claim};
+pub use place::{Entry, Place, Upload};

@@ -1,0 +1,294 @@
+//! A folder as a place.
+//!
+//! New things are written in `.partial/` on the same file system, synced, and renamed to their name without replacing;
+//! then the folder is synced, and the folders above it that were made.
+//!
+//! **Invariants**
+//! - Whatever has a name was fsynced, and so was the name.
+//! - The file's modification time is the moment that was given: Litestream restores by it.
+//! - Files are 0600, folders 0700.
+
+use super::{Entry, Place, Upload, check_name};
+use crate::layout::Layout;
+use crate::{Error, Kind, Result};
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where what is not whole lies.
+const PARTIAL: &str = ".partial";
+/// What has lain there so long belongs to no living writer.
+const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A folder.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// Opens a folder, making it if it is not there.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = std::path::absolute(root.into()).map_err(|e| Error::io("the folder of the archive", e))?;
+        let folder = Folder { root };
+        make(&folder.root.join(PARTIAL))?;
+        folder.sweep();
+        Ok(folder)
+    }
+
+    /// Opens a folder that has to be there, for reading; nothing is made in it.
+    pub fn existing(root: impl Into<PathBuf>) -> Result<Self> {
+        let root = std::path::absolute(root.into()).map_err(|e| Error::io("the folder of the archive", e))?;
+        match root.is_dir() {
+            true => Ok(Folder { root }),
+            false => Err(Error::new(Kind::Missing, format!("there is no folder {}", root.display()))),
+        }
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Removes what writers that died left behind.
+    fn sweep(&self) {
+        let Ok(entries) = std::fs::read_dir(self.root.join(PARTIAL)) else { return };
+        for entry in entries.flatten() {
+            let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
+            if age.is_some_and(|age| age > ABANDONED) {
+                // If it cannot be removed it only takes room.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn path(&self, name: &str) -> Result<PathBuf> {
+        check_name(name)?;
+        Ok(self.root.join(name))
+    }
+
+    fn begin(&self, name: &str) -> Result<Partial> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let target = self.path(name)?;
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = self.root.join(PARTIAL).join(format!("{:016x}-{number}", u64::from_ne_bytes(nonce)));
+        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = match open() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                make(&self.root.join(PARTIAL))?;
+                open()
+            }
+            other => other,
+        };
+        let file = file.map_err(|e| Error::io(format!("writing {}", path.display()), e))?;
+        Ok(Partial { file, path, target, named: false })
+    }
+}
+
+impl Place for Folder {
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Folder
+    }
+
+    fn create(&self, name: &str) -> Result<Box<dyn Upload>> {
+        Ok(Box::new(self.begin(name)?))
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let mut partial = self.begin(name)?;
+        let context = |e| Error::io(format!("writing {name} in {}", self.root.display()), e);
+        partial.write_all(bytes).and_then(|()| partial.file.sync_all()).map_err(context)?;
+        partial.name(true)
+    }
+
+    fn read(&self, name: &str, mut from: u64, most: usize, to: &mut Vec<u8>) -> Result<()> {
+        let path = self.path(name)?;
+        let context = |e| Error::io(format!("reading {}", path.display()), e);
+        let file = File::open(&path).map_err(context)?;
+        let start = to.len();
+        let there = file.metadata().map_err(context)?.len().saturating_sub(from);
+        let most = usize::try_from(there).unwrap_or(usize::MAX).min(most);
+        to.resize(start + most, 0);
+        let mut end = start;
+        while end < to.len() {
+            match file.read_at(&mut to[end..], from) {
+                Ok(0) => break,
+                Ok(n) => (end, from) = (end + n, from + n as u64),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => {
+                    to.truncate(start);
+                    return Err(context(e));
+                }
+            }
+        }
+        to.truncate(end);
+        Ok(())
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.each(folder, |entry, kind| {
+            if kind.is_file() {
+                let meta = match entry.metadata() {
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()), // deleted meanwhile
+                    other => other?,
+                };
+                let Ok(name) = entry.file_name().into_string() else { return Ok(()) };
+                entries.push(Entry { name, bytes: meta.len(), created_ms: unix_ms(meta.modified()?) });
+            }
+            Ok(())
+        })?;
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        self.each(folder, |entry, kind| {
+            if kind.is_dir() {
+                names.extend(entry.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
+            }
+            Ok(())
+        })?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn delete(&self, name: &str) -> Result<()> {
+        let path = self.path(name)?;
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(format!("removing {}", path.display()), e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Folder {
+    fn each(
+        &self,
+        folder: &str,
+        mut each: impl FnMut(std::fs::DirEntry, std::fs::FileType) -> std::io::Result<()>,
+    ) -> Result<()> {
+        let path = if folder.is_empty() { self.root.clone() } else { self.path(folder)? };
+        let context = |e| Error::io(format!("listing {}", path.display()), e);
+        let entries = match std::fs::read_dir(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(context)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(context)?;
+            let kind = entry.file_type().map_err(context)?;
+            each(entry, kind).map_err(context)?;
+        }
+        Ok(())
+    }
+}
+
+/// A file that has not got its name.
+struct Partial {
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+    named: bool,
+}
+
+impl Partial {
+    fn name(mut self, replace: bool) -> Result<()> {
+        let folder = self.target.parent().expect("a name in a folder").to_owned();
+        let rename =
+            || if replace { std::fs::rename(&self.path, &self.target) } else { no_replace(&self.path, &self.target) };
+        let renamed = match rename() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                make(&folder)?;
+                rename()
+            }
+            other => other,
+        };
+        renamed.map_err(|e| Error::io(self.target.display().to_string(), e))?;
+        self.named = true;
+        sync(&folder)
+    }
+}
+
+impl Write for Partial {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Upload for Partial {
+    fn finish(self: Box<Self>, created_ms: i64) -> Result<()> {
+        let at = match u64::try_from(created_ms) {
+            Ok(ms) => UNIX_EPOCH + Duration::from_millis(ms),
+            Err(_) => UNIX_EPOCH,
+        };
+        let done = self.file.set_modified(at).and_then(|()| self.file.sync_all());
+        done.map_err(|e| Error::io(format!("writing {}", self.target.display()), e))?;
+        self.name(false)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.named {
+            // If it cannot be removed, a later sweep does.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Renames where there is nothing. A file system that cannot gets a second link, which is as atomic.
+fn no_replace(from: &Path, to: &Path) -> std::io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Makes a folder and those above it, and syncs each that got a new entry.
+fn make(folder: &Path) -> Result<()> {
+    let context = |e| Error::io(format!("making the folder {}", folder.display()), e);
+    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
+    for path in missing.into_iter().rev() {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(context)?,
+        }
+        if let Some(above) = path.parent() {
+            sync(above)?;
+        }
+    }
+    Ok(())
+}
+
+fn sync(folder: &Path) -> Result<()> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|e| Error::io(format!("syncing the folder {}", folder.display()), e))
+}
+
+fn unix_ms(at: SystemTime) -> i64 {
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(_) => 0,
+    }
+}
