@@ -26,6 +26,8 @@ pub struct Limits {
     /// In which a sender must bring each 64 KiB of an upload that is taken as it arrives; for those there is no
     /// `request_time`.
     pub piece_time: Duration,
+    /// In which a peer must take each 64 KiB of an answer that waits for it.
+    pub take_time: Duration,
     /// How long requests in flight may go on after the drain began.
     pub drain_time: Duration,
 }
@@ -40,6 +42,7 @@ impl Default for Limits {
             header_wait: Duration::from_secs(30),
             request_time: Duration::from_secs(30),
             piece_time: Duration::from_secs(30),
+            take_time: Duration::from_secs(30),
             drain_time: Duration::from_secs(30),
         }
     }

@@ -54,6 +54,7 @@ fn standard() -> Vec<Key> {
         Key::new("http.header_wait", limits.header_wait, "From a connection's opening to the end of the headers."),
         Key::new("http.request_time", limits.request_time, "From the end of the headers to the start of the answer."),
         Key::new("http.piece_time", limits.piece_time, "In which each 64 KiB of a streamed upload must come."),
+        Key::new("http.take_time", limits.take_time, "In which each 64 KiB of an answer must be taken."),
         Key::new("db.rows_max", 1000_u64, "Rows that `db` prints."),
         Key::new("db.time_max", Duration::from_secs(10), "How long a statement of `db` may run."),
     ]
@@ -76,6 +77,7 @@ pub(crate) fn http(config: &Config) -> Result<HttpConfig, ConfigError> {
             header_wait: config.time("http.header_wait"),
             request_time: config.time("http.request_time"),
             piece_time: config.time("http.piece_time"),
+            take_time: config.time("http.take_time"),
             drain_time: config.time("server.drain"),
         },
         body_max: size("http.body_max"),

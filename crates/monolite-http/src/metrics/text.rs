@@ -1,7 +1,7 @@
 //! The metrics page: families with their help, in a fixed order.
 
 use super::{All, Durations, locked};
-use crate::serve::{OPEN, TURNED_AWAY};
+use crate::serve::{OPEN, TURNED_AWAY, UNTAKEN};
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -45,6 +45,9 @@ fn http(to: &mut String, all: &All) {
     sample(to, "monolite_http_connections", "", OPEN.load(Relaxed));
     family(to, "monolite_http_connections_refused_total", "counter", "Connections for which there was no room.");
     sample(to, "monolite_http_connections_refused_total", "", TURNED_AWAY.load(Relaxed));
+    let untaken = "Connections dropped because their reader did not take an answer in time.";
+    family(to, "monolite_http_answers_untaken_total", "counter", untaken);
+    sample(to, "monolite_http_answers_untaken_total", "", UNTAKEN.load(Relaxed));
     family(to, "monolite_http_problems_total", "counter", "Problems answered, by code.");
     for (code, count) in locked(&all.refused).iter() {
         sample(to, "monolite_http_problems_total", &format!("code=\"{}\"", escaped(code)), count);

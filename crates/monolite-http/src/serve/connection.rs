@@ -9,10 +9,10 @@
 //! Never here: routes. The limits of headers that deserve a problem body are checked by the edge; hyper's own,
 //! set wider here, answer bare.
 
-use super::Respond;
 use super::heads::Heads;
-use super::pulse::{Felt, Pulse, TICKS, Tick};
+use super::pulse::{Felt, Over, Pulse, Tick};
 use super::stop::{Phase, Stop};
+use super::{Respond, UNTAKEN};
 use crate::body::Body;
 use crate::config::Limits;
 use crate::headers;
@@ -28,6 +28,7 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -73,10 +74,11 @@ where
         http.max_headers(limits.headers_max);
     }
     let mut served = http.serve_connection(TokioIo::new(felt), service).with_upgrades();
-    match watch(&mut served, &pulse, limits.header_wait, &stop).await {
-        End::Finished => {}
-        End::Dropped => {}
-        End::TooSlow => {
+    match watch(&mut served, &pulse, Tick::new(&limits), &stop).await {
+        End::Finished | End::Dropped => {}
+        // Words behind half an answer would be taken for the rest of it.
+        End::Over(Over::Untaken) => drop(UNTAKEN.fetch_add(1, Relaxed)),
+        End::Over(Over::Idle) => {
             if let Some(parts) = served.into_parts()
                 && !parts.read_buf.is_empty()
             {
@@ -123,14 +125,14 @@ fn no_room() -> Problem {
 enum End {
     Finished,
     Dropped,
-    TooSlow,
+    Over(Over),
 }
 
 /// Polls the connection; the stop and the tick are polled once to be woken by them, then only looked at.
 async fn watch<I, S>(
     served: &mut http1::UpgradeableConnection<TokioIo<Felt<I>>, S>,
     pulse: &Pulse,
-    wait: Duration,
+    mut tick: Tick,
     stop: &Stop,
 ) -> End
 where
@@ -138,11 +140,11 @@ where
     S: hyper::service::HttpService<Incoming, ResBody = Body>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let step = (wait / TICKS).max(Duration::from_millis(1));
+    let step = tick.step();
     let mut sleep = pin!(tokio::time::sleep_until(Instant::now() + step));
     let mut draining = pin!(stop.reached(Phase::Draining));
     let mut now = pin!(stop.reached(Phase::Now));
-    let (mut tick, mut armed, mut drained) = (Tick::default(), false, false);
+    let (mut armed, mut drained) = (false, false);
     poll_fn(|cx| {
         if !armed {
             armed = true;
@@ -168,8 +170,8 @@ where
             return Poll::Ready(End::Dropped);
         }
         while sleep.is_elapsed() {
-            if tick.is_over(pulse) {
-                return Poll::Ready(End::TooSlow);
+            if let Some(over) = tick.look(pulse) {
+                return Poll::Ready(End::Over(over));
             }
             sleep.as_mut().reset(Instant::now() + step);
             let _ = sleep.as_mut().poll(cx);

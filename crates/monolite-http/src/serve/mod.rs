@@ -42,6 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) static OPEN: AtomicU64 = AtomicU64::new(0);
 /// Connections for which there was no room, of all servers of this process.
 pub(crate) static TURNED_AWAY: AtomicU64 = AtomicU64::new(0);
+/// Connections that were dropped since their peer did not take an answer in time, of all servers of this process.
+pub(crate) static UNTAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// What answers requests; [`crate::Edge`] and `axum::Router` do.
 pub trait Respond: Clone + Send + Sync + 'static {

@@ -2,7 +2,8 @@
 //!
 //! **Invariants**
 //! - Of each stream one piece is held, besides what the connection and the kernel buffer.
-//! - A peer that does not take or bring a piece in time is let go.
+//! - A peer that does not bring a piece in time is let go here; one that does not take it, by its connection (see
+//!   `serve/pulse.rs`).
 
 mod arrival;
 mod departure;

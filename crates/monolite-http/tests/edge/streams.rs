@@ -2,12 +2,13 @@
 
 use crate::films::{self, CLIP_MAX, FILM_MAX};
 use crate::world::{Answer, World, raw, request, world, world_with};
-use monolite_http::{HttpConfig, Limits, Metrics, Stop, router};
+use monolite_http::{HttpConfig, Limits, Listen, Metrics, Stop, router, serve};
 use monolite_runtime::{Assembly, block_on};
 use monolite_service::{Bytes, Error, FailureKind, Outcome, POST, PUT, Service, SignedIn, Tx, message, mib};
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const PIECE: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -179,6 +180,52 @@ fn who_does_not_read_is_let_go() {
     until("the film is under way", || streams(&world) == "1");
     until("a reader that takes nothing is let go", || streams(&world) == "0");
     drop(reader);
+}
+
+/// Connections that take as much as is read of them, and hold next to nothing for their readers.
+struct Pipes(tokio::sync::Mutex<tokio::sync::mpsc::Receiver<DuplexStream>>);
+
+impl Listen for Pipes {
+    type Io = DuplexStream;
+
+    async fn accept(&self) -> std::io::Result<(DuplexStream, IpAddr)> {
+        match self.0.lock().await.recv().await {
+            Some(pipe) => Ok((pipe, IpAddr::from([127, 0, 0, 1]))),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_drops_is_let_go_and_its_place_is_free() {
+    let world = world();
+    assert_eq!(put(&world, "long", &film(FILM_MAX as usize / 2)).status, 204);
+    let limits = Limits { take_time: Duration::from_millis(200), ..Limits::default() };
+    let (to, pipes) = tokio::sync::mpsc::channel(1);
+    let edge = world.edge.clone();
+    world.runtime.spawn(serve(Pipes(pipes.into()), edge, limits, Stop::new()));
+    world.runtime.block_on(async {
+        let (mut reader, pipe) = tokio::io::duplex(1000);
+        to.send(pipe).await.unwrap();
+        let next = b"GET /half/a/head";
+        reader.write_all(&[&request("GET /api/v1/films/long", &[], b"")[..], next].concat()).await.unwrap();
+        let (began, mut drop, mut taken) = (Instant::now(), [0; 100], Vec::new());
+        loop {
+            match reader.read(&mut drop).await.unwrap() {
+                0 => break,
+                bytes => taken.extend(&drop[..bytes]),
+            }
+            assert!(began.elapsed() < PATIENCE, "each drop bought it more time");
+            let _ = tokio::time::timeout(Duration::from_millis(2), std::future::pending::<()>()).await; // its pace
+        }
+        assert!((1000..FILM_MAX as usize / 2).contains(&taken.len()), "{}", taken.len());
+        let taken = String::from_utf8(taken).unwrap();
+        assert_eq!(taken.matches("HTTP/1.1").count(), 1, "words of ours in the middle of the film");
+    });
+    until("nobody holds a place", || streams(&world) == "0");
+    let page = raw(world.admin, &request("GET /metrics", &[], b"")).body;
+    let untaken = page.lines().find_map(|line| line.strip_prefix("monolite_http_answers_untaken_total "));
+    assert!(untaken.unwrap().parse::<u64>().unwrap() > 0);
 }
 
 #[test]

@@ -13,9 +13,10 @@ pub struct World {
     pub at: SocketAddr,
     pub admin: SocketAddr,
     pub host: Host,
+    pub edge: Edge,
     _stop: Stop,
     _folder: tempfile::TempDir,
-    _runtime: tokio::runtime::Runtime,
+    pub runtime: tokio::runtime::Runtime,
 }
 
 /// Tokens are names; `root` is an admin, `broken` breaks the authenticator, and anything else is nobody.
@@ -64,11 +65,11 @@ pub fn world_with(config: HttpConfig) -> World {
         let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (public, private) = (listen().await, listen().await);
         let at = (public.local_addr().unwrap(), private.local_addr().unwrap());
-        tokio::spawn(serve(public, edge, config.limits.clone(), stop.clone()));
+        tokio::spawn(serve(public, edge.clone(), config.limits.clone(), stop.clone()));
         tokio::spawn(serve(private, admin, config.limits, stop.clone()));
         at
     });
-    World { at, admin, host, _stop: stop, _folder: folder, _runtime: runtime }
+    World { at, admin, host, edge, _stop: stop, _folder: folder, runtime }
 }
 
 pub struct Answer {
