@@ -13,11 +13,11 @@ use std::time::Duration;
 /// The limits of a store.
 #[derive(Clone)]
 pub struct Config {
-    /// Most writes in one group.
+    /// Most writes in one group; zero is one.
     pub group_writes_max: usize,
     /// Most changed rows of one group, after which it is committed.
     pub group_rows_max: u64,
-    /// Most writer time of one group, after which it is committed.
+    /// Most writer time of one group, after which it is committed; with zero each write has a group of its own.
     pub group_time_max: Duration,
     /// Most writes waiting; one more is refused as overloaded.
     pub queue_max: usize,

@@ -63,6 +63,22 @@ fn a_group_ends_at_its_number_of_writes() {
 }
 
 #[test]
+fn a_group_that_may_hold_nothing_holds_one_write() {
+    for (writes, time) in [(0, Duration::from_secs(60)), (1024, Duration::ZERO), (0, Duration::ZERO)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, Config { group_writes_max: writes, group_time_max: time, ..Config::default() });
+        let soon = || Ticket::default().deadline(Instant::now() + Duration::from_secs(5));
+        for _ in 0..3 {
+            // Before, the writer took nothing for ever, so that not even the deadline was seen.
+            let (told, answer) = sync_channel(1);
+            let (s, soon) = (store.clone(), soon());
+            std::thread::spawn(move || told.send(s.write_blocking_with(soon, |tx| tx.execute(TEN_ROWS, []))));
+            assert_eq!(answer.recv_timeout(Duration::from_secs(30)).unwrap().unwrap().value, 10);
+        }
+    }
+}
+
+#[test]
 fn a_group_ends_at_its_number_of_rows() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, Config { group_rows_max: 25, ..config() });

@@ -262,6 +262,29 @@ fn a_panic_of_the_writers_thread_refuses_writes_and_keeps_reads() {
     assert!(!ids(&open(&folder).unwrap()).is_empty());
 }
 
+struct PanicsWhenHeld;
+impl Observer for PanicsWhenHeld {
+    fn held(&self, _: &'static str, _: Duration) {
+        panic!("in an observer");
+    }
+}
+
+#[test]
+fn nobody_holds_a_writer_whose_thread_panicked() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { observer: Some(Arc::new(PanicsWhenHeld)), ..Config::default() };
+    let store = Store::open(folder.path().join("x.db"), config, Migrations::new([FIRST])).unwrap();
+    let s = store.clone();
+    assert_eq!(within(20, move || insert(&s)).unwrap_err().kind(), Kind::OutcomeUnknown);
+    let s = store.clone();
+    within(20, move || {
+        while s.status().state == State::Serving {
+            std::thread::yield_now();
+        }
+    });
+    assert!(store.status().holder.is_none(), "{:?}", store.status().holder);
+}
+
 #[test]
 fn a_refusal_never_rests_on_a_neighbour_that_was_undone() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@ use monolite_store::{Config, Error, Kind, Migration, Migrations, Store, Tenant, 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::JoinHandle;
@@ -22,6 +23,16 @@ fn open(folder: &tempfile::TempDir, config: Config) -> Store {
 
 /// Holds the writer, on behalf of a tenant, until the sender is dropped.
 fn hold_writer(store: &Store, ticket: Ticket) -> (JoinHandle<()>, SyncSender<()>) {
+    hold_writer_after(store, ticket, None)
+}
+
+/// The same, once another write let go.
+fn hold_writer_after(
+    store: &Store,
+    ticket: Ticket,
+    before: impl Into<Option<SyncSender<()>>>,
+) -> (JoinHandle<()>, SyncSender<()>) {
+    let before = before.into();
     let (go, wait) = sync_channel::<()>(1);
     let (entered, is_in) = sync_channel::<()>(1);
     let wait = std::sync::Mutex::new(wait);
@@ -34,6 +45,12 @@ fn hold_writer(store: &Store, ticket: Ticket) -> (JoinHandle<()>, SyncSender<()>
         });
         held.unwrap();
     });
+    if let Some(before) = before {
+        while store.status().queued == 0 {
+            std::thread::yield_now();
+        }
+        drop(before);
+    }
     is_in.recv().unwrap();
     (holder, go)
 }
@@ -190,4 +207,65 @@ fn large_writes_of_one_tenant_do_not_make_small_ones_of_the_same_message_large()
     quiet.dedup();
     // One, but for a machine that stands still in the middle of a group.
     assert!(quiet.len() <= 3, "the small ones were in groups of their own: {quiet:?}");
+}
+
+#[test]
+fn innocents_are_not_billed_for_runs_that_another_write_made_useless() {
+    // Its two runs together are longer than a group may be, the last one is not.
+    let times = [Duration::from_millis(90), Duration::from_millis(20), Duration::ZERO];
+    let share_a_group = (0..5).any(|_| {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, Config { group_time_max: Duration::from_millis(100), ..Config::default() });
+        done(insert(&store, NOISY, 0)).unwrap();
+        let runs = Arc::new(AtomicUsize::new(0));
+        let innocent = |store: &Store| {
+            let runs = runs.clone();
+            store.write_with(Ticket::label("innocent").tenant(QUIET), move |tx| {
+                let (begun, time) = (Instant::now(), times[runs.fetch_add(1, SeqCst)]);
+                while begun.elapsed() < time {
+                    std::hint::spin_loop();
+                }
+                tx.execute("INSERT INTO t(tenant, n) VALUES (2, 0)", [])
+            })
+        };
+        let (holder, go) = hold_writer(&store, Ticket::default());
+        let first = innocent(&store);
+        let culprit = store.write_with(Ticket::label("culprit").tenant(NOISY), |tx| {
+            tx.execute("INSERT OR ROLLBACK INTO t(id, tenant, n) VALUES (1, 1, 1)", [])
+        });
+        drop(go);
+        holder.join().unwrap();
+        done(first).unwrap();
+        assert_eq!(done(culprit).unwrap_err().kind(), Kind::Constraint);
+        if runs.load(SeqCst) != 2 {
+            return false; // the machine stood still, and the group ended before the culprit
+        }
+        let answered = Instant::now();
+        while answered.elapsed() < Duration::from_millis(50) {
+            std::thread::yield_now(); // debts are forgotten when nobody writes
+        }
+        let (holder, go) = hold_writer(&store, Ticket::default());
+        let (other, again) = (insert(&store, Tenant(3), 0), innocent(&store));
+        drop(go);
+        holder.join().unwrap();
+        done(other).unwrap().sequence == done(again).unwrap().sequence
+    });
+    assert!(share_a_group, "it is thought to take as long as both of its runs");
+}
+
+#[test]
+fn writes_that_nobody_waits_for_give_no_places_away_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config { queue_max: 20, ..Config::default() });
+    let (holder, go) = hold_writer(&store, Ticket::default());
+    (0..5).for_each(|n| drop(insert(&store, Tenant(0), n)));
+    let (next, go_on) = hold_writer_after(&store, Ticket::default(), go);
+    // The abandoned ones were taken with the write that runs now.
+    let queued: Vec<_> = (0..40).map(|n| insert(&store, Tenant(0), n)).collect();
+    assert_eq!(store.status().queued, 20);
+    drop(go_on);
+    holder.join().unwrap();
+    next.join().unwrap();
+    let done = queued.into_iter().filter_map(|write| done(write).ok()).count();
+    assert_eq!(done, 20);
 }

@@ -31,6 +31,8 @@ use wheel::{List, NOBODY, Wheel};
 
 /// Debt beyond this is forgiven.
 const DEBT_MAX: i64 = 1_000_000_000;
+/// A smaller quantum would make many rounds of each piece of work.
+const QUANTUM_MIN: i64 = 1_000;
 /// Queues of absent tenants that are kept for the next one.
 const SPARE_MAX: usize = 64;
 /// Places in a queue that is kept.
@@ -131,7 +133,7 @@ impl<T> Fair<T> {
             held: 0,
             busy: 0,
             husks: 0,
-            quantum: i64::try_from(quantum.as_nanos()).unwrap_or(DEBT_MAX).clamp(1, DEBT_MAX),
+            quantum: i64::try_from(quantum.as_nanos()).unwrap_or(DEBT_MAX).clamp(QUANTUM_MIN, DEBT_MAX),
             weights,
             #[cfg(test)]
             looks: 0,

@@ -26,9 +26,11 @@ use std::time::{Duration, Instant};
 /// A write in a group, and what its last run came to.
 pub(crate) struct Member {
     pub(crate) job: Arc<dyn Job>,
-    /// What it was expected to cost, and how long its runs have held the writer.
+    /// What it was expected to cost, how long its last run held the writer, and how long runs did that were for nothing
+    /// by its fault.
     pub(crate) cost: Cost,
     pub(crate) run_ns: u64,
+    pub(crate) lost_ns: u64,
     outcome: Outcome,
     answered: bool,
 }
@@ -75,8 +77,8 @@ enum Effect {
 pub(crate) enum Lost {
     /// SQLite ended it in this member.
     By(usize),
-    /// A member without a savepoint had to be undone: all run again, behind savepoints.
-    Unguarded,
+    /// This member had no savepoint and had to be undone: all run again, behind savepoints.
+    Unguarded(usize),
 }
 
 /// What a run of a closure was settled to.
@@ -94,7 +96,14 @@ pub(crate) struct Filled {
 
 impl Member {
     pub(crate) fn new(queued: Queued) -> Self {
-        Member { job: queued.work.job, cost: queued.cost, run_ns: 0, outcome: Outcome::Open, answered: false }
+        Member {
+            job: queued.work.job,
+            cost: queued.cost,
+            run_ns: 0,
+            lost_ns: 0,
+            outcome: Outcome::Open,
+            answered: false,
+        }
     }
 
     /// Answers the caller after the group's end.
@@ -115,6 +124,15 @@ impl Member {
             _ => self.job.fail(error),
         }
     }
+}
+
+/// The transaction is gone by a member's fault: the runs that were for nothing are its own. One that is over does not run
+/// again, so its last run was not for nothing.
+pub(crate) fn lose(members: &mut [Member], place: usize, is_over: bool) {
+    let others: u64 = members[..place].iter().map(|m| m.run_ns).sum();
+    let culprit = &mut members[place];
+    let runs_again = !is_over && !matches!(culprit.outcome, Outcome::Panicked);
+    culprit.lost_ns += others + if runs_again { culprit.run_ns } else { 0 };
 }
 
 impl Member {
@@ -172,7 +190,7 @@ impl Writer {
             match self.run(member, guard) {
                 Effect::Stands { changed: c } => changed |= c,
                 Effect::Gone => return Err(Lost::By(place)),
-                Effect::Unguarded => return Err(Lost::Unguarded),
+                Effect::Unguarded => return Err(Lost::Unguarded(place)),
             }
         }
         Ok(Filled { ran: members.len(), changed: changed || self.changed_uncounted() })
@@ -205,6 +223,7 @@ impl Writer {
         }
         let order = member.job.order();
         let since = Instant::now();
+        member.run_ns = 0;
         self.shared.holding.set(&order.ticket, since);
         let rows = self.connection.sqlite().total_changes();
         let entered = if guard == Guard::Savepoint { self.connection.savepoint() } else { Ok(()) };
@@ -240,7 +259,7 @@ impl Writer {
         connection.watch.check_deadline(self.looked);
         connection.watch.disarm();
         let held = self.looked.saturating_duration_since(since);
-        member.run_ns += held.as_nanos() as u64;
+        member.run_ns = held.as_nanos() as u64;
         if profiles {
             sight::unprofile(connection.sqlite());
         }

@@ -161,6 +161,11 @@ impl Queue {
         self.close(how);
     }
 
+    /// Settles what ran, and counts out what nobody waited for.
+    pub(crate) fn settle(&self, bills: &mut Vec<Bill>) {
+        lock(&self.state).settle(bills);
+    }
+
     /// Settles what ran, then waits for something to do, and moves a group's writes to a buffer.
     ///
     /// With `wait` false it answers `Jobs` at once, even with none.
@@ -173,12 +178,7 @@ impl Queue {
         wait: bool,
     ) -> Next {
         let mut state = lock(&self.state);
-        for bill in bills.drain(..) {
-            state.writes.settle(bill.tenant, bill.cost, bill.charge_ns);
-            if bill.is_husk {
-                state.writes.husk(bill.tenant, -1);
-            }
-        }
+        state.settle(bills);
         loop {
             if let Some(how) = state.closed
                 && (how == Closing::Abandoned || state.writes.is_empty())
@@ -189,7 +189,7 @@ impl Queue {
                 return Next::Errand;
             }
             if !state.writes.is_empty() || !wait {
-                let run_ns = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+                let run_ns = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX).max(1);
                 let turns = state.turns();
                 state.writes.take(Limits { most, run_ns, turns }, &|tenant, write| costs.of(write.kind, tenant), into);
                 return Next::Jobs;
@@ -286,6 +286,15 @@ impl Arrived {
 }
 
 impl QueueState {
+    fn settle(&mut self, bills: &mut Vec<Bill>) {
+        for bill in bills.drain(..) {
+            self.writes.settle(bill.tenant, bill.cost, bill.charge_ns);
+            if bill.is_husk {
+                self.writes.husk(bill.tenant, -1);
+            }
+        }
+    }
+
     /// How many turns a tenant has in the next group: one where others write too, more the longer they have not.
     fn turns(&self) -> u32 {
         match self.mixed {

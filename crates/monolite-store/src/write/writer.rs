@@ -12,7 +12,7 @@
 //! Never here: a service's SQL, retries of an fsync.
 
 use super::costs::Costs;
-use super::group::{Filled, Lost, Member};
+use super::group::{Filled, Lost, Member, lose};
 use super::job::{Job, mark_writer_thread};
 use super::queue::{Bill, Closing, Next, Queued};
 use crate::checkpoint;
@@ -92,6 +92,7 @@ impl Writer {
     pub(crate) fn serve(mut self) {
         mark_writer_thread();
         if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.shared.holding.clear();
             self.shared.stop_writing("the writer's thread panicked; restart the program");
             self.shared.queue.close(Closing::Abandoned);
             let _ = self.connection.rollback();
@@ -105,7 +106,7 @@ impl Writer {
     }
 
     fn work(&mut self) {
-        let limits = (self.shared.config.group_writes_max, self.shared.config.group_time_max);
+        let limits = (self.shared.config.group_writes_max.max(1), self.shared.config.group_time_max);
         loop {
             let wait = self.steps.is_empty();
             match self.shared.clone().queue.next(&mut self.bills, &mut self.taken, &self.costs, limits, wait) {
@@ -178,11 +179,16 @@ impl Writer {
                         self.give_back(rest);
                     }
                 }
-                Err(Lost::Unguarded) => guarded = true,
+                Err(Lost::Unguarded(place)) => {
+                    guarded = true;
+                    lose(&mut members, place, false);
+                }
                 Err(Lost::By(place)) => {
                     lost += 1;
                     let rolled_back = self.connection.rollback();
-                    if place == 0 || members[place].is_settled() {
+                    let is_over = place == 0 || members[place].is_settled();
+                    lose(&mut members, place, is_over);
+                    if is_over {
                         self.bill(&members[place], 0);
                         wakers.extend(members.remove(place).answer(self.sequence, 0));
                     } else {
@@ -216,7 +222,7 @@ impl Writer {
         let mut members: Vec<Member> = Vec::with_capacity(self.taken.len());
         let mut late = Vec::new();
         let now = Instant::now();
-        if self.taken.len() == config.group_writes_max {
+        if self.taken.len() == config.group_writes_max.max(1) {
             self.shared.reaching.group_writes.fetch_add(1, Ordering::Relaxed);
         }
         for queued in self.taken.drain(..) {
@@ -239,6 +245,9 @@ impl Writer {
             }
             members.push(Member::new(queued));
         }
+        if self.bills.iter().any(|bill| bill.is_husk) {
+            self.shared.queue.settle(&mut self.bills); // their places are free before the group runs
+        }
         wake(late);
         members
     }
@@ -250,11 +259,13 @@ impl Writer {
         }
     }
 
-    /// Notes what a member cost: its runs, and `commit_ns` of commit for each 1,024 of them.
+    /// Notes what a member cost: its run, `commit_of_1024` of commit for each 1,024 of it, and the runs that were for
+    /// nothing by its fault. What those come to is no guide to its kind.
     fn bill(&mut self, member: &Member, commit_of_1024: u64) {
         let order = member.job.order();
         let charge_ns = member.run_ns + member.run_ns * commit_of_1024 / 1024;
         self.costs.learn(order.kind, order.ticket.tenant, self.looked, member.run_ns, charge_ns);
+        let charge_ns = charge_ns + member.lost_ns;
         self.bills.push(Bill { tenant: order.ticket.tenant, cost: member.cost, charge_ns, is_husk: false });
     }
 
