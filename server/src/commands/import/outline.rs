@@ -19,11 +19,23 @@ pub(super) enum Progress {
     LineEnd(usize),
 }
 
+/// What a value is that meets the end of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum AtEnd {
+    /// Nothing that is longer begins with it.
+    Whole,
+    /// Its end is missing.
+    Cut,
+    /// A number: `12` is whole, and the beginning of `123`.
+    Unknown,
+}
+
 /// What has been seen of a value.
 #[derive(Debug, Default)]
 pub(super) struct Outline {
     begun: bool,
-    scalar: bool,
+    /// The first byte of a word or a number.
+    scalar: Option<u8>,
     in_string: bool,
     escaped: bool,
     depth: u32,
@@ -44,9 +56,13 @@ impl Outline {
         self.has_lines
     }
 
-    /// Whether a value that meets the end of the input is whole.
-    pub(super) fn ends_with_input(&self) -> bool {
-        self.scalar
+    /// What the value is where the input ends now.
+    pub(super) fn at_end(&self) -> AtEnd {
+        match self.scalar {
+            None => AtEnd::Cut,
+            Some(b'-' | b'0'..=b'9') => AtEnd::Unknown,
+            Some(_) => AtEnd::Whole,
+        }
     }
 
     /// Looks at the next piece of the input.
@@ -64,7 +80,7 @@ impl Outline {
                 continue;
             }
             let byte = piece[at];
-            if self.scalar {
+            if self.scalar.is_some() {
                 if matches!(byte, b',' | b']' | b'}' | b'{' | b'[' | b'"' | b':') || byte.is_ascii_whitespace() {
                     return Progress::End(at);
                 }
@@ -85,7 +101,7 @@ impl Outline {
                 }
                 b'\n' if self.one_line => return Progress::LineEnd(at),
                 b'\n' => self.has_lines = true,
-                _ if !self.begun => self.scalar = true,
+                _ if !self.begun => self.scalar = Some(byte),
                 _ => {}
             }
             self.begun = true;

@@ -5,17 +5,22 @@
 //!
 //! **Invariants**
 //! - Memory is bounded by the largest document allowed, also where the input is one array of gigabytes, or garbage.
+//! - A number at the very end of the input is a document only with a blank or a new line behind it.
 //! - A broken document does not touch its neighbours where they can be told apart: on other lines, or in an array
 //!   whose brackets fit. Where they cannot, the splitter stops and says at which byte.
 //!
 //! Never here: whether a document is well formed inside.
 
-use super::outline::{Outline, Progress};
+use super::outline::{AtEnd, Outline, Progress};
 use super::source::{Place, Source};
 use std::io::{self, Read};
 
 /// How often a broken value may be given up for the next line before it is known that values are lines.
 const GUESSES_MAX: u32 = 8;
+
+/// RFC 7464 decides so too: what is dropped can be sent again, what is wrong cannot be told from what is right.
+const LAST_NUMBER: &str =
+    "is a number that ends with the input, which may have cut it off: end the input with a new line";
 
 /// A document as it stands in the input.
 #[derive(Debug, PartialEq, Eq)]
@@ -256,8 +261,11 @@ impl<R: Read> Splitter<R> {
         loop {
             let ready = self.source.ready().map_err(Broken::Input)?;
             if ready.is_empty() {
-                let whole = outline.ends_with_input();
-                return if whole { Ok(()) } else { Err(Broken::Value("is cut off by the end of the input")) };
+                return match outline.at_end() {
+                    AtEnd::Whole => Ok(()),
+                    AtEnd::Cut => Err(Broken::Value("is cut off by the end of the input")),
+                    AtEnd::Unknown => Err(Broken::Value(LAST_NUMBER)),
+                };
             }
             let progress = outline.feed(ready);
             let (count, done) = match progress {

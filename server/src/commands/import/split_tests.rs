@@ -31,7 +31,7 @@ fn lines_arrays_and_single_values_are_split() {
     assert_eq!(good("{\"a\":1}\n{\"a\":2}\r\n\n{\"a\":3}", &[]), ["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]);
     assert_eq!(good(" [ {\"a\":[1]} , 2,\"x,]\" , null ] ", &[]), ["{\"a\":[1]}", "2", "\"x,]\"", "null"]);
     assert_eq!(good("\u{feff}{\n \"a\": 1\n}\n{\n}", &[]), ["{\n \"a\": 1\n}", "{\n}"]);
-    assert_eq!(good("[1][2,3] 4", &[]), ["1", "2", "3", "4"]);
+    assert_eq!(good("[1][2,3] 4\n", &[]), ["1", "2", "3", "4"]);
     assert!(good("", &[]).is_empty());
     assert!(good("[]", &[]).is_empty());
 }
@@ -63,6 +63,19 @@ fn a_broken_first_line_is_given_up_for_the_second() {
     let (found, stopped) = split(text.as_bytes(), &[]);
     assert_eq!((found.len(), stopped), (20_001, None));
     assert!(found[0].is_err() && found[1..].iter().all(|d| d.is_ok()));
+}
+
+#[test]
+fn a_number_at_the_end_may_have_been_cut_off() {
+    for (text, numbers) in [("12", 1), ("-1.5e3", 1), ("{}\n{}\n12", 3), ("[1,2] 3", 3)] {
+        let (found, stopped) = split(text.as_bytes(), &[]);
+        assert_eq!((found.len(), stopped), (numbers, None), "{text}");
+        assert!(found[numbers - 1].as_ref().unwrap_err().contains("end the input with a new line"), "{text}");
+        let (found, _) = split(format!("{text}\n").as_bytes(), &[]);
+        assert!(found[numbers - 1].is_ok(), "{text}");
+    }
+    assert_eq!(good("true", &[]), ["true"], "nothing longer begins with it");
+    assert_eq!(good("{\"n\":12}", &[]), ["{\"n\":12}"]);
 }
 
 #[test]
