@@ -70,6 +70,7 @@ fn every_limit_of_the_store_is_documented_with_its_default() {
         ("slow_queue_max", config.slow_queue_max.to_string()),
         ("slow_tenant_queue_max", config.slow_tenant_queue_max.to_string()),
         ("blocking_reads_max", config.blocking_reads_max.to_string()),
+        ("cuts_max", config.cuts_max.to_string()),
         ("slow_time_max", format!("{:?}", config.slow_time_max)),
         ("slow_write", format!("{:?}", config.slow_write)),
         ("slow_read", format!("{:?}", config.slow_read)),

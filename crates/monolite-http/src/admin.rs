@@ -79,7 +79,7 @@ fn calls(to: &mut String, host: &Host) {
 
 fn gauges(to: &mut String, all: &[Health]) {
     type Part = fn(&Health) -> u64;
-    let parts: [(&str, &str, Part); 13] = [
+    let parts: [(&str, &str, Part); 14] = [
         ("monolite_store_serving", "1 while a store takes writes.", |h| {
             u64::from(h.status.state == StoreState::Serving)
         }),
@@ -94,6 +94,7 @@ fn gauges(to: &mut String, all: &[Health]) {
         ("monolite_blocking_reads_running", "Of those, reads of the blocking form.", |h| {
             h.status.blocking_running as u64
         }),
+        ("monolite_cuts_open", "Open cuts that hold a snapshot.", |h| h.status.cuts_open as u64),
         ("monolite_reader_connections", "Connections that read on callers' threads.", |h| {
             h.status.reader_connections as u64
         }),

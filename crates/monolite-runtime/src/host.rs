@@ -66,6 +66,10 @@ impl Host {
         Host { calls: Calls::new(inner.clone()), inner }
     }
 
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     pub(crate) fn set_runner(&self, runner: Runner) {
         *self.inner.runner.lock().unwrap_or_else(PoisonError::into_inner) = Some(runner);
     }

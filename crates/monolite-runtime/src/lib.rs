@@ -38,6 +38,7 @@ mod assembly;
 mod background;
 mod block_on;
 mod check;
+mod cut;
 mod host;
 mod route;
 mod start;
@@ -47,6 +48,7 @@ mod writers;
 
 pub use assembly::{Assembly, BackgroundMode, OnDamage};
 pub use block_on::block_on;
+pub use cut::{Cut, Taking};
 pub use host::{Health, Host};
 pub use route::Route;
 pub use start::StartError;

@@ -96,9 +96,11 @@ impl Writer {
         } else if frames >= self.wal.next_frames.max(soft) && !rounds.active.swap(true, Relaxed) {
             submit(self.shared.clone());
         }
-        if frames * FRAME_BYTES > self.shared.config.wal_hard_bytes {
+        let is_too_large = frames * FRAME_BYTES > self.shared.config.wal_hard_bytes;
+        if is_too_large {
             self.shared.reads.slow.evict_before(self.sequence);
         }
+        self.shared.cuts.look(is_too_large);
     }
 
     /// The last round, between two groups.

@@ -41,6 +41,8 @@ pub struct Config {
     pub slow_tenant_queue_max: usize,
     /// Most reads of the blocking form that run beyond the inline budget at once; others wait until their deadline.
     pub blocking_reads_max: usize,
+    /// Most cuts open at once that hold a snapshot of this store; one more is refused as overloaded.
+    pub cuts_max: usize,
     /// Longest time of a read in the slow lane, and so the greatest age of a snapshot.
     pub slow_time_max: Duration,
     /// A write that holds the writer longer than this is in the slow log.
@@ -93,6 +95,7 @@ impl Default for Config {
             slow_queue_max: 1024,
             slow_tenant_queue_max: 128,
             blocking_reads_max: 8,
+            cuts_max: 16,
             slow_time_max: Duration::from_secs(30),
             slow_write: Duration::from_millis(100),
             slow_read: Duration::from_millis(500),

@@ -16,6 +16,7 @@
 mod caretaker;
 mod checkpoint;
 mod config;
+mod cut;
 mod error;
 mod fair;
 mod header;
@@ -43,6 +44,7 @@ mod wal_scan;
 mod write;
 
 pub use config::Config;
+pub use cut::{Cut, Taking};
 pub use error::{Constraint, Error, Kind, Result};
 pub use migrate::{Cursor, Migration, Migrations, Progress, Stepwise};
 pub use observe::{CheckpointMode, Observer, SlowRun, SlowWork};

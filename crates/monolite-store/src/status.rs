@@ -115,6 +115,8 @@ pub struct Status {
     pub slow_running: usize,
     /// Reads of the blocking form among them.
     pub blocking_running: usize,
+    /// Cuts that hold a snapshot.
+    pub cuts_open: usize,
     /// Connections that read on callers' threads.
     pub reader_connections: usize,
     /// How often bounds were reached since the store was opened.

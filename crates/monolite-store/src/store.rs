@@ -8,6 +8,7 @@
 use crate::caretaker::Marking;
 use crate::checkpoint::{FRAME_BYTES, Rounds};
 use crate::config::Config;
+use crate::cut::OpenCuts;
 use crate::error::{Error, Kind, Result};
 use crate::fair::{Bounds, Refused};
 use crate::migrate::Migrations;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     /// The epoch: the last commit that anybody has seen.
     pub(crate) epoch: AtomicU64,
     pub(crate) reads: Reads,
+    pub(crate) cuts: OpenCuts,
     pub(crate) opener: Arc<Opener>,
     pub(crate) queue: Queue,
     pub(crate) rounds: Rounds,
@@ -237,6 +239,7 @@ impl Store {
             file_bytes: std::fs::metadata(&shared.path).map_or(0, |m| m.len()),
             slow_queued: shared.reads.slow.waiting.load(Ordering::Relaxed),
             slow_running: shared.reads.slow.running(),
+            cuts_open: shared.cuts.count(),
             reader_connections: shared.reads.slots.connections(),
             reached: shared.reaching.look(),
             blocking_running: shared.reads.slow.blocking(),
@@ -331,6 +334,7 @@ impl Shared {
             path: path.to_owned(),
             epoch: AtomicU64::new(sequence),
             reads: Reads::new(&opener, config.slots_max),
+            cuts: OpenCuts::new(opener.clone(), config.cuts_max),
             opener,
             queue: Queue::new(
                 Bounds { max: config.queue_max, tenant_max: config.tenant_queue_max },
@@ -369,6 +373,7 @@ impl Shared {
         self.closed.store(true, Ordering::SeqCst);
         self.opener.close();
         self.reads.slow.close(READS_END_MAX);
+        self.cuts.close();
         self.reads.slots.close();
         self.rounds.close();
     }

@@ -53,6 +53,7 @@ const KEYS: &[(&str, Field, &str)] = &[
         Count(|c| &mut c.blocking_reads_max),
         "Blocking reads of one service that run beyond the inline budget.",
     ),
+    ("store.cuts_max", Count(|c| &mut c.cuts_max), "Open cuts with a snapshot of one service's file."),
     ("store.slow_log_max", Count(|c| &mut c.slow_log_max), "Entries of one service's slow log."),
     ("store.slow_write", Time(|c| &mut c.slow_write), "A write that holds the writer longer is logged."),
     ("store.slow_read", Time(|c| &mut c.slow_read), "A read that takes longer is logged."),

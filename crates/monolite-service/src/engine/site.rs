@@ -6,7 +6,8 @@ use crate::handler::Work;
 use crate::ids::Ids;
 use crate::message::Message;
 use crate::outcome::Outcome;
-use monolite_store::Store;
+use crate::snapshot::Snapshot;
+use monolite_store::{self as store, Store};
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,13 @@ pub struct Site {
     pub watch: Option<Watch>,
 }
 
+impl Site {
+    /// A store's snapshot in the words of this site's service.
+    pub fn snapshot<'a>(&'a self, db: &'a store::Snapshot<'a>, caller: &'a Caller) -> Snapshot<'a> {
+        Snapshot::new(db, caller, self)
+    }
+}
+
 /// Sees the constant statements that run, by service.
 pub type Watch = Arc<dyn Fn(&'static str, &str) + Send + Sync>;
 
@@ -69,6 +77,19 @@ pub struct Handler<M: Message> {
 }
 
 impl<M: Message> Handler<M> {
+    /// Where it is bound.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Answers from a snapshot that the engine holds; none where the message does not only read.
+    pub fn answer_from(&self, db: &store::Snapshot<'_>, caller: &Caller, message: &M) -> Option<Outcome<M>> {
+        match &*self.work {
+            Work::Read(run) => Some(run(&self.site.snapshot(db, caller), message)),
+            _ => None,
+        }
+    }
+
     /// A handler that answers in place of a service: for tests.
     pub fn stub(
         site: Site,

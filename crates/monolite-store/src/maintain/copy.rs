@@ -43,11 +43,29 @@ pub(super) fn copy_unless(
     progress: &mut dyn FnMut(u64, u64),
     stopped: &dyn Fn() -> bool,
 ) -> Result<Copied> {
+    copy_by(source, target, |partial| {
+        one_snapshot(source, |sequence| Ok((fill(source, partial, progress, stopped)?, sequence)))
+    })
+}
+
+/// Copies the snapshot that a connection has open, whose last commit has this number.
+pub(crate) fn copy_snapshot(
+    source: &Connection,
+    sequence: u64,
+    target: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+    stopped: &dyn Fn() -> bool,
+) -> Result<Copied> {
+    copy_by(source, target, |partial| Ok((fill(source, partial, progress, stopped)?, sequence)))
+}
+
+/// Makes a copy, which `fill` writes, and proves it before it has its name.
+fn copy_by(source: &Connection, target: &Path, fill: impl FnOnce(&Path) -> Result<(u64, u64)>) -> Result<Copied> {
     let began = Instant::now();
     refuse_existing(target)?;
     let partial = place::beside(target, ".partial");
     create(&partial)?;
-    let copied = fill(source, &partial, progress, stopped).and_then(|(pages, sequence)| {
+    let copied = fill(&partial).and_then(|(pages, sequence)| {
         sync(&partial)?;
         verify(source, &partial, pages, sequence)?;
         publish(&partial, target)?;
@@ -87,33 +105,33 @@ fn create(partial: &Path) -> Result<()> {
     }
 }
 
+/// Writes all pages of the open snapshot; answers how many.
 fn fill(
     source: &Connection,
     partial: &Path,
     progress: &mut dyn FnMut(u64, u64),
     stopped: &dyn Fn() -> bool,
-) -> Result<(u64, u64)> {
+) -> Result<u64> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut copy = raw::open_beside(source, partial, flags)?;
     // Not crash-safe and not meant to be: an unfinished copy is thrown away, a finished one is synced below.
     copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4096")?;
-    let copied = one_snapshot(source, |sequence| {
-        let backup = Backup::new(source, &mut copy)?;
-        loop {
-            let step = backup.step(STEP_PAGES)?;
-            let p = backup.progress();
-            let total = u64::try_from(p.pagecount).unwrap_or_default();
-            progress(total - u64::try_from(p.remaining).unwrap_or_default(), total);
-            match step {
-                StepResult::Done => return Ok((total, sequence)),
-                StepResult::More if stopped() => return Err(Error::new(Kind::TooLong, "the copy was stopped")),
-                StepResult::More => {}
-                _ => return Err(Error::new(Kind::Busy, "another program uses the copy")),
-            }
+    let backup = Backup::new(source, &mut copy)?;
+    let pages = loop {
+        let step = backup.step(STEP_PAGES)?;
+        let p = backup.progress();
+        let total = u64::try_from(p.pagecount).unwrap_or_default();
+        progress(total - u64::try_from(p.remaining).unwrap_or_default(), total);
+        match step {
+            StepResult::Done => break total,
+            StepResult::More if stopped() => return Err(Error::new(Kind::TooLong, "the copy was stopped")),
+            StepResult::More => {}
+            _ => return Err(Error::new(Kind::Busy, "another program uses the copy")),
         }
-    })?;
+    };
+    drop(backup);
     copy.close().map_err(|(_, e)| e)?;
-    Ok(copied)
+    Ok(pages)
 }
 
 /// Puts the copy on disk, drops it from memory, and reads it back from the disk in large pieces: the check, which reads
@@ -268,16 +286,8 @@ mod tests {
             let mut last = (0, 0);
             let a = t.path().join(format!("a{round}"));
             let began = Instant::now();
-            fill(
-                &c,
-                &{
-                    create(&a).unwrap();
-                    a.clone()
-                },
-                &mut |d, n| last = (d, n),
-                &|| false,
-            )
-            .unwrap();
+            create(&a).unwrap();
+            one_snapshot(&c, |_| fill(&c, &a, &mut |d, n| last = (d, n), &|| false)).unwrap();
             sync(&a).unwrap();
             let copy = began.elapsed();
             verify(&c, &a, last.1, 7).unwrap();

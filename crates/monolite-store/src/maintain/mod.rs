@@ -9,6 +9,7 @@ mod copy;
 mod one_snapshot;
 
 pub use check::check;
+pub(crate) use copy::copy_snapshot;
 pub use copy::copy_to;
 
 use crate::error::{Error, Kind, Result};

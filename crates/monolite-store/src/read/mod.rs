@@ -14,8 +14,8 @@ mod snapshot;
 
 pub(crate) use lanes::chore;
 pub(crate) use plan::plan_of;
-pub(crate) use slots::is_reading;
-pub(crate) use slow::SlowReads;
+pub(crate) use slots::{Reader, is_reading, thread_number};
+pub(crate) use slow::{Active, SlowReads};
 pub use snapshot::Snapshot;
 
 use crate::error::{Error, Kind};

@@ -67,7 +67,12 @@ impl Reader {
     /// Whether a commit has made a large page cache worthless.
     #[inline]
     fn is_outgrown(&self, epoch: &AtomicU64) -> bool {
-        self.sequence != epoch.load(Ordering::Acquire) && raw::cache_bytes(self.connection.sqlite()) > CACHE_KEPT_MAX
+        self.sequence != epoch.load(Ordering::Acquire) && self.has_large_cache()
+    }
+
+    /// Whether its page cache is too large to be kept over a commit.
+    pub(crate) fn has_large_cache(&self) -> bool {
+        raw::cache_bytes(self.connection.sqlite()) > CACHE_KEPT_MAX
     }
 
     /// Ends the snapshot.
@@ -235,7 +240,7 @@ pub(crate) fn is_reading() -> bool {
 
 /// A small number for the calling thread, from 1 on.
 #[inline]
-fn thread_number() -> usize {
+pub(crate) fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     thread_local! { static NUMBER: Cell<usize> = const { Cell::new(0) } }
     NUMBER.with(|n| {

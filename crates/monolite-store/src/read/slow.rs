@@ -94,7 +94,12 @@ impl SlowReads {
         lock(&self.running).push((watch.clone(), 0));
     }
 
-    /// The long task has ended.
+    /// A run on a snapshot begins whose watch is armed: it is ended where its snapshot keeps the WAL too large.
+    pub(crate) fn enlist_at(&self, watch: &Arc<Watch>, sequence: u64) {
+        lock(&self.running).push((watch.clone(), sequence));
+    }
+
+    /// The long task, or the run, has ended.
     pub(crate) fn dismiss(&self, watch: &Arc<Watch>) {
         lock(&self.running).retain(|(w, _)| !Arc::ptr_eq(w, watch));
     }
@@ -288,10 +293,10 @@ impl Drop for Permit<'_> {
 }
 
 /// A run between its first look at the store and the end of its connection's use.
-pub(super) struct Active<'a>(&'a SlowReads);
+pub(crate) struct Active<'a>(&'a SlowReads);
 
 impl<'a> Active<'a> {
-    pub(super) fn enter(slow: &'a SlowReads) -> Self {
+    pub(crate) fn enter(slow: &'a SlowReads) -> Self {
         slow.active.fetch_add(1, SeqCst);
         Active(slow)
     }

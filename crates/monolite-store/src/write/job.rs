@@ -29,6 +29,11 @@ pub(crate) fn mark_writer_thread() {
     ON_WRITER.with(|w| w.set(true));
 }
 
+/// Whether the calling thread is a writer's.
+pub(crate) fn is_writer_thread() -> bool {
+    ON_WRITER.with(Cell::get)
+}
+
 /// What the writer needs to know of a write.
 pub(crate) struct Order {
     pub(crate) ticket: Ticket,
@@ -258,7 +263,7 @@ impl<T, E: From<Error>> Future for WriteWith<T, E> {
                 self.0 = State::Done;
                 Poll::Ready(result)
             }
-            Poll::Pending if ON_WRITER.with(Cell::get) => Poll::Ready(Err(Error::new(
+            Poll::Pending if is_writer_thread() => Poll::Ready(Err(Error::new(
                 Kind::Nested,
                 "a write was waited for on a writer's thread, which could wait for ever; call it from outside the write",
             )

@@ -15,6 +15,7 @@ mod settle;
 mod tx;
 pub(crate) mod writer;
 
+pub(crate) use job::is_writer_thread;
 pub use job::{Write, WriteWith};
 pub use tx::Tx;
 

@@ -10,6 +10,7 @@
 
 use super::costs::Costs;
 use super::job::Job;
+use crate::cut::Pause;
 use crate::fair::{Bounds, Cost, Fair, Limits, Refused, Taken};
 use crate::read::kinds::WorkKind;
 use crate::reply::lock;
@@ -42,6 +43,7 @@ struct QueueState {
     last: Tenant,
     mixed: Option<Instant>,
     errand: bool,
+    pauses: Vec<Arc<Pause>>,
     idle: Option<Instant>,
     closed: Option<Closing>,
     ended: bool,
@@ -84,7 +86,7 @@ pub(crate) enum NotQueued {
 pub(crate) enum Next {
     /// Jobs were moved to the given buffer.
     Jobs,
-    /// Somebody asked for the writer's attention: a checkpoint to finish.
+    /// Somebody asked for the writer's attention: a checkpoint to finish, a cut to pause for.
     Errand,
     Close(Closing),
 }
@@ -96,6 +98,7 @@ impl Queue {
             last: Tenant::default(),
             mixed: None,
             errand: false,
+            pauses: Vec::new(),
             idle: None,
             closed: None,
             ended: false,
@@ -142,6 +145,20 @@ impl Queue {
         state.idle = None;
         drop(state);
         self.arrived.notify_one();
+    }
+
+    /// Asks the writer to pause between groups; pauses that are over are forgotten, so that there is one at most in force.
+    pub(crate) fn pause(&self, pause: &Arc<Pause>) {
+        let mut state = lock(&self.state);
+        state.pauses.retain(|old| !old.is_over());
+        state.pauses.push(pause.clone());
+        drop(state);
+        self.errand();
+    }
+
+    /// The pauses that the writer was asked for.
+    pub(crate) fn pauses(&self) -> Vec<Arc<Pause>> {
+        std::mem::take(&mut lock(&self.state).pauses)
     }
 
     /// Lets nothing more in.

@@ -121,6 +121,7 @@ impl Writer {
                 Next::Errand => {
                     self.shared.holding.set(&Ticket::label("checkpoint"), Instant::now());
                     self.finish_checkpoint();
+                    self.pause();
                 }
                 Next::Jobs => {
                     if !self.taken.is_empty() {
@@ -137,6 +138,14 @@ impl Writer {
         }
         let left = self.left();
         wake(left.into_iter().filter_map(|job| job.fail(self.shared.closed_error())).collect());
+    }
+
+    /// Pauses for the cuts that ask for it.
+    fn pause(&self) {
+        for pause in self.shared.queue.pauses() {
+            self.shared.holding.set(&Ticket::label("cut"), Instant::now());
+            pause.attend();
+        }
     }
 
     /// Everything that nobody has answered.
