@@ -58,6 +58,11 @@ impl Error {
         self.kind
     }
 
+    /// Whether the operating system or the place said it, and not our own reading of what is there.
+    pub(crate) fn has_source(&self) -> bool {
+        self.source.is_some()
+    }
+
     /// The same error, its text behind where it happened.
     #[must_use]
     pub fn within(mut self, place: impl fmt::Display) -> Self {

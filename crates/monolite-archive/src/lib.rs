@@ -13,15 +13,25 @@
 //!
 //! Absent on purpose: services, HTTP, an async runtime in the API.
 
+mod check;
 mod error;
 mod history;
 mod layout;
 pub mod ltx;
 mod manifest;
+mod merge;
+mod moment;
 pub mod place;
+mod plan;
+mod read;
+mod restore;
 
 pub use error::{Error, Kind, Result};
 pub use history::{History, Segment};
 pub use layout::{BASES, Layout, Level, SegmentName, history_root};
 pub use manifest::{Claim, FORMAT, Manifest, claim};
+pub use merge::{INPUTS_MAX, Merge};
 pub use place::{Entry, Place, Upload};
+pub use plan::{Plan, Target};
+pub use read::{compact, open};
+pub use restore::{Check, Phase, Progress, Restored, plan, restore};
