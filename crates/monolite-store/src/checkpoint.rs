@@ -25,7 +25,7 @@ use crate::write::writer::Writer;
 use rusqlite::ffi;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,11 @@ const LAST_ROUND_FRAMES: u64 = 128;
 const PATIENCE: Duration = Duration::from_millis(1);
 /// The most of those.
 const PATIENCE_TIMES_MAX: u32 = 64;
+/// How long the writer waits there for a follower, for each `wal_soft_bytes`: about two times what it takes to make a few
+/// frames safe on a disk.
+const FOLLOWER_PATIENCE: Duration = Duration::from_millis(10);
+/// How long the checkpointer waits for one before it asks the writer for the last round.
+const FOLLOWER_AHEAD: Duration = Duration::from_millis(50);
 /// How long until the next look, where no read in the slow lane ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 
@@ -57,6 +62,8 @@ pub(crate) struct Rounds {
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     next_frames: u64,
+    /// Whether all of it was copied the last time.
+    copied: bool,
 }
 
 impl Rounds {
@@ -94,6 +101,7 @@ impl Writer {
         if rounds.done.load(Relaxed) {
             self.finish_checkpoint();
         } else if frames >= self.wal.next_frames.max(soft) && !rounds.active.swap(true, Relaxed) {
+            self.shared.following.urge();
             submit(self.shared.clone());
         }
         let is_too_large = frames * FRAME_BYTES > self.shared.config.wal_hard_bytes;
@@ -115,7 +123,7 @@ impl Writer {
     pub(crate) fn last_checkpoint(&mut self) {
         if self.shared.read_only_error().is_none() {
             self.last_round();
-            self.shared.copied_at_close.store(self.connection.wal_frames.load(Relaxed) == 0, Relaxed);
+            self.shared.copied_at_close.store(self.wal.copied, Relaxed);
         }
     }
 
@@ -127,16 +135,29 @@ impl Writer {
         let start = Instant::now();
         let frames = self.connection.wal_frames.load(Relaxed);
         let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
-        let patience = PATIENCE * u32::try_from(frames / soft.max(1)).unwrap_or(u32::MAX).clamp(1, PATIENCE_TIMES_MAX);
+        let times = u32::try_from(frames / soft.max(1)).unwrap_or(u32::MAX).clamp(1, PATIENCE_TIMES_MAX);
+        let patience = PATIENCE * times;
+        let held = self.shared.following.gate.is_held();
+        let mut follower = if held { FOLLOWER_PATIENCE * times } else { Duration::ZERO };
+        self.wal.copied = false;
         self.connection.watch.disarm();
         loop {
             self.shared.reads.slots.end_idle();
             match self.connection.privileged(|c| raw::checkpoint(c, Checkpoint::Restart)) {
+                // Its follower has not released all of it yet: it was asked for that.
+                Ok(now) if !now.done && now.copied == now.frames && !follower.is_zero() => {
+                    self.shared.following.wait_for_frames(now.frames, Instant::now() + follower);
+                    follower = Duration::ZERO;
+                }
                 Ok(now) if now.done || start.elapsed() > patience => {
                     self.observe(now.frames, now.copied, start);
                     self.shared.mark_later(); // the file's time moved
-                    if now.done {
+                    self.wal.copied = now.copied == now.frames;
+                    if self.wal.copied {
                         self.shared.scrub.whole.store(true, Relaxed);
+                    }
+                    if now.done {
+                        self.shared.following.calm();
                         self.connection.wal_frames.store(0, Relaxed);
                         self.shared.wal_frames.store(0, Relaxed);
                     }
@@ -204,6 +225,7 @@ fn serve(checkpointer: &'static Checkpointer) {
             Ok(Err(error)) => shared.checkpoint_failed(&error),
             Err(_) => *lock(&shared.trouble) = Some("a checkpoint panicked; the next one tries again".to_owned()),
         }
+        shared.following.wait_for(shared.epoch.load(Acquire), FOLLOWER_AHEAD);
         shared.rounds.done.store(true, Relaxed);
         shared.queue.errand();
     }

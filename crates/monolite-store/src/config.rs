@@ -69,6 +69,9 @@ pub struct Config {
     pub quick_rows_max: u64,
     /// Every page of the file is read and its checksum checked within this time; zero: never.
     pub scrub_period: Duration,
+    /// The WAL is not started over before a follower ([`Store::follow`](crate::Store::follow)) has released what is in it,
+    /// from the opening on: a follower that comes later misses nothing. Without one the WAL grows.
+    pub followed: bool,
     /// The name in messages and thread names; empty means the file's stem.
     pub name: String,
     /// The SQLite VFS below the store's own, by name, for every connection of the store and its own file operations on
@@ -109,6 +112,7 @@ impl Default for Config {
             value_max: 64 << 20,
             quick_rows_max: 10_000_000,
             scrub_period: Duration::from_secs(24 * 3600),
+            followed: false,
             name: String::new(),
             vfs: None,
             observer: None,

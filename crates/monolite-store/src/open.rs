@@ -7,13 +7,14 @@
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::follow::{self, gate::Gate};
 use crate::header::{self, Found};
 use crate::lock::FileLock;
 use crate::mark::{self, Mark, Sums};
 use crate::migrate::{self, Migrations, PendingStepwise};
 use crate::reply::far_from_now;
 use crate::sqlite::connection::{Connection, Role};
-use crate::sqlite::version;
+use crate::sqlite::{live, version};
 use crate::write::Tx;
 use crate::{place, wal, wal_scan};
 use rusqlite::Connection as Sqlite;
@@ -25,8 +26,8 @@ pub(crate) struct Opened {
     pub(crate) lock: Arc<FileLock>,
     pub(crate) connection: Connection,
     pub(crate) steps: Vec<PendingStepwise>,
-    pub(crate) sequence: u64,
-    pub(crate) history: [u8; 16],
+    pub(crate) found: follow::Found,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) sums: Sums,
     pub(crate) warnings: Vec<String>,
 }
@@ -48,7 +49,9 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
         mark::check_new(path)?;
         refuse_orphaned_wal(wal_bytes)?;
     }
+    let gate = Arc::new(Gate::new(config.followed));
     let mut connection = Connection::open(path, Role::Writer, config, lock.clone())?;
+    live::ask_gate(connection.sqlite(), &gate)?;
     match found {
         Found::New => create(connection.sqlite())?,
         Found::Existing(_) | Found::Beside => {
@@ -60,8 +63,10 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
     let history = known(connection.sqlite())?.map(|mark| mark.history).unwrap_or_default();
     let steps = bring_up(&mut connection, config, migrations)?;
     connection.own_statements(Role::Writer)?;
-    let (sequence, _) = connection.sequence()?;
-    Ok(Opened { lock, connection, steps, sequence, history, sums, warnings })
+    let (sequence, epoch) = connection.sequence()?;
+    let page_size = connection.privileged(|c| c.query_row("PRAGMA page_size", [], |row| row.get(0)))?;
+    let found = follow::Found { history, sequence, epoch, page_size };
+    Ok(Opened { lock, connection, steps, found, gate, sums, warnings })
 }
 
 /// Gives a new file its format and the store's own table.

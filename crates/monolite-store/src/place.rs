@@ -43,6 +43,11 @@ pub(crate) fn beside(db: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Which file lies under a name: its device and number.
+pub(crate) fn inode(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|m| (m.dev(), m.ino()))
+}
+
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     let sync = || File::open(folder)?.sync_all();

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::cut::OpenCuts;
 use crate::error::{Error, Kind, Result};
 use crate::fair::{Bounds, Refused};
+use crate::follow::{Following, Found, gate::Gate};
 use crate::migrate::Migrations;
 use crate::observe::SlowRun;
 use crate::place;
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) trouble: Mutex<Option<String>>,
     pub(crate) marking: Marking,
     pub(crate) scrub: Scrub,
+    pub(crate) following: Following,
     warnings: Vec<String>,
     closed: AtomicBool,
     pub(crate) copied_at_close: AtomicBool,
@@ -95,9 +97,10 @@ impl Store {
         };
         let opened = crate::open::open(path, &config, &migrations).map_err(within)?;
         let config = named(path, config);
-        let opener = Arc::new(Opener::new(path, &config, Some(opened.lock)));
-        let shared = Arc::new(Shared::new(path, config, opener, opened.warnings, opened.sequence));
-        shared.begin_marking(opened.history);
+        let opener = Arc::new(Opener::new(path, &config, Some(opened.lock), opened.gate.clone()));
+        let following = Following::new(path, opened.gate, opened.found);
+        let shared = Arc::new(Shared::new(path, config, opener, opened.warnings, following));
+        shared.begin_marking(opened.found.history);
         let writer =
             crate::write::writer::Writer::new(shared.clone(), opened.connection, opened.steps).map_err(within)?;
         let thread = std::thread::Builder::new()
@@ -115,8 +118,10 @@ impl Store {
     pub fn quarantined(path: impl AsRef<Path>, config: Config, why: &Error) -> Store {
         let path = path.as_ref();
         let config = named(path, config);
-        let opener = Arc::new(Opener::new(path, &config, None));
-        let mut shared = Shared::new(path, config, opener, Vec::new(), 0);
+        let gate = Arc::new(Gate::default());
+        let opener = Arc::new(Opener::new(path, &config, None, gate.clone()));
+        let following = Following::new(path, gate, Found { history: [0; 16], sequence: 0, epoch: 0, page_size: 0 });
+        let mut shared = Shared::new(path, config, opener, Vec::new(), following);
         shared.standing = Standing::quarantined(why);
         shared.closed.store(true, Ordering::SeqCst);
         shared.copied_at_close.store(true, Ordering::Relaxed); // nothing is left to copy
@@ -329,10 +334,10 @@ impl Drop for Life {
 }
 
 impl Shared {
-    fn new(path: &Path, config: Config, opener: Arc<Opener>, warnings: Vec<String>, sequence: u64) -> Self {
+    fn new(path: &Path, config: Config, opener: Arc<Opener>, warnings: Vec<String>, following: Following) -> Self {
         Shared {
             path: path.to_owned(),
-            epoch: AtomicU64::new(sequence),
+            epoch: AtomicU64::new(following.sequence_found()),
             reads: Reads::new(&opener, config.slots_max),
             cuts: OpenCuts::new(opener.clone(), config.cuts_max),
             opener,
@@ -351,6 +356,7 @@ impl Shared {
             trouble: Mutex::new(None),
             marking: Marking::default(),
             scrub: Scrub::default(),
+            following,
             warnings,
             closed: AtomicBool::new(false),
             copied_at_close: AtomicBool::new(false),

@@ -14,7 +14,7 @@ use std::path::Path;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
-const MAGIC: u32 = 0x377f_0682;
+pub(crate) const MAGIC: u32 = 0x377f_0682;
 /// The one buffer of a scan.
 const BUFFER: usize = 1 << 20;
 
@@ -84,12 +84,12 @@ impl Scanner {
     }
 }
 
-fn u32_at(b: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(b: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
 }
 
 /// The WAL's checksum: two sums that feed each other, over words in the byte order that the magic number names.
-fn checksum(big_endian: bool, data: &[u8], (mut s0, mut s1): (u32, u32)) -> (u32, u32) {
+pub(crate) fn checksum(big_endian: bool, data: &[u8], (mut s0, mut s1): (u32, u32)) -> (u32, u32) {
     let word = |b: &[u8], at: usize| {
         let w = [b[at], b[at + 1], b[at + 2], b[at + 3]];
         if big_endian { u32::from_be_bytes(w) } else { u32::from_le_bytes(w) }

@@ -6,10 +6,11 @@
 //! - Every connection has a busy timeout of 0: nothing inside waits for an SQLite lock.
 
 use super::raw::{self, RawStatement};
-use super::vfs;
 use super::watch::Watch;
+use super::{live, vfs};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::follow::gate::Gate;
 use crate::lock::FileLock;
 use crate::planted::planted;
 use crate::reply::lock;
@@ -55,19 +56,24 @@ pub(crate) struct Opener {
     path: PathBuf,
     config: Config,
     lock: Mutex<Option<Arc<FileLock>>>,
+    gate: Arc<Gate>,
 }
 
 impl Opener {
     /// Without a lock it opens nothing.
-    pub(crate) fn new(path: &Path, config: &Config, lock: Option<Arc<FileLock>>) -> Self {
-        Opener { path: path.to_owned(), config: config.clone(), lock: Mutex::new(lock) }
+    pub(crate) fn new(path: &Path, config: &Config, lock: Option<Arc<FileLock>>, gate: Arc<Gate>) -> Self {
+        Opener { path: path.to_owned(), config: config.clone(), lock: Mutex::new(lock), gate }
     }
 
     /// A connection with the store's rights.
     pub(crate) fn open(&self, role: Role) -> Result<Connection> {
         let held = lock(&self.lock).clone();
         let held = held.ok_or_else(|| Error::new(Kind::Closed, format!("{} is closed", self.path.display())))?;
-        Connection::open(&self.path, role, &self.config, held)
+        let connection = Connection::open(&self.path, role, &self.config, held)?;
+        if role != Role::Reader {
+            live::ask_gate(&connection.sqlite, &self.gate)?;
+        }
+        Ok(connection)
     }
 
     /// A connection for callers' statements.
@@ -192,7 +198,7 @@ impl Connection {
         Ok(self.sqlite.progress_handler(STEPS_PER_LOOK, Some(move || looks.look()))?)
     }
 
-    /// rusqlite's connection, for the callers' statements.
+    /// rusqlite's connection, for callers' statements.
     pub(crate) fn sqlite(&self) -> &Sqlite {
         &self.sqlite
     }

@@ -32,6 +32,9 @@ pub(crate) struct WalFile {
     path: PathBuf,
 }
 
+// SAFETY: a VFS's file is used by one thread at a time, which `&mut self` of each method sees to; it is bound to no thread.
+unsafe impl Send for WalFile {}
+
 impl WalFile {
     /// Opens the WAL of a database; `None` where there is none, or an empty one.
     pub(crate) fn open(db: &Path, lower: Option<&'static str>) -> Result<Option<WalFile>> {

@@ -1,7 +1,7 @@
-//! The WAL while SQLite has it open: what its index says, and cutting off what no index names.
+//! The WAL while SQLite has it open: what its index says, whether it may start over, and cutting off what no index names.
 //!
 //! **Invariants**
-//! - Both are used under the WAL's write lock only (an IMMEDIATE transaction that has changed nothing): nobody else then
+//! - All are used under the WAL's write lock only (an IMMEDIATE transaction that has changed nothing): nobody else then
 //!   appends frames, recovers, or starts the WAL over.
 //! - The files are SQLite's own handles, so a VFS below the store's sees the cut and its sync.
 //!
@@ -9,9 +9,11 @@
 
 #![allow(unsafe_code)]
 
+use crate::follow::gate::Gate;
 use crate::planted::planted;
 use rusqlite::{Connection, ffi};
 use std::ffi::{c_int, c_void};
+use std::sync::Arc;
 
 /// What the wal-index says of the WAL, as every connection believes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub(crate) struct WalIndex {
     pub(crate) frames: u64,
     /// Bytes of a page.
     pub(crate) page: u64,
+    /// The generation of the WAL, as its header has it.
+    pub(crate) salts: [u8; 8],
 }
 
 const WAL_HEADER: u64 = 32;
@@ -39,9 +43,18 @@ impl WalIndex {
 /// Reads the header of the wal-index.
 pub(crate) fn wal_index(connection: &Connection) -> rusqlite::Result<WalIndex> {
     let file = file(connection, ffi::SQLITE_FCNTL_FILE_POINTER)?;
+    // SAFETY: the file is the connection's own and open; its connection holds a transaction.
+    unsafe { wal_index_of(file) }
+}
+
+/// The same, of an open database file.
+///
+/// # Safety
+/// `file` is open, the first region of its wal-index is mapped, and its connection holds the WAL's write lock.
+pub(crate) unsafe fn wal_index_of(file: *mut ffi::sqlite3_file) -> rusqlite::Result<WalIndex> {
     let mut memory: *mut c_void = std::ptr::null_mut();
-    // SAFETY: the file is the connection's own and open; its connection holds a transaction, so the first region is
-    // mapped already and stays so; the out pointer is valid.
+    // SAFETY: by the caller's word the file is open and the first region is mapped already and stays so; the out pointer
+    // is valid.
     let words = unsafe {
         let map = (*(*file).pMethods).xShmMap.ok_or_else(|| failure(ffi::SQLITE_ERROR))?;
         let code = map(file, 0, REGION, 0, &mut memory);
@@ -63,7 +76,34 @@ pub(crate) fn wal_index(connection: &Connection) -> rusqlite::Result<WalIndex> {
         1 => 65536,
         n => u64::from(n),
     };
-    Ok(WalIndex { frames: u64::from(words[4]), page })
+    // Words 8 and 9 are the salts, as bytes of the WAL's header.
+    let mut salts = [0; 8];
+    salts[..4].copy_from_slice(&words[8].to_ne_bytes());
+    salts[4..].copy_from_slice(&words[9].to_ne_bytes());
+    Ok(WalIndex { frames: u64::from(words[4]), page, salts })
+}
+
+/// Our own opcode of xFileControl: "ask this gate before the WAL is started over" ("MONG").
+pub(super) const ASK_GATE: c_int = 0x4D4F_4E47;
+
+/// From now on a connection of the store's VFS asks the gate before it starts the WAL over.
+pub(crate) fn ask_gate(connection: &Connection, gate: &Arc<Gate>) -> rusqlite::Result<()> {
+    let gate: *const Arc<Gate> = gate;
+    // SAFETY: the handle is open; the opcode is known to the store's VFS alone, which takes a clone during the call.
+    let code =
+        unsafe { ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), ASK_GATE, gate.cast_mut().cast()) };
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(failure(code)) }
+}
+
+/// Whether the WAL may be started over, asked where SQLite is about to see whether readers allow it.
+///
+/// # Safety
+/// That of [`wal_index_of`].
+pub(super) unsafe fn may_restart(gate: &Option<Arc<Gate>>, file: *mut ffi::sqlite3_file) -> bool {
+    let Some(gate) = gate else { return true };
+    // An index that cannot be read is no reason to lose frames.
+    // SAFETY: by the caller's word.
+    !gate.is_held() || unsafe { wal_index_of(file) }.is_ok_and(|index| gate.lets_restart(&index))
 }
 
 /// Cuts the WAL to this length and makes that durable. The one sync that is tried: a failure is final.

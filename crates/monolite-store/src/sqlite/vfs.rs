@@ -2,8 +2,8 @@
 //! pages at a pace.
 //!
 //! For the connections that write: the writer's and the checkpointer's. Every method goes to the VFS below (see [`above`]) unchanged, but for WAL files, whose writes
-//! pass through a [`Tail`], and for the database file's writes, counted by its [`Pace`], and `xShmLock`, which tells when the WAL's write lock is released.
-//! Measured and reasoned in docs/adr/0004.
+//! pass through a [`Tail`], and for the database file's writes, counted by its [`Pace`], and `xShmLock`, which tells when the WAL's write lock is released and
+//! where a [`Gate`] says whether the WAL may start over. Measured and reasoned in docs/adr/0004 and 0019.
 //!
 //! Why nobody misses bytes that are held back (SQLite 3.54.1, `walFrames`):
 //! - Other connections read frames up to the `mxFrame` of the wal-index header, and that header is written after the
@@ -17,15 +17,16 @@
 //! - A WAL's outer file and its database's point to each other while both are open; both belong to one pager, so to one
 //!   connection, and are used by one thread at a time.
 
-use super::above;
 use super::pace::Pace;
-use super::sums;
 use super::tail::{Below, Tail};
+use super::{above, live, sums};
 use crate::error::Result;
+use crate::follow::gate::Gate;
 use crate::planted::planted;
 use rusqlite::ffi;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
+use std::sync::Arc;
 
 /// The name to open the writer's connection with, above the VFS named, or above the default.
 pub(crate) fn register(lower: Option<&'static str>) -> Result<&'static CStr> {
@@ -43,6 +44,8 @@ struct Outer {
     /// Whether the database's pages get checksums, and room for one page.
     sums: bool,
     page: Vec<u8>,
+    /// Says whether the WAL may start over.
+    gate: Option<Arc<Gate>>,
 }
 
 // The real file behind it must be aligned as SQLite aligns files.
@@ -191,6 +194,7 @@ unsafe extern "C" fn open(
                 sums: false,
                 page: Vec::new(),
                 pace: None,
+                gate: None,
             },
         );
         let code = real_open(real_vfs, name, Real::of(file).0, flags, out_flags);
@@ -332,6 +336,11 @@ unsafe extern "C" fn check_reserved_lock(file: *mut ffi::sqlite3_file, out: *mut
 
 unsafe extern "C" fn file_control(file: *mut ffi::sqlite3_file, op: c_int, arg: *mut c_void) -> c_int {
     flush_or_return!(file);
+    if op == live::ASK_GATE {
+        // SAFETY: the opcode is our own; `ask_gate` gives a valid gate with it. One thread at a time for a connection.
+        unsafe { outer(file).gate = Some((*arg.cast::<Arc<Gate>>()).clone()) };
+        return ffi::SQLITE_OK;
+    }
     real!(file.xFileControl(op, arg))
 }
 
@@ -355,19 +364,23 @@ unsafe extern "C" fn shm_map(
 
 /// Lock 0 is the WAL's write lock ("WAL-mode file format", section 2.3).
 const WRITE_LOCK: c_int = 0;
-
+/// The locks that are taken together before the WAL is started over: WAL_READ_LOCK(1) to (4).
+const READ_LOCKS: (c_int, c_int) = (4, 4);
 unsafe extern "C" fn shm_lock(file: *mut ffi::sqlite3_file, offset: c_int, n: c_int, flags: c_int) -> c_int {
     const RELEASE: c_int = ffi::SQLITE_SHM_UNLOCK | ffi::SQLITE_SHM_EXCLUSIVE;
+    const TAKE: c_int = ffi::SQLITE_SHM_LOCK | ffi::SQLITE_SHM_EXCLUSIVE;
+    // SAFETY: SQLite takes these locks together under the write lock only, with the wal-index mapped.
+    if flags == TAKE && (offset, n) == READ_LOCKS && !unsafe { live::may_restart(&outer(file).gate, Real::of(file).0) }
+    {
+        return ffi::SQLITE_BUSY;
+    }
     if flags == RELEASE && offset == WRITE_LOCK {
         // SAFETY: SQLite calls methods on open files of this VFS only, one thread at a time for a connection; a partner
         // that is not null is open.
         unsafe {
             let wal = outer(file).partner;
-            if !wal.is_null() {
-                let mut below = Real::of(wal.cast());
-                if let Some(tail) = &mut (*wal).tail {
-                    tail.release(&mut below);
-                }
+            if let Some(tail) = wal.as_mut().and_then(|wal| wal.tail.as_mut()) {
+                tail.release(&mut Real::of(wal.cast()));
             }
         }
     }

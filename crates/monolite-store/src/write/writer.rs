@@ -101,6 +101,7 @@ impl Writer {
             // Reads go on until the store is closed by its handles.
             self.shared.queue.wait_for_close();
             self.shared.close_reads();
+            self.shared.following.end();
             self.shared.end_marking(true);
         }
     }
@@ -113,8 +114,10 @@ impl Writer {
                 Next::Close(how) => {
                     self.shared.close_reads();
                     if how == Closing::Drained {
+                        self.shared.following.close(self.sequence);
                         self.last_checkpoint();
                     }
+                    self.shared.following.end();
                     self.shared.end_marking(how == Closing::Drained);
                     break;
                 }
@@ -170,6 +173,10 @@ impl Writer {
         while !members.is_empty() {
             if let Some(error) = self.shared.read_only_error() {
                 wakers.extend(members.drain(..).filter_map(|m| m.fail(error())));
+                break;
+            }
+            if let Some(error) = self.shared.following.refusal() {
+                fail_all(&mut members, &error, &mut wakers);
                 break;
             }
             if let Err(error) = self.begin() {
@@ -342,6 +349,7 @@ impl Writer {
         self.epoch_in_file = self.epoch;
         self.sequence = sequence;
         self.shared.epoch.fetch_max(sequence, Ordering::AcqRel);
+        self.shared.following.committed();
         self.shared.mark_later();
         self.shared.wal_frames.store(self.connection.wal_frames.load(Ordering::Relaxed), Ordering::Relaxed);
         if let Some(o) = &self.shared.config.observer {

@@ -1,0 +1,326 @@
+//! The follower of a store: takes batches, releases them, hears of new commits.
+//!
+//! **Invariants**
+//! - One for a store. It keeps neither the store nor its file's lock alive.
+//! - It reads the WAL by a descriptor of its own, opened for each batch and closed with it; never the database file.
+//! - A commit without a number, another program's, goes with the next commit that has one.
+
+use super::batch::{Batch, Parts};
+use super::frames::{Cursor, Reading};
+use super::gap::{Gap, Missed, Why};
+use super::gate::Released;
+use super::pages::{self, Seen};
+use super::row::{Row, row};
+use crate::error::{Error, Kind, Result};
+use crate::reply::lock;
+use crate::sqlite::disk::WalFile;
+use crate::store::Shared;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often a WAL that changes under the eyes is looked at again.
+const LOOKS_MAX: usize = 3;
+
+/// What a store found when it opened its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The file's line of commits.
+    pub history: [u8; 16],
+    /// The last commit.
+    pub sequence: u64,
+    /// The writer epoch of the last commit; the store's own is greater.
+    pub epoch: i64,
+    /// Bytes of a page.
+    pub page_size: u32,
+}
+
+/// Takes a store's commits in order.
+pub struct Follower {
+    shared: Arc<Shared>,
+    /// Where it stands in the WAL, once it has looked.
+    at: Option<Cursor>,
+    /// The last commit that it took, or was told to begin after.
+    last: Option<u64>,
+    /// Pages in the file after that, where known.
+    size: Option<u32>,
+    /// What it took and has not released.
+    taken: VecDeque<Released>,
+}
+
+/// What a look at the WAL came to.
+enum Looked {
+    Batch(Box<(Parts, Cursor)>),
+    /// There is nothing sound where commits should be.
+    Nothing,
+}
+
+impl Follower {
+    pub(super) fn new(shared: Arc<Shared>) -> Result<Follower> {
+        if shared.is_closed() {
+            return Err(shared.closed_error());
+        }
+        let following = &shared.following;
+        if following.taken.swap(true, Ordering::AcqRel) {
+            let text = format!("the store {} is followed already", shared.config.name);
+            return Err(Error::new(Kind::Busy, text));
+        }
+        following.gate.hold();
+        Ok(Follower { shared, at: None, last: None, size: None, taken: VecDeque::new() })
+    }
+
+    /// What the store found when it opened the file.
+    pub fn found(&self) -> Found {
+        self.shared.following.found
+    }
+
+    /// The last published commit.
+    pub fn published(&self) -> u64 {
+        self.shared.epoch.load(Ordering::Acquire)
+    }
+
+    /// The last commit that was taken.
+    pub fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// The batch after the one that begins here is the next; what is before it is skipped. `size`: pages in the file
+    /// after it, where known, so that pages by which the file grew since are not missed.
+    pub fn begin_after(&mut self, sequence: u64, size: Option<u32>) {
+        self.at = None;
+        self.last = Some(sequence);
+        self.size = size;
+        self.taken.clear();
+        // No frame is released by that, but no one waits for these commits.
+        self.shared.following.gate.release(Released { sequence, ..Released::default() });
+    }
+
+    /// The next commits up to `until`, or the last published one; about `bytes_max` bytes of frames where they are more
+    /// commits than one. `None` where there is none.
+    ///
+    /// # Errors
+    /// [`Missed::Gap`] where commits are missing; [`Missed::Store`] where the WAL could not be read.
+    pub fn next(&mut self, until: Option<u64>, bytes_max: u64) -> Result<Option<Batch>, Missed> {
+        let published = self.published();
+        let target = until.map_or(published, |until| until.min(published));
+        if self.last.is_some_and(|last| last >= target) {
+            return Ok(None);
+        }
+        if self.shared.following.ended.load(Ordering::Acquire) {
+            return Err(self.shared.closed_error().into());
+        }
+        if !self.shared.is_in_place() {
+            return Err(self.gap(None, Why::Replaced));
+        }
+        for _ in 0..LOOKS_MAX {
+            let Some(mut file) = WalFile::open(&self.shared.path, self.shared.config.vfs)? else { break };
+            match self.look(&mut file, target, bytes_max)? {
+                Looked::Batch(found) => {
+                    let (parts, end) = *found;
+                    self.last = Some(parts.last);
+                    self.size = Some(parts.size);
+                    self.taken.push_back(Released { salts: end.salts, frames: end.frames, sequence: parts.last });
+                    let batch = Batch::new(parts, &end, file);
+                    self.at = Some(end);
+                    return Ok(Some(batch));
+                }
+                Looked::Nothing => {}
+            }
+        }
+        Err(self.gap(None, Why::Lost))
+    }
+
+    /// From here on the WAL up to this commit is not needed: it is safe elsewhere.
+    pub fn release(&mut self, sequence: u64) {
+        let mut released = None;
+        while self.taken.front().is_some_and(|taken| taken.sequence <= sequence) {
+            released = self.taken.pop_front();
+        }
+        if let Some(released) = released {
+            self.shared.following.gate.release(released);
+        }
+    }
+
+    /// Arms the bell: the next commit rings it. Answers whether there are commits to take already.
+    pub fn arm(&self) -> bool {
+        self.shared.following.bell.arm();
+        self.last.is_none_or(|last| last < self.published()) || self.is_urgent()
+    }
+
+    /// Waits until the bell has rung since it was armed; answers whether it did.
+    pub fn wait(&self, most: Duration) -> bool {
+        self.shared.following.bell.wait(most)
+    }
+
+    /// Calls this when the bell rings: at the first commit since it was armed, and whenever the store is in a hurry. On the
+    /// writer's thread: it may only make a note.
+    pub fn on_ring(&self, call: impl Fn() + Send + Sync + 'static) {
+        self.shared.following.bell.on_ring(Some(Arc::new(call)));
+    }
+
+    /// Whether the WAL is due to start over, or the store ends: what is left should be taken and released now.
+    pub fn is_urgent(&self) -> bool {
+        self.shared.following.urgent.load(Ordering::Acquire)
+    }
+
+    /// Whether the store ends; it waits some seconds for its follower.
+    pub fn is_closing(&self) -> bool {
+        self.shared.following.closing.load(Ordering::Acquire)
+    }
+
+    /// Bytes of frames in the WAL now.
+    pub fn wal_bytes(&self) -> u64 {
+        self.shared.wal_frames.load(Ordering::Relaxed) * crate::checkpoint::FRAME_BYTES
+    }
+
+    /// From now on writes are refused with this text; `None` lets them in again.
+    pub fn refuse_writes(&self, why: Option<String>) {
+        let following = &self.shared.following;
+        let refuses = why.is_some();
+        *lock(&following.why) = why.unwrap_or_default();
+        following.refuses.store(refuses, Ordering::Release);
+    }
+
+    /// Reads pages as of one moment, through SQLite, for about 50 ms at most: from this page on, at most so many.
+    ///
+    /// # Errors
+    /// Those of a read; [`Kind::Closed`].
+    pub fn read_pages(&self, from: u32, count: u32, into: &mut Vec<u8>) -> Result<Seen> {
+        pages::read(&self.shared, from, count, into)
+    }
+
+    /// Looks for the next commits in the WAL.
+    fn look(&mut self, file: &mut WalFile, target: u64, bytes_max: u64) -> Result<Looked, Missed> {
+        let Some(beginning) = Cursor::beginning(file)? else { return Ok(Looked::Nothing) };
+        let at = match &self.at {
+            Some(at) if at.salts == beginning.salts => at.clone(),
+            _ => beginning,
+        };
+        let mut reading = Reading::new(file, at)?;
+        let mut gathered = Gathered { known: self.last, size: self.size, ..Gathered::default() };
+        loop {
+            let number = reading.at.frames as u32;
+            let Some(frame) = reading.next()? else { break };
+            gathered.frames.push((frame.page, number));
+            gathered.rows.retain(|(page, _)| *page != frame.page);
+            if let Some(row) = row(frame.data, &self.shared.following.found.history) {
+                gathered.rows.push((frame.page, row));
+            }
+            let size = frame.size;
+            if size != 0 {
+                match gathered.commit(size) {
+                    Commit::Unnumbered => {}
+                    Commit::Skipped => self.at = Some(reading.at.clone()),
+                    Commit::Taken(row) => {
+                        gathered.end = Some(reading.at.clone());
+                        let bytes = gathered.frames.len() as u64 * reading.at.page as u64;
+                        if row.sequence >= target || bytes >= bytes_max {
+                            break;
+                        }
+                    }
+                    Commit::Later(found) => return Err(self.gap(Some(found), Why::Begins)),
+                }
+            }
+        }
+        Ok(gathered.finish())
+    }
+
+    fn gap(&self, found: Option<u64>, why: Why) -> Missed {
+        Missed::Gap(Gap { after: self.last, found, why })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let following = &self.shared.following;
+        following.bell.on_ring(None);
+        if !self.shared.config.followed {
+            following.gate.open();
+        }
+        self.refuse_writes(None);
+        following.taken.store(false, Ordering::Release);
+    }
+}
+
+/// Commits that are being united.
+#[derive(Default)]
+struct Gathered {
+    /// The last commit taken.
+    known: Option<u64>,
+    /// Pages in the file after the last commit seen.
+    size: Option<u32>,
+    frames: Vec<(u32, u32)>,
+    /// Pages of the commit in the making that look like the store's own row.
+    rows: Vec<(u32, Row)>,
+    least: Option<u32>,
+    first: Option<u64>,
+    last: Option<(Row, u32)>,
+    before: Option<(u64, i64)>,
+    /// Frames and the fewest pages up to the last commit taken.
+    whole: (usize, u32),
+    end: Option<Cursor>,
+}
+
+enum Commit {
+    /// Another program's: its pages go with the next one.
+    Unnumbered,
+    /// Taken long ago.
+    Skipped,
+    Taken(Row),
+    /// The one before it is missing.
+    Later(u64),
+}
+
+impl Gathered {
+    /// A commit mark was read.
+    fn commit(&mut self, size: u32) -> Commit {
+        // What the file had before counts where the pages in between are not known.
+        let before = self.size.unwrap_or(size);
+        self.least = Some(self.least.unwrap_or(before).min(size));
+        self.size = Some(size);
+        let next = self.known.map(|known| known + 1);
+        let rows = std::mem::take(&mut self.rows);
+        let found = rows.iter().find(|(_, row)| Some(row.sequence) == next).or(rows.first());
+        let Some((_, row)) = found.copied() else { return Commit::Unnumbered };
+        match self.known {
+            Some(known) if row.sequence < known => {
+                self.frames.clear();
+                self.least = None;
+                return Commit::Skipped;
+            }
+            // The last one that was taken, or a change without a number behind it: taking its pages again is harmless.
+            Some(known) if row.sequence == known => {
+                if self.first.is_none() {
+                    self.before = Some((row.sequence, row.epoch));
+                }
+                return Commit::Unnumbered;
+            }
+            Some(known) if row.sequence != known + 1 => return Commit::Later(row.sequence),
+            _ => {}
+        }
+        self.first.get_or_insert(row.sequence);
+        self.known = Some(row.sequence);
+        self.last = Some((row, size));
+        self.whole = (self.frames.len(), self.least.unwrap_or(size));
+        Commit::Taken(row)
+    }
+
+    fn finish(self) -> Looked {
+        let (Some(first), Some((row, size)), Some(end)) = (self.first, self.last, self.end) else {
+            return Looked::Nothing;
+        };
+        let mut frames = self.frames;
+        frames.truncate(self.whole.0);
+        let parts = Parts {
+            first,
+            last: row.sequence,
+            epoch: row.epoch,
+            before: self.before,
+            size,
+            least: self.whole.1,
+            frames,
+        };
+        Looked::Batch(Box::new((parts, end)))
+    }
+}

@@ -1,0 +1,155 @@
+//! Following a store: every commit's pages in order, read from the WAL before it may start over.
+//!
+//! The store knows nothing of what its follower does with them. It knows one thing: while it is followed, the WAL is
+//! started over only when every frame in it was released. Measured and reasoned in docs/adr/0019.
+//!
+//! **Invariants**
+//! - The WAL says by itself what it holds: each commit carries its number in the store's own row. So a follower that
+//!   comes after a kill begins at the WAL's beginning and knows which commits it sees.
+//! - Nothing is handed out that was not published, so synced. A commit that is missing is a [`Gap`], never silence.
+//! - A commit pays one load for it; the writer waits for a follower only where a WAL is due to start over, and bounded.
+//!
+//! Never here: an archive, files of its own, the database file (whose locks would drop).
+
+mod batch;
+mod bell;
+mod follower;
+mod frames;
+mod gap;
+pub(crate) mod gate;
+mod pages;
+mod row;
+
+pub use batch::Batch;
+pub use follower::{Follower, Found};
+pub use gap::{Gap, Missed, Why};
+pub use pages::{PAGES_MAX, Seen as PagesSeen};
+
+use crate::error::{Error, Kind, Result};
+use crate::reply::lock;
+use crate::store::{Shared, Store};
+use bell::Bell;
+use gate::Gate;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long the end of a store waits for its follower to take what is left.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// A store's part of it.
+pub(crate) struct Following {
+    pub(crate) gate: Arc<Gate>,
+    bell: Bell,
+    /// A WAL is due to start over, or the store ends: the follower should not wait for more.
+    urgent: AtomicBool,
+    closing: AtomicBool,
+    /// The store has ended: the WAL may be another program's.
+    ended: AtomicBool,
+    taken: AtomicBool,
+    refuses: AtomicBool,
+    why: Mutex<String>,
+    found: Found,
+    /// The database file as it was opened.
+    inode: Option<(u64, u64)>,
+}
+
+impl Following {
+    pub(crate) fn new(path: &Path, gate: Arc<Gate>, found: Found) -> Following {
+        Following {
+            gate,
+            bell: Bell::default(),
+            urgent: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
+            why: Mutex::new(String::new()),
+            found,
+            inode: crate::place::inode(path),
+        }
+    }
+
+    /// The last commit when the store was opened.
+    pub(crate) fn sequence_found(&self) -> u64 {
+        self.found.sequence
+    }
+
+    /// A commit was published.
+    #[inline]
+    pub(crate) fn committed(&self) {
+        self.bell.committed();
+    }
+
+    /// How writes are refused while the follower can take no more.
+    #[inline]
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        if !self.refuses.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(Error::new(Kind::Full, lock(&self.why).clone()))
+    }
+
+    /// A WAL is due to start over: the follower is asked not to wait for more.
+    pub(crate) fn urge(&self) {
+        if self.gate.is_held() && !self.urgent.swap(true, Ordering::AcqRel) {
+            self.bell.ring();
+        }
+    }
+
+    /// The WAL was started over.
+    pub(crate) fn calm(&self) {
+        self.urgent.store(false, Ordering::Release);
+    }
+
+    /// Waits until the follower has released this commit.
+    pub(crate) fn wait_for(&self, sequence: u64, most: Duration) {
+        self.gate.wait_for(|released| released.sequence >= sequence, Instant::now() + most);
+    }
+
+    /// Waits until so many frames of the WAL are released; answers whether they are.
+    pub(crate) fn wait_for_frames(&self, frames: u64, until: Instant) -> bool {
+        self.gate.wait_for(|released| released.frames >= frames, until)
+    }
+
+    /// The store ends: the follower may take what is left.
+    pub(crate) fn close(&self, sequence: u64) {
+        self.closing.store(true, Ordering::Release);
+        self.urgent.store(true, Ordering::Release);
+        self.bell.ring();
+        if self.taken.load(Ordering::Acquire) {
+            self.wait_for(sequence, CLOSE_WAIT);
+        }
+    }
+
+    /// The store has ended.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.closing.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+}
+
+impl Store {
+    /// Follows the store's commits. At most one follower at a time; while it lives, and with `Config::followed` for the
+    /// store's whole life, the WAL is not started over above a frame that it has not released.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] where the store is followed already, [`Kind::Closed`].
+    pub fn follow(&self) -> Result<Follower> {
+        Follower::new(self.shared().clone())
+    }
+
+    /// The file's line of commits: made with the file, the same in every copy of it.
+    pub fn history(&self) -> [u8; 16] {
+        self.shared().following.found.history
+    }
+}
+
+impl Shared {
+    /// Whether the file that the store opened still lies under its name.
+    fn is_in_place(&self) -> bool {
+        self.following.inode == crate::place::inode(&self.path)
+    }
+}
