@@ -8,6 +8,7 @@
 //! - A panic is answered 500 and ends nothing else.
 //! - Heads above the limits are refused before anything is matched.
 
+use crate::admission::GroupMax;
 use crate::body::Body;
 use crate::budget::Budget;
 use crate::config::{HttpConfig, Limits, Page};
@@ -84,7 +85,11 @@ pub fn router(
 ) -> Result<Edge, RoutesClash> {
     bodies_fit(host, config.body_max)?;
     bodies_have_room(host, config.body_max, config.bodies_max)?;
-    let gate = |service| (service, metrics.gate(service, config.writer_wait, config.changes_max));
+    let gate = |service| {
+        let store = host.store(service).map(|store| store.config().clone()).unwrap_or_default();
+        let group_max = GroupMax { writes: store.group_writes_max, time: store.group_time_max };
+        (service, metrics.gate(service, config.writer_wait, config.changes_max, group_max))
+    };
     let gates: Gates = host.services().map(gate).collect();
     let table = Table::of(host.routes(), config.body_max, metrics, &gates).map_err(RoutesClash)?;
     let document = openapi::document(host.routes(), &config.title, &config.version);

@@ -1,8 +1,12 @@
 //! The controller: how many changes of one service may be under way, from how long they wait and how long commits take.
 //!
-//! What waits in a queue is rate times wait (Little's law), and the rate of a busy writer is measured: so beyond the
-//! wanted wait the limit goes straight to what the writer gets through in that time, and below it, where the limit was
-//! reached, it grows by a quarter. What is under way is looked at beside the waits that were seen: those tell of a queue
+//! What waits in a queue is rate times wait (Little's law): so beyond the wanted wait the limit goes straight to what
+//! the writer can get through in that time, and below it, where the limit was reached, it grows by a quarter.
+//!
+//! What a writer *can* get through is not what it got through: with small groups it is busy all the time, with commits,
+//! and would take ten times as many writes for a little more. So the rate is that of full groups, from what a write and a
+//! commit take. Only where writes wait too long round after round is the model wrong, and the rate that is seen counts.
+//! What is under way is looked at beside the waits that were seen: those tell of a queue
 //! only when it has been worked off. The wanted wait follows the disk: some commits long, so that groups stay full
 //! whatever a sync costs.
 //!
@@ -26,6 +30,8 @@ const GROW: f64 = 1.25;
 const BUSY: f64 = 0.8;
 /// The part of the limit from which on it counts as reached.
 const REACHED: f64 = 0.9;
+/// Rounds in a row in which writes waited too long, from which on the rate that is seen counts.
+const LATE_ROUNDS: u32 = 4;
 /// A round is at least so long, and at least so many commits.
 pub(super) const ROUND_MIN: Duration = Duration::from_millis(50);
 const ROUND_COMMITS: u32 = 2;
@@ -52,24 +58,46 @@ pub(super) struct Round {
     pub(super) refused: u64,
 }
 
+/// How large a group may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GroupMax {
+    pub(crate) writes: usize,
+    /// The time that its writes hold the writer.
+    pub(crate) time: Duration,
+}
+
 /// The state of the controller.
 #[derive(Debug, Clone)]
 pub(super) struct Control {
     limit: f64,
     ceiling: f64,
     wait: Duration,
+    group_max: GroupMax,
     commit: Duration,
-    /// Writes a second of a busy writer.
-    rate: f64,
+    /// Writes a second of a writer with full groups, and of this one while it was busy.
+    full: f64,
+    seen: f64,
+    /// Rounds in a row in which writes waited too long.
+    late: u32,
     /// Refusals a second.
     refusals: f64,
 }
 
 impl Control {
     /// A controller that wants writes to wait so long at least before it refuses, and never lets more than `most` in.
-    pub(super) fn new(wait: Duration, most: usize) -> Self {
+    pub(super) fn new(wait: Duration, most: usize, group_max: GroupMax) -> Self {
         let ceiling = most.max(1) as f64;
-        Control { limit: ceiling, ceiling, wait, commit: Duration::ZERO, rate: 0.0, refusals: 0.0 }
+        Control {
+            limit: ceiling,
+            ceiling,
+            wait,
+            group_max,
+            commit: Duration::ZERO,
+            full: 0.0,
+            seen: 0.0,
+            late: 0,
+            refusals: 0.0,
+        }
     }
 
     /// Changes that may be under way.
@@ -99,19 +127,39 @@ impl Control {
             return; // an idle writer, or one long commit: the next round will tell
         }
         let busy = ((round.held + round.committing).as_secs_f64() / seconds).clamp(0.01, 1.0);
-        self.rate = half(self.rate, round.writes as f64 / seconds / busy);
+        self.seen = half(self.seen, round.writes as f64 / seconds / busy);
+        self.full = half(self.full, self.full_rate(round));
         let wait = round.waited.as_secs_f64() / round.writes as f64;
         let wanted = self.wanted().as_secs_f64();
-        let (fits, most) = (self.rate * wanted, round.most as f64);
+        self.late = if wait > wanted { self.late + 1 } else { 0 };
+        let (fits, most) = (self.rate() * wanted, round.most as f64);
         if wait > wanted || busy > BUSY && most > fits {
             // What is under way now counts, not a limit that nobody reached.
             let from = self.limit.min(most).max(1.0);
             // Where more would fit than was under way, it was not too many who made the wait, but one long hold.
             self.limit = fits.clamp(from * SHRINK, from.max(fits.min(self.limit)));
         } else if most >= self.limit * REACHED {
-            self.limit *= GROW;
+            // Where the wait is near, growing further would only be taken back.
+            let is_near = busy > BUSY && wait * 2.0 > wanted;
+            self.limit = (self.limit * GROW).min(if is_near { fits.max(self.limit) } else { f64::MAX });
         }
         self.limit = self.limit.clamp(FLOOR.min(self.ceiling), self.ceiling);
+    }
+
+    /// Writes a second with full groups, where each takes what it took in this round.
+    fn full_rate(&self, round: &Round) -> f64 {
+        let hold = (round.held.as_secs_f64() / round.writes as f64).max(1e-6);
+        let commit = match round.commits {
+            0 => self.commit.as_secs_f64(),
+            commits => round.committing.as_secs_f64() / commits as f64,
+        };
+        let group = (self.group_max.time.as_secs_f64() / hold).clamp(1.0, self.group_max.writes.max(1) as f64);
+        1.0 / (hold + commit / group)
+    }
+
+    /// Writes a second that the writer gets through if it has to.
+    fn rate(&self) -> f64 {
+        if self.late < LATE_ROUNDS { self.full } else { self.seen.min(self.full) }
     }
 
     /// How long to hold a refusal back. A connection has one request at a time: where refusals are many, this keeps them
@@ -122,7 +170,7 @@ impl Control {
 
     /// When this many changes, and those who were refused meanwhile, will have had their turn.
     pub(super) fn later(&self, under_way: usize) -> Duration {
-        Duration::from_secs_f64((under_way as f64 + self.refusals) / self.rate.max(1.0))
+        Duration::from_secs_f64((under_way as f64 + self.refusals) / self.rate().max(1.0))
     }
 }
 
@@ -137,7 +185,8 @@ mod tests {
     #[test]
     fn few_refusals_leave_at_once_and_many_are_held_back_for_a_bounded_time() {
         let paused = |refused| {
-            let mut control = Control::new(Duration::from_millis(50), 100);
+            let mut control =
+                Control::new(Duration::from_millis(50), 100, GroupMax { writes: 10, time: Duration::from_millis(5) });
             control.learn(&Round { took: Duration::from_secs(1), refused, ..Round::default() });
             control.pause()
         };

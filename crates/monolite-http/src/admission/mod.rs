@@ -17,6 +17,9 @@ mod simulation;
 use crate::problem::Problem;
 use crate::status;
 use control::{Control, Round};
+
+pub(crate) use control::GroupMax;
+
 use monolite_service::Tenant;
 use shares::{Fault, Shares};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -108,9 +111,9 @@ pub(crate) struct Shown {
 }
 
 impl Gate {
-    pub(crate) fn new(pressure: Arc<Pressure>, wait: Duration, most: usize) -> Self {
+    pub(crate) fn new(pressure: Arc<Pressure>, wait: Duration, most: usize, group_max: GroupMax) -> Self {
         let state = State {
-            control: Control::new(wait, most),
+            control: Control::new(wait, most, group_max),
             shares: Shares::default(),
             began: Instant::now(),
             sums: pressure.sums(),
@@ -215,7 +218,12 @@ mod tests {
 
     #[test]
     fn a_gate_refuses_beyond_its_limit_and_lets_in_again_after_a_guard_is_dropped() {
-        let gate = Arc::new(Gate::new(Arc::default(), Duration::from_millis(50), 3));
+        let gate = Arc::new(Gate::new(
+            Arc::default(),
+            Duration::from_millis(50),
+            3,
+            GroupMax { writes: 9, time: Duration::from_millis(5) },
+        ));
         let inside: Vec<_> = (0..3).map(|n| gate.enter(Tenant(n)).unwrap()).collect();
         let no = gate.enter(Tenant(9)).unwrap_err().problem;
         assert_eq!((no.status().as_u16(), no.code()), (503, "overloaded"));

@@ -3,16 +3,24 @@
 //! The model is the store's in what matters here: a group takes what waits up to a bound, costs its writes and one
 //! commit, and everything is answered when the commit is done.
 
-use super::control::{Control, Round};
+use super::control::{Control, GroupMax, Round};
 use super::shares::{Fault, Shares};
 use monolite_service::Tenant;
 use proptest::prelude::*;
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 /// The store's bounds of a group.
 const GROUP_WRITES: usize = 1024;
 const GROUP_SECONDS: f64 = 0.005;
+
+fn group_max() -> GroupMax {
+    GroupMax { writes: GROUP_WRITES, time: Duration::from_secs_f64(GROUP_SECONDS) }
+}
+
+/// When a caller that was refused asks again.
+const COME_BACK: f64 = 0.02;
 
 /// A disk and a kind of write.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +66,7 @@ impl World {
     fn new(machine: Machine) -> Self {
         World {
             machine,
-            control: Control::new(Duration::from_millis(50), 4096),
+            control: Control::new(Duration::from_millis(50), 4096, group_max()),
             shares: Shares::default(),
             queue: VecDeque::new(),
             of: HashMap::new(),
@@ -77,17 +85,7 @@ impl World {
         let end = self.now + seconds;
         let mut next: Vec<f64> = vec![self.now; load.len()];
         while self.now < end {
-            let n = self.machine.group(self.waiting);
-            let group: Vec<Tenant> = (0..n).filter_map(|_| self.take()).collect();
-            let writing = n as f64 * self.machine.write;
-            let took = if n == 0 { 0.0005 } else { self.machine.commit + writing };
-            self.round.1.writes += n as u64;
-            self.round.1.held += Duration::from_secs_f64(writing);
-            if n > 0 {
-                self.round.1.commits += 1;
-                self.round.1.committing += Duration::from_secs_f64(self.machine.commit);
-            }
-            let until = self.now + took;
+            let (group, until) = self.group();
             while let Some(first) = (0..load.len()).min_by(|a, b| next[*a].total_cmp(&next[*b]))
                 && next[first] < until
             {
@@ -96,10 +94,57 @@ impl World {
                 self.arrive(next[first], Tenant(from + self.came % tenants));
                 next[first] += 1.0 / rate;
             }
-            self.now = until;
-            self.done += n as u64;
-            group.into_iter().for_each(|tenant| self.shares.leave(tenant));
+            self.end(group, until);
         }
+    }
+
+    /// Callers of one tenant who each ask again when they were answered, after reads that take so long together on
+    /// average, and after [`COME_BACK`] when they were refused. `commit` is the disk's mind, by the time.
+    fn run_closed(&mut self, seconds: f64, callers: u64, reads: f64, commit: impl Fn(f64) -> f64) {
+        let end = self.now + seconds;
+        let micros = |seconds: f64| (seconds * 1e6) as u64;
+        let mut back: BinaryHeap<Reverse<u64>> =
+            (0..callers).map(|n| Reverse(micros(self.now + reads * n as f64 / callers as f64))).collect();
+        while self.now < end {
+            self.machine.commit = commit(self.now);
+            let (group, until) = self.group();
+            while let Some(Reverse(at)) = back.peek().copied()
+                && at < micros(until)
+            {
+                back.pop();
+                if !self.arrive(at as f64 / 1e6, Tenant(1)) {
+                    back.push(Reverse(at + micros(COME_BACK)));
+                }
+            }
+            for _ in &group {
+                // Exponential, from a series that is the same each time.
+                self.came = self.came.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let uniform = ((self.came >> 40) as f64 + 1.0) / (1_u64 << 24) as f64;
+                back.push(Reverse(micros(until - reads * uniform.ln())));
+            }
+            self.end(group, until);
+        }
+    }
+
+    /// Takes a group; when it will be done.
+    fn group(&mut self) -> (Vec<Tenant>, f64) {
+        let n = self.machine.group(self.waiting);
+        let group: Vec<Tenant> = (0..n).filter_map(|_| self.take()).collect();
+        let writing = n as f64 * self.machine.write;
+        let took = if n == 0 { 0.0005 } else { self.machine.commit + writing };
+        self.round.1.writes += n as u64;
+        self.round.1.held += Duration::from_secs_f64(writing);
+        if n > 0 {
+            self.round.1.commits += 1;
+            self.round.1.committing += Duration::from_secs_f64(self.machine.commit);
+        }
+        (group, self.now + took)
+    }
+
+    fn end(&mut self, group: Vec<Tenant>, until: f64) {
+        self.now = until;
+        self.done += group.len() as u64;
+        group.into_iter().for_each(|tenant| self.shares.leave(tenant));
     }
 
     fn take(&mut self) -> Option<Tenant> {
@@ -115,7 +160,7 @@ impl World {
         Some(tenant)
     }
 
-    fn arrive(&mut self, at: f64, tenant: Tenant) {
+    fn arrive(&mut self, at: f64, tenant: Tenant) -> bool {
         self.turn(at);
         match self.shares.enter(tenant, self.control.limit()) {
             Ok(()) => {
@@ -127,10 +172,12 @@ impl World {
                 self.waiting += 1;
                 *self.entered.entry(tenant).or_default() += 1;
                 self.round.1.most = self.round.1.most.max(self.shares.all());
+                true
             }
             Err(fault) => {
                 self.round.1.refused += 1;
                 *self.refused.entry((tenant, fault == Fault::Own)).or_default() += 1;
+                false
             }
         }
     }
@@ -212,6 +259,24 @@ fn a_disk_that_stalls_and_comes_back_is_used_fully_again_within_a_second() {
     assert!(goodput > 0.9, "{goodput:.2} of the peak");
 }
 
+/// Half a second of a good disk, then a commit that takes as long as this.
+fn stalls(good: f64, stall: f64) -> impl Fn(f64) -> f64 {
+    move |now| if now % 0.5 < 0.02 { stall } else { good }
+}
+
+#[test]
+fn callers_who_mostly_read_are_not_refused_for_a_disk_that_stalls() {
+    let mut refused = Vec::new();
+    for (commit, stall) in [(0.0005, 0.08), (0.002, 0.15), (0.004, 0.15), (0.004, 0.4), (0.02, 0.3)] {
+        for (callers, reads) in [(64, 0.01), (64, 0.08), (512, 0.3), (512, 0.7)] {
+            let mut world = World::new(Machine { commit, write: 0.00006 });
+            world.run_closed(10.0, callers, reads, stalls(commit, stall));
+            refused.push((commit, stall, callers, reads, world.look(10.0).2));
+        }
+    }
+    assert!(refused.iter().all(|load| load.4 == 0), "commit, stall, callers, reads, refused: {refused:?}");
+}
+
 #[test]
 fn a_hyperactive_tenant_is_refused_before_quiet_ones() {
     for machine in MACHINES {
@@ -235,7 +300,7 @@ proptest! {
         ceiling in 1usize..5000,
         rounds in prop::collection::vec((1u64..2000, 0u64..5000, 0u64..10_000_000, 0u64..2000, 0u64..50, 0u64..10_000_000, 0usize..5000), 1..50),
     ) {
-        let mut control = Control::new(Duration::from_millis(50), ceiling);
+        let mut control = Control::new(Duration::from_millis(50), ceiling, group_max());
         for (took, writes, waited, held, commits, committing, most) in rounds {
             let before = control.limit();
             let waited = Duration::from_micros(waited) * u32::try_from(writes).unwrap();
@@ -263,7 +328,7 @@ proptest! {
 
 #[test]
 fn one_long_hold_does_not_shut_the_gate() {
-    let mut control = Control::new(Duration::from_millis(50), 8192);
+    let mut control = Control::new(Duration::from_millis(50), 8192, group_max());
     let ms = Duration::from_millis;
     for _ in 0..20 {
         // 100 writes of 50 us in a round, with 4 under way.

@@ -15,7 +15,7 @@ mod text;
 pub(crate) use histogram::{Counter, Counts, Durations};
 pub(crate) use text::{family, sample};
 
-use crate::admission::{Gate, Pressure};
+use crate::admission::{Gate, GroupMax, Pressure};
 use crate::budget::Budget;
 use crate::stream::Places;
 use http::StatusCode;
@@ -85,9 +85,9 @@ impl Metrics {
     }
 
     /// The gate before a service's writer.
-    pub(crate) fn gate(&self, service: &'static str, wait: Duration, most: usize) -> Arc<Gate> {
+    pub(crate) fn gate(&self, service: &'static str, wait: Duration, most: usize, group_max: GroupMax) -> Arc<Gate> {
         let pressure = locked(&self.0.stores).entry(service).or_default().pressure.clone();
-        let gate = Arc::new(Gate::new(pressure, wait, most));
+        let gate = Arc::new(Gate::new(pressure, wait, most, group_max));
         locked(&self.0.gates).insert(service, gate.clone());
         gate
     }
