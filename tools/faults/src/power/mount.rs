@@ -4,12 +4,17 @@
 
 #![allow(unsafe_code)]
 
+use crate::process::now;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::park_timeout;
+use std::time::{Duration, Instant};
 
 /// Bytes of the file system.
 const BYTES: u64 = 48 << 20;
@@ -17,6 +22,11 @@ const BYTES: u64 = 48 << 20;
 const SHUTDOWN: libc::c_ulong = 0x8004_587D;
 /// `EXT4_GOING_FLAGS_NOLOGFLUSH`: what is in the journal's memory is lost.
 static NO_LOG_FLUSH: u32 = 2;
+
+/// How long others may hold a file system that was unmounted here.
+const RELEASED_MAX: Duration = Duration::from_secs(60);
+/// How often is looked whether they still do.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// A mounted file system on a loop device of its own.
 pub(super) struct Cuttable {
@@ -32,7 +42,7 @@ pub(super) fn forbidden() -> Option<String> {
     if unsafe { libc::geteuid() } != 0 {
         return Some("mounting needs root".to_owned());
     }
-    match Cuttable::new(&std::env::temp_dir()).and_then(|mut c| c.cut().and_then(|()| c.mount_again())) {
+    match Cuttable::new(&std::env::temp_dir()).and_then(|mut c| c.cut().and_then(|_| c.mount_again())) {
         Ok(()) => None,
         Err(e) => Some(format!("{e:#}")),
     }
@@ -57,13 +67,14 @@ impl Cuttable {
         &self.folder
     }
 
-    /// The power goes.
-    pub(super) fn cut(&mut self) -> Result<()> {
+    /// The power goes; answers the moment before which it was surely there.
+    pub(super) fn cut(&mut self) -> Result<u64> {
         let folder = File::open(self.folder())?;
+        let began = now();
         // SAFETY: the descriptor is open, and the ioctl reads one u32 from the pointer, which outlives the call.
         let code = unsafe { libc::ioctl(folder.as_raw_fd(), SHUTDOWN, &raw const NO_LOG_FLUSH) };
         ensure!(code == 0, "EXT4_IOC_SHUTDOWN: {}", std::io::Error::last_os_error());
-        Ok(())
+        Ok(began)
     }
 
     /// And comes back; nobody may hold a file of it.
@@ -81,7 +92,22 @@ impl Cuttable {
     fn unmount(&mut self) -> Result<()> {
         run("umount", [self.folder().as_os_str()])?;
         self.mounted = false;
-        Ok(())
+        self.released()
+    }
+
+    /// A process in a mount namespace of its own may still have the file system that we have unmounted, and a mount would then bring
+    /// the one back that has no power. While anybody has it, the kernel gives the device to nobody else.
+    fn released(&self) -> Result<()> {
+        let end = Instant::now() + RELEASED_MAX;
+        loop {
+            match File::options().read(true).custom_flags(libc::O_EXCL).open(&self.device) {
+                Ok(_) => return Ok(()),
+                Err(e) if e.kind() == ErrorKind::ResourceBusy && Instant::now() < end => park_timeout(LOOK_AGAIN),
+                Err(e) => {
+                    return Err(e).with_context(|| format!("{} is still mounted somewhere", self.device.display()));
+                }
+            }
+        }
     }
 }
 

@@ -9,10 +9,19 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// What a worker said, and when that was true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// What.
+    pub note: Note,
+    /// When, by [`now`](super::now) in the worker: before an intent was queued, after an answer had come.
+    pub at: u64,
+}
+
 /// A worker; it is killed when this value goes.
 pub struct Worker {
     child: Child,
-    reader: Option<JoinHandle<Vec<Note>>>,
+    reader: Option<JoinHandle<Vec<Said>>>,
     said: Receiver<()>,
 }
 
@@ -33,7 +42,7 @@ impl Worker {
             // A line that was cut by the kill was never said.
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
                 match parse(&String::from_utf8_lossy(&line)) {
-                    Some(note) => notes.push(note),
+                    Some(said) => notes.push(said),
                     None => drop(say.try_send(())),
                 }
             }
@@ -64,7 +73,7 @@ impl Worker {
         let notes = reader.join().unwrap_or_default();
         match ended {
             Some(status) => anyhow::bail!("the worker ended by itself with {status}"),
-            None => Ok(notes),
+            None => Ok(notes.into_iter().map(|said| said.note).collect()),
         }
     }
 
@@ -72,7 +81,7 @@ impl Worker {
     ///
     /// # Errors
     /// What the system says.
-    pub fn kill_anyhow(mut self) -> Result<Vec<Note>> {
+    pub fn kill_anyhow(mut self) -> Result<Vec<Said>> {
         let _ = self.child.kill(); // it may have ended
         self.child.wait()?;
         let reader = self.reader.take().context("it is read once")?;
@@ -88,16 +97,17 @@ impl Drop for Worker {
     }
 }
 
-fn parse(line: &str) -> Option<Note> {
+fn parse(line: &str) -> Option<Said> {
     let mut words = line.split(' ');
     let what = words.next()?;
     let mut number = || words.next()?.parse::<u64>().ok();
     let op = number()?;
-    Some(match what {
+    let note = match what {
         "s" => Note::Sent(op),
         "d" => Note::Answered(op, Fate::Done { sequence: number()?, place: u32::try_from(number()?).ok()? }),
         "n" => Note::Answered(op, Fate::NotDone),
         "u" => Note::Answered(op, Fate::Unknown),
         _ => return None,
-    })
+    };
+    Some(Said { note, at: number()? })
 }

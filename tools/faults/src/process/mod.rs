@@ -7,7 +7,13 @@ mod host;
 mod kill;
 mod worker;
 
-pub use host::Worker;
+pub use host::{Said, Worker};
 pub(crate) use kill::sent;
 pub use kill::{Kills, Survived, run};
 pub use worker::{Work, work};
+
+/// A moment, in nanoseconds of a clock that all processes share: one that is smaller in one process came first in another too.
+pub fn now() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
+}

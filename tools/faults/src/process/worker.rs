@@ -2,7 +2,9 @@
 //!
 //! **Invariants**
 //! - An intent is written to the pipe before the write is queued, an answer after it came, each with one system call.
+//! - Each line ends with the moment at which it was true: an answer's is after the answer came.
 
+use super::now;
 use crate::random::Random;
 use crate::work::{CLIENTS, End, add, config, migrations, within};
 use anyhow::{Context, Result, bail};
@@ -79,6 +81,7 @@ fn client(store: &Store, work: &Work, client: u64) -> Result<()> {
 
 /// One line by one system call: a pipe takes it whole or not at all.
 fn say(line: &str) -> Result<()> {
+    let at = now();
     let mut out = std::io::stdout().lock(); // flushed at each line's end
-    Ok(writeln!(out, "{line}")?)
+    Ok(writeln!(out, "{line} {at}")?)
 }
