@@ -20,7 +20,9 @@ use std::path::Path;
 /// What lies at a store's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// An empty file, made just now or before.
+    /// Nothing.
+    Missing,
+    /// An empty file.
     New,
     /// A database.
     Existing(Header),
@@ -44,19 +46,12 @@ pub(crate) struct Header {
 const LEN: usize = 100;
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// Reads the header of the file at `db`, creating an empty file where there is none. Call before SQLite opens it.
+/// Reads the header of the file at `db`. Call before SQLite opens it.
 pub(crate) fn inspect(db: &Path, _held: &FileLock) -> Result<Found> {
     let io = |what: &str, e: std::io::Error| Error::io(format!("cannot {what} {}", db.display()), e);
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = match rustix::fs::open(db, flags, Mode::empty()) {
+    let file = match rustix::fs::open(db, FLAGS, Mode::empty()) {
         Ok(fd) => File::from(fd),
-        Err(rustix::io::Errno::NOENT) => {
-            let fd = rustix::fs::open(db, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600))
-                .map_err(|e| io("create", e.into()))?;
-            drop(fd);
-            place::sync_folder(place::folder_of(db))?;
-            return Ok(Found::New);
-        }
+        Err(rustix::io::Errno::NOENT) => return Ok(Found::Missing),
         Err(e) => return Err(io("open", e.into())),
     };
     let length = file.metadata().map_err(|e| io("look at", e))?.len();
@@ -77,6 +72,16 @@ pub(crate) fn inspect(db: &Path, _held: &FileLock) -> Result<Found> {
         Err(e) if e.kind() == Kind::Corrupt && journal.is_some() => Ok(Found::Beside),
         Err(e) => Err(e.within(format!("{}", db.display()))),
     }
+}
+
+const FLAGS: OFlags = OFlags::RDWR.union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+/// Makes an empty file where there is none.
+pub(crate) fn create(db: &Path, _held: &FileLock) -> Result<()> {
+    let fd = rustix::fs::open(db, FLAGS | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600))
+        .map_err(|e| Error::io(format!("cannot create {}", db.display()), e.into()))?;
+    drop(fd);
+    place::sync_folder(place::folder_of(db))
 }
 
 /// Pages that the file had before the change that a rollback journal beside it would undo; SQLite does so when it opens
@@ -203,11 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn missing_and_empty_files_are_new_and_private() {
+    fn a_new_file_is_empty_and_private() {
         let t = tempfile::tempdir().unwrap();
         let db = t.path().join("x.db");
         let lock = FileLock::acquire(&db).unwrap();
-        assert_eq!(inspect(&db, &lock).unwrap(), Found::New);
+        assert_eq!(inspect(&db, &lock).unwrap(), Found::Missing);
+        assert!(!db.exists());
+        create(&db, &lock).unwrap();
         assert_eq!(fs::metadata(&db).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(inspect(&db, &lock).unwrap(), Found::New);
     }

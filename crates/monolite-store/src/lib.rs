@@ -41,6 +41,7 @@ mod status;
 mod store;
 mod ticket;
 mod wal;
+mod wal_behind;
 mod wal_scan;
 mod write;
 

@@ -12,6 +12,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::place;
+use rusqlite::Connection as Sqlite;
 use rustix::fs::{Mode, OFlags};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -101,6 +102,24 @@ pub(crate) fn sums_of(db: &Path) -> Sums {
     if file > marked + LATER_MAX { Sums::Unknown } else { mark.sums }
 }
 
+/// The last commit and the history, where the file has the store's table and its row.
+pub(crate) fn known(sqlite: &Sqlite) -> Result<Option<Mark>> {
+    let has_table = "SELECT count(*) FROM sqlite_schema WHERE name = '_monolite'";
+    if sqlite.query_row(has_table, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    let read = "SELECT sequence, history_id FROM _monolite WHERE id = 1";
+    let row = sqlite.query_row(read, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let (sequence, history) = match row {
+        Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(None),
+        other => other?,
+    };
+    let mut id = [0; 16];
+    let known = history.len().min(id.len());
+    id[..known].copy_from_slice(&history[..known]);
+    Ok(Some(Mark { sequence: sequence as u64, history: id, sums: Sums::Unknown }))
+}
+
 /// Refuses a file that is behind its mark, or is not the one that the mark is about.
 pub(crate) fn check(db: &Path, found: Mark) -> Result<()> {
     match Mark::of(db) {
@@ -138,7 +157,7 @@ fn refused(db: &Path, what: String) -> Error {
         "{} {what}. Nothing was changed. Restore the database from a copy that has them, with its -wal; or, to go on from what is \
          there, remove the mark: rm {}",
         db.display(),
-        mark.display()
+        place::quoted(&mark)
     );
     Error::new(Kind::Corrupt, text)
 }

@@ -41,26 +41,30 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
         Err(e) if e.kind() == Kind::Corrupt && wal_scan::holds_first_page(path, config.vfs)? => Found::Beside,
         found => found?,
     };
+    let is_new = matches!(found, Found::Missing | Found::New);
     // Looked at before anything of ours touches the file. A file that is made now gets its sums with its pages.
-    let sums = if found == Found::New { Sums::Whole } else { mark::sums_of(path) };
-    let wal_bytes = wal::make_durable(path, &lock, config.vfs)?;
-    let lock = Arc::new(lock);
-    if found == Found::New {
+    let sums = if is_new { Sums::Whole } else { mark::sums_of(path) };
+    if is_new {
         mark::check_new(path)?;
-        refuse_orphaned_wal(wal_bytes)?;
+        refuse_orphaned_wal(path)?;
     }
+    if found == Found::Missing {
+        header::create(path, &lock)?;
+    }
+    wal::make_durable(path, &lock, config.vfs)?;
+    let lock = Arc::new(lock);
     let gate = Arc::new(Gate::new(config.followed));
     let mut connection = Connection::open(path, Role::Writer, config, lock.clone())?;
     live::ask_gate(connection.sqlite(), &gate)?;
     match found {
-        Found::New => create(connection.sqlite())?,
+        Found::Missing | Found::New => create(connection.sqlite())?,
         Found::Existing(_) | Found::Beside => {
             let sqlite = connection.sqlite();
             wal::settle(sqlite, path, config.vfs, || check_mark(sqlite, path).map(drop))?;
             take_over(sqlite, path)?;
         }
     }
-    let history = known(connection.sqlite())?.map(|mark| mark.history).unwrap_or_default();
+    let history = mark::known(connection.sqlite())?.map(|mark| mark.history).unwrap_or_default();
     let steps = bring_up(&mut connection, config, migrations)?;
     connection.own_statements(Role::Writer)?;
     let (sequence, epoch) = connection.sequence()?;
@@ -102,7 +106,7 @@ fn take_over(sqlite: &Sqlite, path: &Path) -> Result<()> {
 
 /// Refuses a file that lost acknowledged commits; answers what it knows of itself.
 fn check_mark(sqlite: &Sqlite, path: &Path) -> Result<Option<Mark>> {
-    let found = known(sqlite)?;
+    let found = mark::known(sqlite)?;
     match found {
         Some(found) => mark::check(path, found)?,
         None => mark::check_new(path)?,
@@ -110,31 +114,14 @@ fn check_mark(sqlite: &Sqlite, path: &Path) -> Result<Option<Mark>> {
     Ok(found)
 }
 
-/// The last commit and the history, where the file has the store's table and its row.
-fn known(sqlite: &Sqlite) -> Result<Option<Mark>> {
-    let has_table = "SELECT count(*) FROM sqlite_schema WHERE name = '_monolite'";
-    if sqlite.query_row(has_table, [], |row| row.get::<_, i64>(0))? == 0 {
-        return Ok(None);
-    }
-    let read = "SELECT sequence, history_id FROM _monolite WHERE id = 1";
-    let row = sqlite.query_row(read, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
-    let (sequence, history) = match row {
-        Err(rusqlite::Error::QueryReturnedNoRows) => return Ok(None),
-        other => other?,
-    };
-    let mut id = [0; 16];
-    let known = history.len().min(id.len());
-    id[..known].copy_from_slice(&history[..known]);
-    Ok(Some(Mark { sequence: sequence as u64, history: id, sums: Sums::Unknown }))
-}
-
 /// SQLite deletes the WAL of an empty file without a word.
-fn refuse_orphaned_wal(bytes: u64) -> Result<()> {
+fn refuse_orphaned_wal(path: &Path) -> Result<()> {
+    let bytes = std::fs::symlink_metadata(place::beside(path, "-wal")).map_or(0, |m| m.len());
     if bytes <= WAL_HEADER {
         return Ok(());
     }
     let text = format!(
-        "the file is empty, but a WAL of {bytes} bytes lies beside it. Nothing was changed. Restore the database from a \
+        "the file is missing or empty, but a WAL of {bytes} bytes lies beside it. Nothing was changed. Restore the database from a \
          copy, or move the -wal away to begin anew"
     );
     Err(Error::new(Kind::Corrupt, text))

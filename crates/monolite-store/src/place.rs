@@ -145,6 +145,11 @@ pub(crate) fn has_no_room(folder: &Path) -> bool {
     rustix::fs::statvfs(folder).is_ok_and(|found| found.f_bavail * found.f_frsize < NEEDED)
 }
 
+/// A path as a shell takes it.
+pub(crate) fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

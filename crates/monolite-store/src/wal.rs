@@ -1,13 +1,10 @@
 //! The WAL at open: is what recovery shows on the disk, and is an acknowledged group missing from it?
 //!
 //! SQLite's recovery stops at the first frame whose checksum is wrong and silently forgets what follows. For a
-//! torn last group that is right: nobody was told that it is there. For a flipped bit further in front it loses
-//! acknowledged writes. The two are told apart by the commit marks behind the sound part: each group ends with one
-//! mark, and group n+1 is written only after the fsync of group n. So one mark may be a torn group, which is cut
-//! off; two prove that an acknowledged group was damaged, and the store does not open.
+//! torn last group that is right: nobody was told that it is there, and its rest is cut off. For a flipped bit further in
+//! front it loses acknowledged writes, and the store does not open. What tells the two apart: [`wal_behind`].
 //!
-//! Where the sound part ends is asked of SQLite, whose recovery sums every frame anyway: the frames behind it are then
-//! looked at by their headers alone.
+//! Where the sound part ends is asked of SQLite, whose recovery sums every frame anyway.
 //!
 //! **Invariants**
 //! - What recovery will show to the first reader is on disk before it is shown. A page that the kernel failed to write
@@ -22,29 +19,17 @@ use crate::place;
 use crate::planted::planted;
 use crate::sqlite::disk::WalFile;
 use crate::sqlite::live;
+use crate::wal_behind::{self, Tail};
 use rusqlite::Connection;
 use std::path::Path;
 
-/// The end of a `-wal`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Tail {
-    /// Frames up to and with the last sound commit mark: what recovery used.
-    pub(crate) frames: u64,
-    /// Bytes up to the end of `frames`.
-    pub(crate) sound_bytes: u64,
-    /// Commit marks of the current generation behind the sound part.
-    pub(crate) lost_marks: u64,
-}
-
-const HEADER: usize = 32;
-const FRAME_HEADER: usize = 24;
 /// A larger WAL is not dropped from memory: reading it again from the disk could take longer than opening may.
 /// A store under load has one of a few times `Config::wal_soft_bytes`.
 const DROPPED_MAX: u64 = 1 << 30;
 
-/// Makes what a `-wal` holds durable, before SQLite opens it. Answers its bytes.
-pub(crate) fn make_durable(db: &Path, _held: &FileLock, vfs: Option<&'static str>) -> Result<u64> {
-    let Some(mut file) = WalFile::open(db, vfs)? else { return Ok(0) };
+/// Makes what a `-wal` holds durable, before SQLite opens it.
+pub(crate) fn make_durable(db: &Path, _held: &FileLock, vfs: Option<&'static str>) -> Result<()> {
+    let Some(mut file) = WalFile::open(db, vfs)? else { return Ok(()) };
     let bytes = file.size()?;
     if bytes > 0 && !planted!("recovered_wal_not_synced") {
         file.sync()?;
@@ -53,7 +38,7 @@ pub(crate) fn make_durable(db: &Path, _held: &FileLock, vfs: Option<&'static str
             file.forget();
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Lets SQLite recover, and looks behind what it recovered: cuts a torn last group off, refuses a damaged one.
@@ -65,17 +50,17 @@ pub(crate) fn settle(
     may_cut: impl FnOnce() -> Result<()>,
 ) -> Result<Tail> {
     let Some(mut file) = WalFile::open(db, vfs)? else { return Ok(Tail::default()) };
-    let first = within(sqlite, "BEGIN", || look(sqlite, &mut file))?;
-    if first.lost_marks == 0 {
+    let first = within(sqlite, "BEGIN", || wal_behind::look(sqlite, &mut file))?;
+    if first.lost() == 0 {
         return Ok(first);
     }
     // Again under the write lock: another program's group in the making is no lost one.
     within(sqlite, "BEGIN IMMEDIATE", || {
-        let tail = look(sqlite, &mut file)?;
-        if tail.lost_marks > 1 {
-            return Err(Error::new(Kind::Corrupt, lost(file.path(), &tail)));
+        let tail = wal_behind::look(sqlite, &mut file)?;
+        if tail.proves_a_loss() {
+            return Err(Error::new(Kind::Corrupt, lost(db, file.path(), &tail)));
         }
-        if tail.lost_marks == 1 && !planted!("torn_group_not_cut") {
+        if tail.marks > 0 && !planted!("torn_group_not_cut") {
             may_cut()?;
             // Its mark must go: behind the groups to come it would look like one that was lost.
             live::cut_wal(sqlite, tail.sound_bytes)?;
@@ -95,58 +80,20 @@ fn within<T>(sqlite: &Connection, begin: &str, work: impl FnOnce() -> Result<T>)
     done
 }
 
-fn lost(path: &Path, tail: &Tail) -> String {
+fn lost(db: &Path, wal: &Path, tail: &Tail) -> String {
+    let mark = place::beside(db, ".mark");
     format!(
         "{} is damaged at byte {} or soon after it: {} later commits are in the file but cannot be reached, and at least {} of \
          them were acknowledged. Nothing was changed. Restore the database from a copy; or, to go on without them, keep a copy \
-         of all files beside this one and cut it there: truncate -s {}",
-        path.display(),
+         of all files beside this one, cut it there, and remove the mark, which names them: truncate -s {} {} && rm -f {}",
+        wal.display(),
         tail.sound_bytes,
-        tail.lost_marks,
-        tail.lost_marks - 1,
-        tail.sound_bytes
+        tail.lost(),
+        tail.lost() - 1,
+        tail.sound_bytes,
+        place::quoted(wal),
+        place::quoted(&mark)
     )
-}
-
-/// Asks for the sound part, and counts the marks behind it.
-fn look(sqlite: &Connection, file: &mut WalFile) -> Result<Tail> {
-    let index = live::wal_index(sqlite)?;
-    let mut tail = Tail { frames: index.frames, sound_bytes: index.end(), lost_marks: 0 };
-    let bytes = file.size()?;
-    if bytes < HEADER as u64 {
-        return Ok(tail);
-    }
-    let mut header = [0u8; HEADER];
-    file.read_exact_at(&mut header, 0)?;
-    let Some(page) = page_size(&header) else {
-        return Ok(tail); // never written, or not a WAL: SQLite takes it for empty
-    };
-    let frame = (page + FRAME_HEADER) as u64;
-    let mut at = HEADER as u64 + tail.frames * frame;
-    // A group grows the file by a page for each of its frames at most. What says more is the rubbish of a torn sector, whose
-    // neighbour holds the salts.
-    let pages: u64 = sqlite.query_row("PRAGMA page_count", [], |r| r.get::<_, i64>(0))?.unsigned_abs();
-    let possible = 1..=pages + bytes / frame;
-    while at + frame <= bytes {
-        let mut head = [0u8; FRAME_HEADER];
-        file.read_exact_at(&mut head, at)?;
-        // A header of the file whose own checksum is wrong still heads its frames here: 32 bytes in one sector are not
-        // torn, so with marks behind it, it was damaged.
-        let same_generation = head[8..16] == header[16..24];
-        let is_mark = [0, 4].iter().all(|at| possible.contains(&u64::from(u32_at(&head, *at))));
-        tail.lost_marks += u64::from(same_generation && is_mark);
-        at += frame;
-    }
-    Ok(tail)
-}
-
-fn page_size(header: &[u8; HEADER]) -> Option<usize> {
-    let page = u32_at(header, 8);
-    ((512..=65536).contains(&page) && page.is_power_of_two()).then_some(page as usize)
-}
-
-fn u32_at(b: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
 }
 
 #[cfg(test)]
@@ -156,7 +103,8 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    const FRAME: usize = 4096 + FRAME_HEADER;
+    const HEADER: usize = 32;
+    const FRAME: usize = 4096 + 24;
 
     /// A WAL with `n` commits of one frame each, as a kill would leave it.
     fn killed(folder: &Path, n: u32, recycled: bool) -> PathBuf {
@@ -211,7 +159,7 @@ mod tests {
             let t = tempfile::tempdir().unwrap();
             let db = killed(t.path(), 200, recycled);
             let wal = settled(&db).unwrap();
-            assert_eq!(wal.lost_marks, 0, "recycled: {recycled}");
+            assert_eq!(wal.marks, 0, "recycled: {recycled}");
             assert!(wal.frames >= 200);
             assert_eq!(wal.sound_bytes, (HEADER + FRAME * wal.frames as usize) as u64);
             assert_eq!(fs::metadata(place::beside(&db, "-wal")).unwrap().len() > wal.sound_bytes, recycled);
@@ -247,7 +195,7 @@ mod tests {
             bytes.extend_from_slice(&frame);
         }
         fs::write(&path, bytes).unwrap();
-        assert_eq!(settled(&db).unwrap().lost_marks, 0);
+        assert_eq!(settled(&db).unwrap().marks, 0);
         assert_eq!(rows(&db), 20);
     }
 
@@ -259,9 +207,9 @@ mod tests {
             let last = settled(&db).unwrap().frames - 1;
             flip(&db, HEADER + last as usize * FRAME + 1000);
             let wal = settled(&db).unwrap();
-            assert_eq!((wal.frames, wal.lost_marks), (last, 1));
+            assert_eq!((wal.frames, wal.marks), (last, 1));
             assert_eq!(fs::metadata(place::beside(&db, "-wal")).unwrap().len(), wal.sound_bytes);
-            assert_eq!(settled(&db).unwrap().lost_marks, 0);
+            assert_eq!(settled(&db).unwrap().marks, 0);
             assert_eq!(rows(&db), if recycled { 599 } else { 199 });
         }
     }
@@ -293,7 +241,11 @@ mod tests {
             fs::copy(&db, &copy).unwrap();
             fs::write(place::beside(&copy, "-wal"), &whole[..cut]).unwrap();
             let wal = settled(&copy).unwrap();
-            assert_eq!((wal.frames, wal.lost_marks), ((cut.saturating_sub(HEADER) / FRAME) as u64, 0), "cut at {cut}");
+            let behind = cut.saturating_sub(HEADER);
+            // Each frame here is a commit: what is left of the last one may still show its mark, and goes.
+            let mark = u64::from(behind % FRAME >= 24);
+            assert_eq!((wal.frames, wal.marks), ((behind / FRAME) as u64, mark), "cut at {cut}");
+            assert!(mark == 0 || fs::metadata(place::beside(&copy, "-wal")).unwrap().len() == wal.sound_bytes);
         }
     }
 
@@ -303,9 +255,9 @@ mod tests {
         let db = t.path().join("x.db");
         let other = connection(&db);
         other.execute_batch("PRAGMA journal_mode=WAL; PRAGMA cache_size=2; CREATE TABLE t(v); BEGIN; INSERT INTO t VALUES(zeroblob(400000))").unwrap();
-        assert_eq!(settled(&db).unwrap().lost_marks, 0, "spilled frames carry no mark");
+        assert_eq!(settled(&db).unwrap().marks, 0, "spilled frames carry no mark");
         other.execute_batch("COMMIT").unwrap();
-        assert_eq!(settled(&db).unwrap().lost_marks, 0);
+        assert_eq!(settled(&db).unwrap().marks, 0);
     }
 
     /// `cargo test --release -p monolite-store wal::tests::time -- --ignored --nocapture`
@@ -325,7 +277,8 @@ mod tests {
         drop(c);
         for _ in 0..3 {
             let began = std::time::Instant::now();
-            let bytes = make_durable(&db, &FileLock::acquire(&db).unwrap(), None).unwrap();
+            let bytes = fs::metadata(place::beside(&db, "-wal")).unwrap().len();
+            make_durable(&db, &FileLock::acquire(&db).unwrap(), None).unwrap();
             let durable = began.elapsed();
             let tail = settle(&connection(&db), &db, None, || Ok(())).unwrap();
             println!(

@@ -137,15 +137,62 @@ fn a_write_error_after_all_was_written_is_undone_too() {
 }
 
 #[test]
-fn full_at_commit_is_known_and_nothing_is_cut() {
+fn full_at_commit_is_known_and_nothing_is_cut_but_a_mark() {
     let folder = tempfile::tempdir().unwrap();
     let (store, path) = new(&folder);
-    inject(&path, Fault::new(Op::Write, On::Wal, ffi::SQLITE_FULL));
-    assert_eq!(insert(&store, "c").unwrap_err().kind(), Kind::Full);
-    assert!(!calls(&path).contains(&(Op::Truncate, On::Wal)));
-    assert_eq!(store.status().state, State::Serving);
+    let bytes = || std::fs::metadata(folder.path().join("S.db-wal")).unwrap().len();
+    let full = Fault::new(Op::Write, On::Wal, ffi::SQLITE_FULL);
+    let first = bytes();
+    // Nothing is written; the mark is not; the header with the mark is, and some of its page.
+    for (lacks, marked) in [(0, false), (4120, false), (4097, false), (4096, true), (4000, true), (1, true)] {
+        calls(&path);
+        inject(&path, Fault { lacks, ..full });
+        let error = insert(&store, "c").unwrap_err();
+        assert_eq!(error.kind(), Kind::Full, "{error}");
+        let cut: &[_] = if marked { &[(Op::Truncate, On::Wal), (Op::Sync, On::Wal)] } else { &[] };
+        assert_eq!(calls(&path)[1..], *cut, "without {lacks} bytes");
+        assert!(bytes() >= first, "a WAL keeps its room");
+        assert_eq!((store.status().state, store.status().trouble), (State::Serving, None));
+    }
     insert(&store, "d").unwrap();
     assert_eq!(after_a_crash(store, &path).1, "abd");
+}
+
+#[test]
+fn full_at_commit_is_known_also_where_its_rest_stays_and_nothing_more_is_written() {
+    for second in [Op::Truncate, Op::Sync] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, path) = new(&folder);
+        inject(&path, Fault { lacks: 4000, ..Fault::new(Op::Write, On::Wal, ffi::SQLITE_FULL) });
+        inject(&path, Fault::new(second, On::Wal, ffi::SQLITE_IOERR));
+        assert_eq!(insert(&store, "c").unwrap_err().kind(), Kind::Full, "{second:?}");
+        assert!(matches!(store.status().state, State::ReadOnly(_)), "{second:?}");
+        assert_eq!(insert(&store, "d").unwrap_err().kind(), Kind::ReadOnly, "{second:?}");
+        let (store, found) = after_a_crash(store, &path);
+        assert_eq!(found, "ab", "{second:?}");
+        insert(&store, "e").unwrap();
+    }
+}
+
+/// Two failed commits over each other and a power cut: their two marks would look like an acknowledged commit that was lost.
+#[test]
+fn a_torn_commit_over_one_without_room_is_no_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, path) = new(&folder);
+    let wal = folder.path().join("S.db-wal");
+    let before = std::fs::metadata(&wal).unwrap().len() as usize;
+    inject(&path, Fault { lacks: 4000, ..Fault::new(Op::Write, On::Wal, ffi::SQLITE_FULL) });
+    store.write_blocking(|tx| tx.execute("INSERT INTO big VALUES (zeroblob(40000))", [])).unwrap_err();
+    inject(&path, failed_sync());
+    inject(&path, Fault::new(Op::Truncate, On::Wal, ffi::SQLITE_IOERR_TRUNCATE));
+    assert_eq!(insert(&store, "c").unwrap_err().kind(), Kind::OutcomeUnknown);
+    store.abandon();
+    heal(&path);
+    let mut bytes = std::fs::read(&wal).unwrap();
+    bytes[before + 500] ^= 1;
+    std::fs::write(&wal, bytes).unwrap();
+    let store = open_with(&path, config());
+    assert_eq!(texts(&store), "ab");
 }
 
 /// The frames are written and synced when the wal-index has to grow: it maps 4,062 frames, then 4,096 at a time.

@@ -149,3 +149,46 @@ fn a_mark_that_cannot_be_read_says_nothing() {
         store.abandon();
     }
 }
+
+/// What the refusal tells a person to do is done, word by word.
+#[test]
+fn a_store_whose_wal_was_damaged_opens_after_the_advice_was_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a folder of it's own").join("S.db");
+    killed(&path);
+    let mut wal = fs::read(beside(&path, "-wal")).unwrap();
+    let middle = wal.len() / 2;
+    wal[middle] ^= 1;
+    fs::write(beside(&path, "-wal"), &wal).unwrap();
+    let error = try_open(&path).err().expect("refused").to_string();
+    assert!(fs::read(beside(&path, "-wal")).unwrap() == wal, "nothing was changed");
+    let command = &error[error.find("truncate -s").expect("a command")..];
+    assert!(command.contains("S.db.mark"), "{error}");
+    assert!(std::process::Command::new("sh").args(["-c", command]).status().unwrap().success(), "{command}");
+    let store = try_open(&path).unwrap();
+    let rows = store.read_blocking(|s| s.query_row("SELECT count(*) FROM t", [], |r| r.get::<_, i64>(0))).unwrap();
+    assert!((1..20).contains(&rows), "{rows} of 20 are left");
+    write(&store, 1);
+    store.close().unwrap();
+    try_open(&path).unwrap();
+}
+
+/// An empty database beside a WAL is the state in which SQLite deletes the WAL.
+#[test]
+fn a_missing_database_is_not_made_beside_what_refuses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    killed(&path);
+    fs::remove_file(&path).unwrap();
+    let wal = fs::read(beside(&path, "-wal")).unwrap();
+    refused(&path, &["is missing".to_owned(), "Nothing was changed".to_owned()]);
+    assert!(!path.exists(), "for its mark");
+    fs::remove_file(beside(&path, ".mark")).unwrap();
+    refused(&path, &["a WAL of".to_owned(), "Nothing was changed".to_owned()]);
+    assert!(!path.exists(), "for its WAL");
+    assert!(fs::read(beside(&path, "-wal")).unwrap() == wal);
+    fs::remove_file(beside(&path, "-wal")).unwrap();
+    let rows =
+        |store: &Store| store.read_blocking(|s| s.query_row("SELECT count(*) FROM t", [], |r| r.get::<_, i64>(0)));
+    assert_eq!(rows(&try_open(&path).unwrap()).unwrap(), 0, "begun anew");
+}

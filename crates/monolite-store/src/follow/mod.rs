@@ -18,7 +18,7 @@ mod frames;
 mod gap;
 pub(crate) mod gate;
 mod pages;
-mod row;
+pub(crate) mod row;
 
 pub use batch::Batch;
 pub use follower::{Follower, Found};

@@ -6,9 +6,9 @@
 
 /// What the row says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) sequence: u64,
-    pub(super) epoch: i64,
+pub(crate) struct Row {
+    pub(crate) sequence: u64,
+    pub(crate) epoch: i64,
 }
 
 const TABLE_LEAF: u8 = 0x0D;
@@ -16,7 +16,7 @@ const TABLE_LEAF: u8 = 0x0D;
 const BLOB_16: u64 = 16 * 2 + 12;
 
 /// The row in a page, where the page is the one that holds it.
-pub(super) fn row(page: &[u8], history: &[u8; 16]) -> Option<Row> {
+pub(crate) fn row(page: &[u8], history: &[u8; 16]) -> Option<Row> {
     if page[0] != TABLE_LEAF || page[3..5] != [0, 1] {
         return None;
     }

@@ -207,7 +207,7 @@ fn killed_writer_loses_no_acknowledged_group_and_leaves_none_in_part() {
         last = told.filter_map(|l| acknowledged(&l)).last().unwrap_or(last);
         let db = t.path().join("x.db");
         let c = open(&db, false);
-        assert_eq!(crate::wal::settle(&c, &db, None, || Ok(())).unwrap().lost_marks, 0);
+        assert_eq!(crate::wal::settle(&c, &db, None, || Ok(())).unwrap().marks, 0);
         let (rows, groups, whole): (u64, u64, u64) = c
             .query_row(
                 "SELECT sum(n), count(*), count(*) FILTER (WHERE n = 58) FROM (SELECT count(*) AS n FROM t GROUP BY g)",

@@ -15,6 +15,9 @@
 //!    kernel may have marked clean, are gone from the file. The block that holds the end of the last acknowledged frame
 //!    is changed by the cut (its rest becomes zero), so it is written again by this sync.
 //!
+//! A commit without room was not applied, whatever is in the file: the frame with its mark is not whole. But the header of
+//! that frame may be there, and [`wal_behind`] takes it for a mark: so the file is cut in front of it, if it is, under the same lock.
+//!
 //! If all this succeeds the commit is known not to be applied and the store goes on: file, wal-index and the writer's
 //! own state are those after the last acknowledged commit; later frames are appended there. If any of it fails,
 //! the outcome is unknown, and the store only reads until it is opened again.
@@ -28,7 +31,9 @@ use super::writer::Writer;
 use crate::error::{Error, Kind, Result};
 use crate::planted::planted;
 use crate::reply::lock;
+use crate::sqlite::disk::WalFile;
 use crate::sqlite::live;
+use crate::wal_behind;
 use rusqlite::ffi;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -48,6 +53,9 @@ impl Writer {
         let no_room = matches!(live::system_errno(self.connection.sqlite()), libc::ENOSPC | libc::EDQUOT);
         let rolled_back = self.connection.rollback();
         if rolled_back.is_ok() && leaves_no_doubt(extended_code(&error)) {
+            if extended_code(&error) & 0xFF == ffi::SQLITE_FULL {
+                self.clear_away();
+            }
             return Err(error.within("the commit was refused; nothing was done"));
         }
         match rolled_back.and_then(|()| self.settle(sequence)) {
@@ -70,6 +78,29 @@ impl Writer {
                 Err(Error::new(Kind::OutcomeUnknown, text))
             }
         }
+    }
+
+    /// Takes the mark of a commit without room out of the WAL, where it fitted and its page did not: behind a later commit,
+    /// torn by a crash, it would look like one that was lost.
+    fn clear_away(&mut self) {
+        let cleared = self.begin().and_then(|()| self.cut_at_mark().and(self.connection.rollback()));
+        if let Err(why) = cleared {
+            self.shared
+                .stop_writing("what is left of a commit without room could not be taken out of the WAL; restart");
+            *lock(&self.shared.trouble) =
+                Some(format!("the rest of a commit without room could not be cut off: {why}"));
+        }
+    }
+
+    /// Nothing else is cut, so that a WAL that is used again keeps its room on a full disk.
+    fn cut_at_mark(&mut self) -> Result<()> {
+        let sqlite = self.connection.sqlite();
+        let index = live::wal_index(sqlite)?;
+        let Some(mut file) = WalFile::open(&self.shared.path, self.shared.config.vfs)? else { return Ok(()) };
+        if let Some(begin) = wal_behind::failed_mark(&index, &mut file)? {
+            live::cut_wal(sqlite, begin)?;
+        }
+        Ok(())
     }
 
     /// Steps 2 to 5 of the module's text.

@@ -43,11 +43,13 @@ pub struct Fault {
     pub done: bool,
     /// Calls of more bytes than this only (writes, extending maps: 1).
     pub bytes: usize,
+    /// A write is made, but for so many bytes at its end.
+    pub lacks: usize,
 }
 
 impl Fault {
     pub fn new(op: Op, on: On, code: c_int) -> Fault {
-        Fault { op, on, skip: 0, times: 1, code, done: false, bytes: 0 }
+        Fault { op, on, skip: 0, times: 1, code, done: false, bytes: 0, lacks: 0 }
     }
 }
 
@@ -157,11 +159,23 @@ macro_rules! faulty {
 
 faulty! {
     read = xRead, Op::Read, length, (into: *mut c_void, length: c_int, at: i64);
-    write = xWrite, Op::Write, length, (from: *const c_void, length: c_int, at: i64);
     truncate = xTruncate, Op::Truncate, 1, (size: i64);
     sync = xSync, Op::Sync, 1, (flags: c_int);
     shm_map = xShmMap, Op::ShmMap, page, (page: c_int, size: c_int, extend: c_int, out: *mut *mut c_void);
     control = xFileControl, Op::Control(op), 1, (op: c_int, arg: *mut c_void);
+}
+
+unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, from: *const c_void, length: c_int, at: i64) -> c_int {
+    unsafe {
+        let fault = meets(&*(*file.cast::<File>()).name, Op::Write, length as usize);
+        let length = match fault {
+            Some(fault) if !fault.done && fault.lacks == 0 => return fault.code,
+            Some(fault) => length - fault.lacks as c_int,
+            None => length,
+        };
+        let code = methods(file).xWrite.unwrap()(real(file), from, length, at);
+        fault.map_or(code, |fault| fault.code)
+    }
 }
 
 through! {
