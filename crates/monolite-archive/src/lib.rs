@@ -25,6 +25,8 @@ pub mod place;
 mod plan;
 mod read;
 mod restore;
+mod retain;
+mod verify;
 
 pub use error::{Error, Kind, Result};
 pub use history::{History, Segment};
@@ -33,5 +35,7 @@ pub use manifest::{Claim, FORMAT, Manifest, claim};
 pub use merge::{INPUTS_MAX, Merge};
 pub use place::{Entry, Place, Upload};
 pub use plan::{Plan, Target};
-pub use read::{compact, open};
+pub use read::{compact, open, pages};
 pub use restore::{Check, Phase, Progress, Restored, plan, restore};
+pub use retain::{Keep, expendable, pins};
+pub use verify::{Problem, Verified, verify};

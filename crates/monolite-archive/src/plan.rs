@@ -39,7 +39,7 @@ impl Plan {
                 return Err(Error::new(Kind::Missing, text));
             }
             Target::Sequence(sequence) => sequence,
-            Target::Before(moment) => last_before(segments, moment, at)?,
+            Target::Before(moment) => return Plan::before(segments, moment, at),
         };
         Plan::exactly(segments, last)
     }
@@ -59,6 +59,28 @@ impl Plan {
         self.segments.iter().map(|s| s.bytes).sum()
     }
 
+    fn before(segments: &[Segment], moment: i64, mut at: impl FnMut(&Segment) -> Result<i64>) -> Result<Plan> {
+        let mut ends: Vec<&Segment> = segments.iter().collect();
+        ends.sort_by_key(|s| (s.name.last, s.level));
+        ends.dedup_by_key(|s| s.name.last);
+        // Moments do not go back along a history: whoever writes it sees to that.
+        let (mut before, mut not) = (0, ends.len());
+        while before < not {
+            let middle = before + (not - before) / 2;
+            if at(ends[middle])? < moment { before = middle + 1 } else { not = middle }
+        }
+        for end in ends[..before].iter().rev() {
+            match Plan::exactly(segments, end.name.last) {
+                // What led to this end by itself was merged into something longer: the state before it was kept.
+                Err(e) if e.kind() == Kind::Within => {}
+                other => return other,
+            }
+        }
+        let (asked, first) = (moment::text(moment), moment::text(at(ends[0])?));
+        let text = format!("nothing was kept from before {asked}: this history begins at {first}");
+        Err(Error::new(Kind::Missing, text))
+    }
+
     fn exactly(segments: &[Segment], last: u64) -> Result<Plan> {
         let bases = segments.iter().filter(|s| s.name.is_base() && s.name.last <= last);
         // Of equal ones the higher level: that is where the others are merged to.
@@ -74,29 +96,6 @@ impl Plan {
             reached = next.name.last;
         }
         Ok(Plan { segments: plan })
-    }
-}
-
-/// The newest commit that ends a segment and was before a moment.
-fn last_before(segments: &[Segment], moment: i64, mut at: impl FnMut(&Segment) -> Result<i64>) -> Result<u64> {
-    let mut ends: Vec<&Segment> = segments.iter().collect();
-    ends.sort_by_key(|s| (s.name.last, s.level));
-    ends.dedup_by_key(|s| s.name.last);
-    // Moments do not go back along a history: whoever writes it sees to that.
-    let (mut before, mut not) = (0, ends.len());
-    while before < not {
-        let middle = before + (not - before) / 2;
-        if at(ends[middle])? < moment { before = middle + 1 } else { not = middle }
-    }
-    match before.checked_sub(1) {
-        Some(newest) => Ok(ends[newest].name.last),
-        None => {
-            let (asked, first) = (moment::text(moment), moment::text(at(ends[0])?));
-            Err(Error::new(
-                Kind::Missing,
-                format!("nothing was kept from before {asked}: this history begins at {first}"),
-            ))
-        }
     }
 }
 

@@ -7,8 +7,10 @@
 
 use crate::history::{History, Segment};
 use crate::layout::Level;
+use crate::ltx::Header;
 use crate::merge::{INPUTS_MAX, Merge};
 use crate::place::{Folder, Reader};
+use crate::plan::Plan;
 use crate::{Error, Kind, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +36,22 @@ pub fn open(history: &History, segments: &[Segment]) -> Result<Merge<Reader>> {
 /// A large index goes to a nameless file in `scratch`. [`Kind::Exists`] where somebody did it before.
 pub fn compact(history: &History, inputs: &[Segment], level: Level, scratch: &Path) -> Result<Segment> {
     write_merged(&mut open(history, inputs)?, history, level, scratch, &mut |_| Ok(()))
+}
+
+/// The pages of a plan's target in order, but for the lock page: what a restore would write, without a file.
+///
+/// `scratch` is a folder that may be made, and is then removed. When this returns, all of it was sound.
+pub fn pages(
+    history: &History,
+    plan: &Plan,
+    scratch: &Path,
+    each: &mut dyn FnMut(u32, &[u8]) -> Result<()>,
+) -> Result<Header> {
+    let mut opened = open_all(history, plan.segments(), scratch, &mut |_| Ok(()))?;
+    while let Some(number) = opened.merge.next()? {
+        each(number, opened.merge.page())?;
+    }
+    Ok(opened.merge.header())
 }
 
 /// Writes what a merge yields as one segment. `tick` hears the bytes read, and may end it.

@@ -13,6 +13,7 @@
 
 use crate::history::{History, Segment};
 use crate::plan::{Plan, Target};
+use crate::retain::Pin;
 use crate::{Error, Kind, Result, check, read};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use std::ffi::OsString;
@@ -101,6 +102,7 @@ pub fn restore(
     let mut partial = Partial::begin(&out)?;
     let restored = retry_if_gone(|| {
         let plan = plan(history, target)?;
+        let _pin = Pin::set(history, plan.last());
         copy(history, &plan, &mut partial, progress)
     })?;
     let (done, whole) = (restored.segment_bytes, restored.segment_bytes);

@@ -103,6 +103,11 @@ impl World {
         world
     }
 
+    /// The clock steps back.
+    pub fn turn_back(&mut self, ms: i64) {
+        self.at_ms -= ms;
+    }
+
     pub fn last(&self) -> u64 {
         self.commits.len() as u64
     }

@@ -1,0 +1,180 @@
+//! Is all that is in a history sound, and does it lead on without a gap?
+//!
+//! Reads every segment once. Whether SQLite likes what they lead to, a restore finds out.
+//!
+//! **Invariants**
+//! - One problem does not hide another: all segments are looked at.
+//!
+//! Never here: repair.
+
+use crate::history::{History, Segment};
+use crate::plan::{Plan, Target};
+use crate::{Kind, Result, moment};
+use std::fmt;
+use std::ops::ControlFlow;
+
+/// Bytes that are read at a time.
+const RANGE: usize = 1 << 20;
+
+/// Something that is wrong with a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// A segment is not what was written.
+    Damaged {
+        /// Which.
+        segment: Segment,
+        /// What is wrong with it.
+        text: String,
+    },
+    /// Commits are missing between two others.
+    Gap {
+        /// The first that is missing.
+        first: u64,
+        /// The last that is missing.
+        last: u64,
+        /// Whether a later base makes what follows restorable all the same.
+        healed: bool,
+    },
+    /// A segment says that its last commit was before that of an earlier one: restores to a time are wrong here.
+    BackInTime {
+        /// Which.
+        segment: Segment,
+        /// What it says, in unix milliseconds.
+        at_ms: i64,
+        /// What an earlier one says.
+        earlier_ms: i64,
+    },
+    /// The newest commit cannot be restored.
+    NoWay {
+        /// Why.
+        text: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::Damaged { segment, text } => write!(f, "{segment} is damaged: {text}"),
+            Problem::Gap { first, last, healed } => {
+                let after = if *healed { "; a later base leads on" } else { "" };
+                write!(f, "commits {first} to {last} are missing{after}")
+            }
+            Problem::BackInTime { segment, at_ms, earlier_ms } => {
+                write!(f, "{segment} is of {}, an earlier one of {}", moment::text(*at_ms), moment::text(*earlier_ms))
+            }
+            Problem::NoWay { text } => write!(f, "the newest commit cannot be restored: {text}"),
+        }
+    }
+}
+
+/// What a look at a history found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Segments read.
+    pub segments: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Pages in them.
+    pub pages: u64,
+    /// The oldest commit that can be restored, 0 where none can.
+    pub first: u64,
+    /// The newest commit in the history, 0 where there is none.
+    pub last: u64,
+    /// All that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads every segment of a history. `progress` hears the bytes read and the bytes there are, and may end it.
+pub fn verify(history: &History, progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>) -> Result<Verified> {
+    let segments = history.segments()?;
+    let whole = segments.iter().map(|s| s.bytes).sum();
+    let mut verified = Verified::default();
+    let mut sound = Vec::new();
+    let mut ends = Vec::new();
+    for segment in &segments {
+        match read(history, segment, verified.bytes, whole, progress) {
+            Ok((pages, at_ms)) => {
+                verified.pages += pages;
+                sound.push(*segment);
+                ends.push((*segment, at_ms));
+            }
+            Err(e) if e.kind() == Kind::Damaged => {
+                let text = e.to_string();
+                let text = text.strip_prefix(&format!("{segment}: ")).unwrap_or(&text).to_owned();
+                verified.problems.push(Problem::Damaged { segment: *segment, text });
+            }
+            Err(e) if e.kind() == Kind::Missing => continue, // merged or too old meanwhile
+            Err(e) => return Err(e),
+        }
+        verified.segments += 1;
+        verified.bytes += segment.bytes;
+    }
+    verified.last = segments.iter().map(|s| s.name.last).max().unwrap_or(0);
+    verified.first = sound.iter().filter(|s| s.name.is_base()).map(|s| s.name.last).min().unwrap_or(0);
+    verified.problems.extend(back_in_time(ends));
+    verified.problems.extend(gaps(&sound, verified.last));
+    if verified.last > 0
+        && let Err(e) = Plan::to(&sound, Target::Sequence(verified.last), |s| Ok(s.created_ms))
+    {
+        verified.problems.push(Problem::NoWay { text: e.to_string() });
+    }
+    Ok(verified)
+}
+
+fn read(
+    history: &History,
+    segment: &Segment,
+    before: u64,
+    whole: u64,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<(u64, i64)> {
+    let stopped = || Err(crate::Error::new(Kind::Stopped, "the look at the archive was stopped"));
+    let mut decoder = history.read(segment, RANGE)?;
+    let mut told = 0;
+    if progress(before, whole).is_break() {
+        return stopped();
+    }
+    while decoder.next()?.is_some() {
+        if decoder.bytes() - told >= RANGE as u64 {
+            told = decoder.bytes();
+            if progress(before + told, whole).is_break() {
+                return stopped();
+            }
+        }
+    }
+    Ok((u64::from(decoder.pages()), decoder.header().at_ms))
+}
+
+fn back_in_time(mut ends: Vec<(Segment, i64)>) -> Vec<Problem> {
+    ends.sort_by_key(|(segment, at_ms)| (segment.name.last, *at_ms));
+    let mut latest = i64::MIN;
+    let mut problems = Vec::new();
+    for (segment, at_ms) in ends {
+        if at_ms < latest {
+            problems.push(Problem::BackInTime { segment, at_ms, earlier_ms: latest });
+        }
+        latest = latest.max(at_ms);
+    }
+    problems
+}
+
+/// Commits from the oldest base to the newest that no sound segment holds.
+fn gaps(sound: &[Segment], last: u64) -> Vec<Problem> {
+    let bases = || sound.iter().filter(|s| s.name.is_base()).map(|s| s.name.last);
+    let Some(mut reached) = bases().min() else { return Vec::new() };
+    let newest_base = bases().max().unwrap_or(0);
+    let mut parts: Vec<_> = sound.iter().filter(|s| !s.name.is_base()).map(|s| s.name).collect();
+    parts.sort_unstable();
+    let mut problems = Vec::new();
+    let mut gap = |from: u64, to: u64| problems.push(Problem::Gap { first: from, last: to, healed: newest_base >= to });
+    for part in parts {
+        if part.first > reached + 1 {
+            gap(reached + 1, part.first - 1);
+        }
+        reached = reached.max(part.last);
+    }
+    if reached < last {
+        gap(reached + 1, last);
+    }
+    problems
+}
