@@ -85,9 +85,15 @@ impl Room {
         self.may_grow(held, missing)?;
         let units = missing;
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
-        let room = self.budget.room.clone();
-        let taken = tokio::time::timeout(self.budget.wait, room.acquire_many_owned(missing)).await;
-        let Ok(Ok(more)) = taken else { return Err(no_room(self.budget.later())) };
+        let room = &self.budget.room;
+        let more = match room.clone().try_acquire_many_owned(missing) {
+            Ok(more) => more,
+            // Whoever waits already is before us: the semaphore keeps for them what is given back.
+            Err(_) => match tokio::time::timeout(self.budget.wait, room.clone().acquire_many_owned(missing)).await {
+                Ok(Ok(more)) => more,
+                _ => return Err(no_room(self.budget.later())),
+            },
+        };
         match &mut self.permit {
             Some(permit) => permit.merge(more),
             None => self.permit = Some(more),

@@ -4,6 +4,7 @@
 //! - A task is woken at most once for each alarm, never early.
 //! - Wakers run outside of the lock.
 //! - An alarm that was dropped holds nothing.
+//! - The thread is woken only for a moment before that until which it sleeps: a call that ends in time costs it nothing.
 
 use monolite_service::engine::AlarmId;
 use std::collections::BTreeMap;
@@ -29,6 +30,9 @@ struct Shared {
 struct State {
     alarms: BTreeMap<AlarmId, Waker>,
     number: u64,
+    /// Until when the thread sleeps at most; none while it is awake, or sleeps until it is told.
+    asleep_until: Option<Instant>,
+    naps: u64,
     closing: bool,
 }
 
@@ -48,8 +52,10 @@ impl Timer {
         let id = AlarmId { at, number: state.number };
         state.alarms.insert(id, waker);
         let first = state.alarms.first_key_value().is_some_and(|(first, _)| *first == id);
+        // Alarms are mostly dropped long before their time, so the thread often sleeps until one that is gone.
+        let is_early = state.asleep_until.is_none_or(|until| at < until);
         drop(state);
-        if first {
+        if first && is_early {
             self.shared.changed.notify_one();
         }
         id
@@ -95,9 +101,12 @@ impl Shared {
                     state = self.lock();
                 }
                 Some(first) => {
-                    let wait = first.key().at - now;
-                    let waited = self.changed.wait_timeout(state, wait);
+                    let until = first.key().at;
+                    state.asleep_until = Some(until);
+                    state.naps += 1;
+                    let waited = self.changed.wait_timeout(state, until - now);
                     state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    state.asleep_until = None;
                 }
                 None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             }
@@ -133,6 +142,29 @@ mod tests {
             assert_eq!(number, expected);
             assert!(when >= at(ms));
         }
+    }
+
+    #[test]
+    fn alarms_that_are_forgotten_in_time_do_not_wake_the_thread() {
+        let timer = Timer::start().unwrap();
+        let (send, rung) = sync_channel(8);
+        let bell = |number| Waker::from(Arc::new(Bell(send.clone(), number)));
+        let start = Instant::now();
+        timer.forget(timer.set(start + Duration::from_secs(60), bell(9)));
+        while timer.shared.lock().asleep_until.is_none() {
+            // It takes the first alarm for its sleep, or was not there yet: then the next one is the first.
+            timer.forget(timer.set(start + Duration::from_secs(60), bell(9)));
+            std::thread::yield_now();
+        }
+        let naps = timer.shared.lock().naps;
+        for ms in 1..1000 {
+            timer.forget(timer.set(start + Duration::from_secs(60) + Duration::from_millis(ms), bell(9)));
+        }
+        // One that is before that is still heard of.
+        timer.set(start + Duration::from_millis(5), bell(1));
+        assert_eq!(rung.recv().unwrap().0, 1);
+        let naps = timer.shared.lock().naps - naps;
+        assert!(naps <= 10, "the thread woke {naps} times for calls that ended in time");
     }
 
     #[test]
