@@ -46,7 +46,7 @@ pub(crate) struct Promise<R> {
     abandoned: AtomicBool,
 }
 
-enum PromiseState<R> {
+pub(crate) enum PromiseState<R> {
     Waiting(Option<Waker>),
     Ready(R),
     Taken,
@@ -84,13 +84,10 @@ impl<R> Promise<R> {
         }
     }
 
-    /// Takes a value that nobody has taken: the end of the promise.
-    pub(crate) fn take_rest(&mut self) -> Option<R> {
+    /// Takes what is left, a value that nobody took or a waker: the end of the promise. Dropping it is the caller's code.
+    pub(crate) fn take_rest(&mut self) -> PromiseState<R> {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(state, PromiseState::Taken) {
-            PromiseState::Ready(value) => Some(value),
-            _ => None,
-        }
+        std::mem::replace(state, PromiseState::Taken)
     }
 
     pub(crate) fn abandon(&self) {

@@ -95,6 +95,7 @@ impl Store {
             let e = if no_room { Error::new(Kind::Full, format!("the disk is full: {e}")) } else { e };
             e.within(format!("cannot open {}", path.display()))
         };
+        read::start_lane().map_err(|e| within(Error::io("cannot start the threads of the slow lane", e)))?;
         let opened = crate::open::open(path, &config, &migrations).map_err(within)?;
         let config = named(path, config);
         let opener = Arc::new(Opener::new(path, &config, Some(opened.lock), opened.gate.clone()));

@@ -134,6 +134,105 @@ fn the_slow_lane_is_bounded_for_each_tenant_and_for_all() {
     noisy.into_iter().chain(others).for_each(|read| assert_eq!(done(read).unwrap().value, 1));
 }
 
+/// A waker that goes off when the last of it is dropped.
+struct Bomb;
+impl Wake for Bomb {
+    fn wake(self: Arc<Self>) {}
+}
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("in the drop of a waker");
+        }
+    }
+}
+
+/// A read that is dropped while it waits, and leaves the last of its waker with the lane.
+fn abandon(store: &Store, tenant: Tenant, waker: Waker) {
+    let mut read = quick(store, ticket(tenant));
+    assert!(Pin::new(&mut read).poll(&mut Context::from_waker(&waker)).is_pending());
+    drop((waker, read));
+}
+
+#[test]
+fn reads_that_nobody_waits_for_leave_no_more_than_their_bound() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config { slow_tenant_queue_max: 4, ..Config::default() });
+    let busy = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin(), hold(&store, QUIET).begin()];
+    struct Idle;
+    impl Wake for Idle {
+        fn wake(self: Arc<Self>) {}
+    }
+    let kept = Arc::new(Idle);
+    (0..1000).for_each(|_| abandon(&store, NOISY, kept.clone().into()));
+    let left = Arc::strong_count(&kept) - 1;
+    assert!(left <= 8, "the lane keeps {left} of them");
+    busy.into_iter().for_each(|held| held.end().unwrap());
+}
+
+#[test]
+fn a_callers_drop_that_panics_ends_no_thread_of_the_lane() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config::default());
+    for _ in 0..4 {
+        let busy = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin(), hold(&store, QUIET).begin()];
+        (0..4).for_each(|_| abandon(&store, Tenant(0), Arc::new(Bomb).into()));
+        busy.into_iter().for_each(|held| held.end().unwrap());
+        let (told, answer) = sync_channel(1);
+        let s = store.clone();
+        std::thread::spawn(move || told.send(done(quick(&s, ticket(Tenant(0)))).unwrap().value));
+        assert_eq!(answer.recv_timeout(Duration::from_secs(20)), Ok(1), "no thread is left");
+    }
+    let busy = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin(), hold(&store, QUIET).begin()];
+    busy.into_iter().for_each(|held| held.end().unwrap());
+}
+
+#[test]
+fn reads_dropped_as_they_begin_are_counted_once() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config { slow_tenant_queue_max: 4, ..Config::default() });
+    let first = hold(&store, NOISY).begin(); // so that the tenant is not forgotten
+    let callers: Vec<_> = (0..3)
+        .map(|_| {
+            let s = store.clone();
+            std::thread::spawn(move || {
+                for n in 0..3000_u32 {
+                    let read = quick(&s, ticket(NOISY));
+                    (0..n % 64).for_each(|_| std::hint::spin_loop());
+                    drop(read);
+                }
+            })
+        })
+        .collect();
+    callers.into_iter().for_each(|caller| caller.join().unwrap());
+    let second = hold(&store, NOISY).begin();
+    let waiting: Vec<_> = (0..4).map(|_| quick(&store, ticket(NOISY))).collect();
+    let refused = done(quick(&store, ticket(NOISY))).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Overloaded, "{refused}");
+    [first, second].into_iter().for_each(|held| held.end().unwrap());
+    waiting.into_iter().for_each(|read| assert_eq!(done(read).unwrap().value, 1));
+}
+
+#[test]
+fn the_lane_of_a_process_is_bounded_over_all_of_its_stores() {
+    const WAITING_MAX: usize = 16_384;
+    let _alone = alone();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let stores = folders.each_ref().map(|f| open(f, Config { slow_queue_max: WAITING_MAX, ..Config::default() }));
+    let busy = [hold(&stores[0], NOISY).begin(), hold(&stores[0], NOISY).begin(), hold(&stores[0], QUIET).begin()];
+    let waiting: Vec<_> = (0..WAITING_MAX).map(|n| quick(&stores[n % 2], ticket(Tenant(0)))).collect();
+    let refused = done(quick(&stores[0], ticket(Tenant(0)))).unwrap_err();
+    assert_eq!((refused.kind(), refused.is_own_fault()), (Kind::Overloaded, false), "{refused}");
+    assert_eq!(stores[0].status().slow_queued + stores[1].status().slow_queued, WAITING_MAX);
+    drop(waiting);
+    let read = quick(&stores[0], ticket(Tenant(0)));
+    busy.into_iter().for_each(|held| held.end().unwrap());
+    assert_eq!(done(read).unwrap().value, 1, "what nobody waits for makes room");
+}
+
 #[test]
 fn blocking_reads_beyond_the_inline_budget_are_bounded() {
     let _alone = alone();

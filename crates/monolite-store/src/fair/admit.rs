@@ -99,7 +99,14 @@ impl<T> Fair<T> {
     fn sweep_entry(&mut self, at: u32, is_husk: &impl Fn(&T) -> bool) {
         let entry = &mut self.entries[at as usize];
         let before = entry.work.len();
-        entry.work.retain(|work| !is_husk(work));
+        for _ in 0..before {
+            let work = entry.work.pop_front().expect("as many as there were");
+            if is_husk(&work) {
+                self.swept.push(work);
+            } else {
+                entry.work.push_back(work);
+            }
+        }
         let waiting = if entry.place == Place::Held { &mut self.held } else { &mut self.len };
         *waiting -= before - entry.work.len();
         self.busy -= usize::from(before > 0 && entry.work.is_empty());

@@ -74,6 +74,8 @@ pub(crate) struct Fair<T> {
     held: usize,
     busy: usize,
     husks: isize,
+    /// Husks that were swept and are not taken away yet: dropping them is not for whoever holds a lock.
+    swept: Vec<T>,
     quantum: i64,
     weights: HashMap<Tenant, u32>,
     /// Looks at entries, for the test of their number.
@@ -133,6 +135,7 @@ impl<T> Fair<T> {
             held: 0,
             busy: 0,
             husks: 0,
+            swept: Vec::new(),
             quantum: i64::try_from(quantum.as_nanos()).unwrap_or(DEBT_MAX).clamp(QUANTUM_MIN, DEBT_MAX),
             weights,
             #[cfg(test)]
@@ -188,6 +191,11 @@ impl<T> Fair<T> {
         }
     }
 
+    /// Takes away what was swept.
+    pub(crate) fn swept(&mut self) -> Vec<T> {
+        std::mem::take(&mut self.swept)
+    }
+
     /// A piece of a tenant's work began. With `most` of them under way, no more of it is taken until one ends.
     pub(crate) fn pin(&mut self, tenant: Tenant, most: usize) {
         let Some(at) = self.find(tenant) else { return };
@@ -229,16 +237,28 @@ impl<T> Fair<T> {
         all
     }
 
-    /// Forgets all tenants and their debts, where nothing waits: time that nobody wanted has paid them.
+    /// Forgets all tenants and their debts, where nothing waits: time that nobody wanted has paid them. What is under way is
+    /// remembered.
     pub(crate) fn rest(&mut self) {
         debug_assert!(self.len == 0 || self.entries.iter().all(|e| e.work.is_empty()));
         if self.entries.len() > SPARE_MAX {
-            let weights = std::mem::take(&mut self.weights);
-            *self = Fair { quantum: self.quantum, batch: self.batch, ..Fair::new(Duration::ZERO, weights) };
+            let (weights, swept) = (std::mem::take(&mut self.weights), self.swept());
+            let busy: Vec<_> =
+                self.entries.iter().filter(|e| e.pins > 0).map(|e| (e.tenant, e.pins, e.place)).collect();
+            *self = Fair { quantum: self.quantum, batch: self.batch, swept, ..Fair::new(Duration::ZERO, weights) };
+            for (tenant, pins, place) in busy {
+                let at = self.enter(Tenant(tenant));
+                self.unlink(at);
+                let entry = &mut self.entries[at as usize];
+                (entry.pins, entry.place) = (pins, if place == Place::Held { place } else { Place::Parked });
+            }
             return;
         }
         for at in 0..self.entries.len() {
-            if self.entries[at].place != Place::Nowhere {
+            let entry = &mut self.entries[at];
+            if entry.pins > 0 {
+                (entry.credit, entry.granted) = (0, 0);
+            } else if entry.place != Place::Nowhere {
                 self.leave(at as u32);
             }
         }

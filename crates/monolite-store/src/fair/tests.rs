@@ -393,3 +393,29 @@ fn what_is_learnt_while_work_waits_counts() {
     fair.take(GROUP, &|_, _| cost(10), &mut into);
     assert_eq!(into.len(), 19);
 }
+
+#[test]
+fn what_is_under_way_is_remembered_when_all_else_is_forgotten() {
+    let one = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX };
+    let mut fair = fair(&[]);
+    (0..3).for_each(|n| push(&mut fair, 1, 5_000, n).unwrap());
+    for _ in 0..2 {
+        assert_eq!(take(&mut fair, one).len(), 1);
+        fair.pin(Tenant(1), 2);
+    }
+    (2..200).for_each(|tenant| push(&mut fair, tenant, 5_000, 9).unwrap());
+    while !take(&mut fair, one).is_empty() {}
+    fair.unpin(Tenant(1));
+    assert_eq!(take(&mut fair, one)[0].work, 2);
+    fair.pin(Tenant(1), 2);
+    while !take(&mut fair, one).is_empty() {}
+    assert!(fair.is_bloated());
+    fair.rest();
+    push(&mut fair, 1, 5_000, 3).unwrap();
+    assert!(take(&mut fair, one).is_empty(), "two of it are under way");
+    fair.unpin(Tenant(1));
+    assert_eq!(take(&mut fair, one)[0].work, 3);
+    fair.unpin(Tenant(1));
+    assert!(take(&mut fair, one).is_empty());
+    assert_eq!((fair.len(), fair.tenants()), (0, 0));
+}

@@ -6,22 +6,27 @@
 //!
 //! **Invariants**
 //! - A tenant's waiting reads are bounded by the `Config::slow_tenant_queue_max` of the store it asks, a store's by its
-//!   `Config::slow_queue_max`; a task runs at most its deadline.
-//! - A task is claimed by one of: a thread of the lane, its deadline, the drop of its future.
-//! - Threads start at the first slow read and live as long as the process.
+//!   `Config::slow_queue_max`, all of the process by `WAITING_MAX`; a task runs at most its deadline.
+//! - A task is claimed by one of: a thread of the lane, its deadline, the drop of its future; under the lane's lock, so that
+//!   what nobody waits for is counted exactly.
+//! - No caller's code runs under the lane's lock, not even its drop.
+//! - Threads start with the process' first store and live as long as the process, whatever a caller's value does to them.
 
 use crate::fair::{Bounds, Cost, Fair, Limits, Refused, Taken};
-use crate::reply::{far_from_now, lock};
+use crate::reply::{drop_contained, far_from_now, lock};
 use crate::ticket::Tenant;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Threads of the slow lane in a process.
 const THREADS: usize = 3;
 /// Those that one tenant may use at a time.
 const THREADS_OF_ONE: usize = 2;
+/// Reads of a process that wait, over all of its stores.
+const WAITING_MAX: usize = 16_384;
 /// Nice value of those threads.
 const NICE: i32 = 10;
 /// Time of one tenant's turn.
@@ -37,14 +42,15 @@ const ONE: Limits = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX };
 pub(crate) trait Task: Send + Sync {
     fn tenant(&self) -> Tenant;
     fn deadline(&self) -> Instant;
-    /// Runs and answers, if nobody else has claimed it.
+    /// Claims it for one of what follows; false where somebody else has. Called under the lane's lock.
+    fn claim(&self) -> bool;
+    fn is_claimed(&self) -> bool;
+    /// Runs and answers.
     fn run(&self);
-    /// Answers that it came too late; false where somebody else has claimed it.
-    fn expire(&self) -> bool;
-    /// Drops what nobody waits for; false where somebody else has claimed it.
-    fn withdraw(&self) -> bool;
-    /// Whether it was claimed.
-    fn is_husk(&self) -> bool;
+    /// Answers that it came too late.
+    fn expire(&self);
+    /// Drops what nobody waits for.
+    fn discard(&self);
 }
 
 /// A task in the lane, and its place among the deadlines.
@@ -55,6 +61,8 @@ struct Queued {
 
 struct Lane {
     state: Mutex<LaneState>,
+    /// How many of its threads run.
+    started: Mutex<usize>,
     ready: Condvar,
     earlier: Condvar,
 }
@@ -65,33 +73,43 @@ struct LaneState {
     next: u64,
 }
 
-/// Hands a task to the slow lane, or says that its tenant has too many waiting.
-pub(crate) fn submit(task: Arc<dyn Task>, tenant_max: usize) -> Result<(), Refused> {
-    let lane = lane();
+/// Hands a task to the slow lane and answers its number, or says that its tenant has too many waiting.
+pub(crate) fn submit(task: Arc<dyn Task>, tenant_max: usize) -> Result<u64, Refused> {
+    enqueue(task, Bounds { max: WAITING_MAX, tenant_max })
+}
+
+fn enqueue(task: Arc<dyn Task>, bounds: Bounds) -> Result<u64, Refused> {
+    let lane = &*LANE;
     let mut state = lock(&lane.state);
     let (tenant, number) = (task.tenant(), state.next);
     state.next += 1;
-    let bounds = Bounds { max: isize::MAX as usize, tenant_max };
     let queued = Queued { task: task.clone(), number };
-    state.tasks.push(tenant, bounds, |queued| queued.task.is_husk(), queued)?;
+    let pushed = state.tasks.push(tenant, bounds, |queued| queued.task.is_claimed(), queued);
+    let swept = state.tasks.swept();
     let key = (task.deadline(), number);
     let is_earliest = state.deadlines.first_key_value().is_none_or(|(first, _)| key < *first);
-    state.deadlines.insert(key, task);
+    if pushed.is_ok() {
+        state.deadlines.insert(key, task);
+    }
     drop(state);
+    swept.into_iter().for_each(drop_contained);
+    pushed?;
     lane.ready.notify_one();
     if is_earliest {
         lane.earlier.notify_one();
     }
-    Ok(())
+    Ok(number)
 }
 
-/// Hands work of the store itself to the slow lane; nobody waits for it.
+/// Hands work of the store itself to the slow lane; nobody waits for it. Its bound is its sender's.
 pub(crate) fn chore(work: impl FnOnce() + Send + 'static) {
-    let chore = Chore { work: Mutex::new(Some(work)), deadline: far_from_now(Duration::MAX) };
-    let _ = submit(Arc::new(chore), usize::MAX);
+    let (work, deadline) = (Mutex::new(Some(work)), far_from_now(Duration::MAX));
+    let chore = Chore { claimed: AtomicBool::new(false), work, deadline };
+    let _ = enqueue(Arc::new(chore), Bounds { max: isize::MAX as usize, tenant_max: usize::MAX });
 }
 
 struct Chore<F> {
+    claimed: AtomicBool,
     work: Mutex<Option<F>>,
     deadline: Instant,
 }
@@ -103,47 +121,57 @@ impl<F: FnOnce() + Send> Task for Chore<F> {
     fn deadline(&self) -> Instant {
         self.deadline
     }
+    fn claim(&self) -> bool {
+        !self.claimed.swap(true, Relaxed)
+    }
+    fn is_claimed(&self) -> bool {
+        self.claimed.load(Relaxed)
+    }
     fn run(&self) {
         let work = lock(&self.work).take();
         if let Some(work) = work {
             work();
         }
     }
-    fn expire(&self) -> bool {
-        false
-    }
-    fn withdraw(&self) -> bool {
-        false
-    }
-    fn is_husk(&self) -> bool {
-        lock(&self.work).is_none()
-    }
+    fn expire(&self) {}
+    fn discard(&self) {}
 }
 
-/// Nobody waits for a task any more: takes what it holds, if it has not begun.
-pub(crate) fn withdraw(task: &Arc<dyn Task>) {
-    if task.withdraw() {
-        lock(&lane().state).tasks.husk(task.tenant(), 1);
+/// Nobody waits for the task of this number any more: what it holds goes, if it has not begun.
+pub(crate) fn withdraw(task: &Arc<dyn Task>, number: u64) {
+    if task.is_claimed() {
+        return;
     }
+    let mut state = lock(&LANE.state);
+    if !task.claim() {
+        return;
+    }
+    state.tasks.husk(task.tenant(), 1);
+    let waited = state.deadlines.remove(&(task.deadline(), number));
+    drop(state);
+    drop(waited); // the caller has the task too
+    task.discard();
 }
 
-fn lane() -> &'static Lane {
-    static LANE: OnceLock<Lane> = OnceLock::new();
-    static STARTED: OnceLock<()> = OnceLock::new();
-    let lane = LANE.get_or_init(|| {
-        let tasks = Fair::new(QUANTUM, HashMap::new());
-        let state = LaneState { tasks, deadlines: BTreeMap::new(), next: 0 };
-        Lane { state: Mutex::new(state), ready: Condvar::new(), earlier: Condvar::new() }
-    });
-    STARTED.get_or_init(|| {
-        let start = |name: String, life: fn(&'static Lane)| {
-            let thread = std::thread::Builder::new().name(name);
-            thread.spawn(move || life(lane)).expect("a process that cannot start four threads cannot serve");
+static LANE: LazyLock<Lane> = LazyLock::new(|| {
+    let tasks = Fair::new(QUANTUM, HashMap::new());
+    let state = LaneState { tasks, deadlines: BTreeMap::new(), next: 0 };
+    Lane { state: Mutex::new(state), started: Mutex::new(0), ready: Condvar::new(), earlier: Condvar::new() }
+});
+
+/// Starts the threads of the process' lane that do not run yet.
+pub(crate) fn start() -> std::io::Result<()> {
+    let lane = &*LANE;
+    let mut started = lock(&lane.started);
+    while *started <= THREADS {
+        let thread = std::thread::Builder::new();
+        match *started {
+            THREADS => thread.name("slow-lane:late".to_owned()).spawn(|| expire(lane))?,
+            n => thread.name(format!("slow-lane:{n}")).spawn(|| serve(lane))?,
         };
-        (0..THREADS).for_each(|n| start(format!("slow-lane:{n}"), serve));
-        start("slow-lane:late".to_owned(), expire);
-    });
-    lane
+        *started += 1;
+    }
+    Ok(())
 }
 
 fn serve(lane: &'static Lane) {
@@ -153,8 +181,10 @@ fn serve(lane: &'static Lane) {
     loop {
         let Taken { tenant, cost, work } = next(lane, &mut one);
         let start = Instant::now();
-        // A task answers its own panic; this catch keeps the lane alive if even that fails.
+        // A task answers its own panic; this catch keeps the lane alive if even that fails. And nobody else may be left
+        // who has the answer.
         let _ = catch_unwind(AssertUnwindSafe(|| work.task.run()));
+        drop_contained(work);
         let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let mut state = lock(&lane.state);
         state.tasks.settle(tenant, cost, took);
@@ -177,13 +207,15 @@ fn next(lane: &Lane, one: &mut VecDeque<Taken<Queued>>) -> Taken<Queued> {
             continue;
         };
         state.deadlines.remove(&(taken.work.task.deadline(), taken.work.number));
-        if taken.work.task.is_husk() {
-            state.tasks.settle(taken.tenant, taken.cost, 0);
-            state.tasks.husk(taken.tenant, -1);
-            continue;
+        if taken.work.task.claim() {
+            state.tasks.pin(taken.tenant, THREADS_OF_ONE);
+            return taken;
         }
-        state.tasks.pin(taken.tenant, THREADS_OF_ONE);
-        return taken;
+        state.tasks.settle(taken.tenant, taken.cost, 0);
+        state.tasks.husk(taken.tenant, -1);
+        drop(state);
+        drop_contained(taken);
+        state = lock(&lane.state);
     }
 }
 
@@ -201,11 +233,15 @@ fn expire(lane: &'static Lane) {
             continue;
         }
         let Some((_, task)) = state.deadlines.pop_first() else { continue };
-        drop(state);
-        let expired = catch_unwind(AssertUnwindSafe(|| task.expire())).unwrap_or(true);
-        state = lock(&lane.state);
+        let expired = task.claim();
         if expired {
             state.tasks.husk(task.tenant(), 1);
         }
+        drop(state);
+        if expired {
+            let _ = catch_unwind(AssertUnwindSafe(|| task.expire()));
+        }
+        drop_contained(task);
+        state = lock(&lane.state);
     }
 }

@@ -11,8 +11,9 @@ mod plan;
 mod slots;
 mod slow;
 mod snapshot;
+mod task;
 
-pub(crate) use lanes::chore;
+pub(crate) use lanes::{chore, start as start_lane};
 pub(crate) use plan::plan_of;
 pub(crate) use slots::{Reader, is_reading, thread_number};
 pub(crate) use slow::{Active, SlowReads};
@@ -66,7 +67,7 @@ pub struct ReadWith<T, E>(State<T, E>);
 
 enum State<T, E> {
     Ready(Option<Result<Seen<T>, E>>),
-    Waiting(slow::Waiting<T, E>),
+    Waiting(task::Waiting<T, E>),
 }
 
 /// What became of a run on the caller's thread.
@@ -89,7 +90,7 @@ impl<T, E> ReadWith<T, E> {
         {
             return ReadWith(State::Ready(Some(result)));
         }
-        ReadWith(match slow::submit(shared, ticket, kind, f) {
+        ReadWith(match task::submit(shared, ticket, kind, f) {
             Ok(waiting) => State::Waiting(waiting),
             Err(e) => State::Ready(Some(Err(e.into()))),
         })

@@ -6,15 +6,13 @@
 //! - A read that nobody waits for any more is not started, and is stopped if it runs.
 
 use super::kinds::WorkKind;
-use super::lanes::Task;
 use super::slots::Reader;
 use super::*;
 use crate::fair::Refused;
 use crate::observe::SlowWork;
-use crate::reply::{Promise, Why, drop_contained, far_from_now, wake_contained};
+use crate::reply::{Promise, Why, far_from_now};
 use crate::sqlite::sight;
 use crate::sqlite::watch::{Watch, thread_cpu_ns};
-use crate::ticket::Tenant;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,7 +40,7 @@ pub(crate) type Call<T, E> = SlowCall<Result<Seen<T>, Why<E>>>;
 /// A read in the slow lane and the future that waits for it.
 pub(crate) struct SlowCall<R> {
     pub(crate) promise: Promise<R>,
-    watch: Mutex<Option<Arc<Watch>>>,
+    pub(super) watch: Mutex<Option<Arc<Watch>>>,
 }
 
 impl<R> SlowCall<R> {
@@ -139,126 +137,6 @@ impl SlowReads {
     }
 }
 
-/// Queues a read for the slow lane.
-pub(crate) fn submit<T, E, F>(
-    shared: &Arc<Shared>,
-    ticket: Ticket,
-    kind: WorkKind,
-    f: F,
-) -> Result<Waiting<T, E>, Error>
-where
-    F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
-    T: Send + 'static,
-    E: From<Error> + Send + 'static,
-{
-    let slow = &shared.reads.slow;
-    if shared.is_closed() {
-        return Err(shared.closed_error());
-    }
-    let refuse = |refused: Refused| {
-        slow.waiting.fetch_sub(1, Relaxed);
-        if let Some(o) = &shared.config.observer {
-            o.refused(ticket.label);
-        }
-        shared.overloaded("slow reads", refused)
-    };
-    if slow.waiting.fetch_add(1, Relaxed) >= shared.config.slow_queue_max {
-        return Err(refuse(Refused { own_fault: false }));
-    }
-    let call = Arc::new(SlowCall { promise: Promise::new(), watch: Mutex::new(None) });
-    let deadline = deadline_of(shared, &ticket);
-    let (answer, shared_too, ticket) = (call.clone(), shared.clone(), Ticket { deadline: Some(deadline), ..ticket });
-    let task: Arc<dyn Task> =
-        Arc::new(SlowTask { answer, shared: shared_too, ticket, deadline, kind, work: Mutex::new(Some(f)) });
-    lanes::submit(task.clone(), shared.config.slow_tenant_queue_max).map_err(refuse)?;
-    Ok(Waiting { call, task })
-}
-
-/// The caller's side of a read in the slow lane.
-pub(crate) struct Waiting<T, E> {
-    pub(crate) call: Arc<Call<T, E>>,
-    task: Arc<dyn Task>,
-}
-
-impl<T, E> Waiting<T, E> {
-    /// Nobody waits any more: it is not begun, or stopped.
-    pub(crate) fn abandon(&self) {
-        lanes::withdraw(&self.task);
-        self.call.abandon();
-    }
-}
-
-/// The lane's side: the closure is taken by whoever claims it.
-struct SlowTask<T, E, F> {
-    answer: Arc<Call<T, E>>,
-    shared: Arc<Shared>,
-    ticket: Ticket,
-    deadline: Instant,
-    kind: WorkKind,
-    work: Mutex<Option<F>>,
-}
-
-impl<T, E, F> SlowTask<T, E, F> {
-    fn claim(&self) -> Option<F> {
-        let work = lock(&self.work).take()?;
-        self.shared.reads.slow.waiting.fetch_sub(1, Relaxed);
-        Some(work)
-    }
-
-    /// Answers, after the closure is gone: the answer does not depend on what it held.
-    fn answer(&self, f: F, result: Result<Seen<T>, Why<E>>) {
-        drop_contained(f);
-        if let Some(waker) = self.answer.promise.set(result) {
-            wake_contained(waker);
-        }
-    }
-}
-
-impl<T, E, F> Task for SlowTask<T, E, F>
-where
-    F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
-    T: Send + 'static,
-    E: From<Error> + Send + 'static,
-{
-    fn tenant(&self) -> Tenant {
-        self.ticket.tenant
-    }
-
-    fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    fn run(&self) {
-        let Some(f) = self.claim() else { return };
-        let run = || {
-            if self.deadline < Instant::now() {
-                return Err(late(&self.ticket).into());
-            }
-            run(&self.shared, &self.ticket, self.kind, &f, Some(&self.answer))
-        };
-        let result = catch_unwind(AssertUnwindSafe(run));
-        let result = match result {
-            Ok(result) => result.map_err(Why::Own),
-            Err(panic) => Err(Why::Store(panicked(panic.as_ref(), "read"))),
-        };
-        self.answer(f, result);
-    }
-
-    fn expire(&self) -> bool {
-        let Some(f) = self.claim() else { return false };
-        self.answer(f, Err(Why::Store(late(&self.ticket))));
-        true
-    }
-
-    fn withdraw(&self) -> bool {
-        self.claim().map(drop_contained).is_some()
-    }
-
-    fn is_husk(&self) -> bool {
-        lock(&self.work).is_none()
-    }
-}
-
 /// Runs on the calling thread, beside the slow lane's threads but under its limits.
 pub(crate) fn run_here<T, E, F>(shared: &Arc<Shared>, ticket: &Ticket, kind: WorkKind, f: &F) -> Result<Seen<T>, E>
 where
@@ -309,12 +187,12 @@ impl Drop for Active<'_> {
     }
 }
 
-fn late(ticket: &Ticket) -> Error {
+pub(super) fn late(ticket: &Ticket) -> Error {
     let label = if ticket.label.is_empty() { "a read" } else { ticket.label };
     Error::new(Kind::Late, format!("{label} waited for the slow lane past its deadline; it was not run"))
 }
 
-fn run<T, E, F>(
+pub(super) fn run<T, E, F>(
     shared: &Arc<Shared>,
     ticket: &Ticket,
     kind: WorkKind,
@@ -385,7 +263,7 @@ where
     }
 }
 
-fn deadline_of(shared: &Shared, ticket: &Ticket) -> Instant {
+pub(super) fn deadline_of(shared: &Shared, ticket: &Ticket) -> Instant {
     let longest = far_from_now(shared.config.slow_time_max);
     ticket.deadline.map_or(longest, |d| d.min(longest))
 }

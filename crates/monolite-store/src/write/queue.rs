@@ -13,7 +13,7 @@ use super::job::Job;
 use crate::cut::Pause;
 use crate::fair::{Bounds, Cost, Fair, Limits, Refused, Taken};
 use crate::read::kinds::WorkKind;
-use crate::reply::lock;
+use crate::reply::{drop_contained, lock};
 use crate::status::Waiting;
 use crate::ticket::Tenant;
 use std::collections::{HashMap, VecDeque};
@@ -126,10 +126,12 @@ impl Queue {
             state.mixed = Some(queued);
         }
         let pushed = state.writes.push(tenant, self.bounds, |write| write.job.is_husk(), Arrived { job, kind });
+        let swept = state.writes.swept();
         drop(state);
         if idle.is_some() {
             self.arrived.notify_one();
         }
+        swept.into_iter().for_each(drop_contained);
         pushed.map_err(NotQueued::Full)
     }
 

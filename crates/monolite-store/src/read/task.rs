@@ -1,0 +1,153 @@
+//! A read on its way through the slow lane: the caller's side, and the side of the lane.
+//!
+//! **Invariants**
+//! - The closure is taken by whoever claimed the task, and its drop is contained.
+//! - A store counts its waiting reads until they are claimed.
+
+use super::kinds::WorkKind;
+use super::lanes::{self, Task};
+use super::slow::{Call, SlowCall, deadline_of, late, run};
+use super::{Relaxed, Seen, Snapshot, panicked};
+use crate::error::Error;
+use crate::fair::Refused;
+use crate::reply::{Promise, Why, drop_contained, lock, wake_contained};
+use crate::store::Shared;
+use crate::ticket::{Tenant, Ticket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Queues a read for the slow lane.
+pub(crate) fn submit<T, E, F>(
+    shared: &Arc<Shared>,
+    ticket: Ticket,
+    kind: WorkKind,
+    f: F,
+) -> Result<Waiting<T, E>, Error>
+where
+    F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    let slow = &shared.reads.slow;
+    if shared.is_closed() {
+        return Err(shared.closed_error());
+    }
+    let refuse = |refused: Refused| {
+        slow.waiting.fetch_sub(1, Relaxed);
+        if let Some(o) = &shared.config.observer {
+            o.refused(ticket.label);
+        }
+        shared.overloaded("slow reads", refused)
+    };
+    if slow.waiting.fetch_add(1, Relaxed) >= shared.config.slow_queue_max {
+        return Err(refuse(Refused { own_fault: false }));
+    }
+    let call = Arc::new(SlowCall { promise: Promise::new(), watch: Mutex::new(None) });
+    let deadline = deadline_of(shared, &ticket);
+    let task: Arc<dyn Task> = Arc::new(SlowTask {
+        answer: call.clone(),
+        shared: shared.clone(),
+        ticket: Ticket { deadline: Some(deadline), ..ticket },
+        deadline,
+        kind,
+        claimed: AtomicBool::new(false),
+        work: Mutex::new(Some(f)),
+    });
+    let number = lanes::submit(task.clone(), shared.config.slow_tenant_queue_max).map_err(refuse)?;
+    Ok(Waiting { call, task, number })
+}
+
+/// The caller's side of a read in the slow lane.
+pub(crate) struct Waiting<T, E> {
+    pub(crate) call: Arc<Call<T, E>>,
+    task: Arc<dyn Task>,
+    number: u64,
+}
+
+impl<T, E> Waiting<T, E> {
+    /// Nobody waits any more: it is not begun, or stopped.
+    pub(crate) fn abandon(&self) {
+        lanes::withdraw(&self.task, self.number);
+        self.call.abandon();
+    }
+}
+
+/// The lane's side: the closure is taken by whoever claimed it.
+struct SlowTask<T, E, F> {
+    answer: Arc<Call<T, E>>,
+    shared: Arc<Shared>,
+    ticket: Ticket,
+    deadline: Instant,
+    kind: WorkKind,
+    claimed: AtomicBool,
+    work: Mutex<Option<F>>,
+}
+
+impl<T, E, F> SlowTask<T, E, F> {
+    fn take(&self) -> Option<F> {
+        lock(&self.work).take()
+    }
+
+    /// Answers, after the closure is gone: the answer does not depend on what it held.
+    fn answer(&self, f: F, result: Result<Seen<T>, Why<E>>) {
+        drop_contained(f);
+        if let Some(waker) = self.answer.promise.set(result) {
+            wake_contained(waker);
+        }
+    }
+}
+
+impl<T, E, F> Task for SlowTask<T, E, F>
+where
+    F: Fn(&Snapshot<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<Error> + Send + 'static,
+{
+    fn tenant(&self) -> Tenant {
+        self.ticket.tenant
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn claim(&self) -> bool {
+        let is_first = !self.claimed.swap(true, Relaxed);
+        if is_first {
+            self.shared.reads.slow.waiting.fetch_sub(1, Relaxed);
+        }
+        is_first
+    }
+
+    fn is_claimed(&self) -> bool {
+        self.claimed.load(Relaxed)
+    }
+
+    fn run(&self) {
+        let Some(f) = self.take() else { return };
+        let run = || {
+            if self.deadline < Instant::now() {
+                return Err(late(&self.ticket).into());
+            }
+            run(&self.shared, &self.ticket, self.kind, &f, Some(&self.answer))
+        };
+        let result = catch_unwind(AssertUnwindSafe(run));
+        let result = match result {
+            Ok(result) => result.map_err(Why::Own),
+            Err(panic) => Err(Why::Store(panicked(panic.as_ref(), "read"))),
+        };
+        self.answer(f, result);
+    }
+
+    fn expire(&self) {
+        if let Some(f) = self.take() {
+            self.answer(f, Err(Why::Store(late(&self.ticket))));
+        }
+    }
+
+    fn discard(&self) {
+        drop_contained(self.take());
+    }
+}
