@@ -49,7 +49,7 @@ pub struct Taking {
 ///
 /// ```
 /// use monolite_store::{Config, Cut, Migration, Migrations, Store};
-/// # let folder = tempfile::TempDir::new()?;
+/// # let folder = tempfile::TempDir::new().expect("a folder");
 /// # let path = |name: &str| folder.path().join(format!("{name}/{name}.db"));
 /// let schema = || Migrations::new([Migration::Quick { name: "1", sql: "CREATE TABLE t(n INTEGER) STRICT" }]);
 /// let stores = [
