@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{hold_writer, within};
 use monolite_store::{Config, Error, Kind, Migration, Migrations, Store, Ticket, Write};
-use std::sync::Mutex;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB) STRICT;";
@@ -22,25 +22,9 @@ fn open(folder: &tempfile::TempDir, config: Config) -> Store {
     Store::open(folder.path().join("S/S.db"), config, migrations).unwrap()
 }
 
-fn hold_writer(store: &Store) -> (JoinHandle<()>, SyncSender<()>) {
-    let (go, wait) = sync_channel::<()>(1);
-    let (entered, is_in) = sync_channel::<()>(1);
-    let (wait, s) = (Mutex::new(wait), store.clone());
-    let holder = std::thread::spawn(move || {
-        let held = s.write_blocking(move |_| {
-            let _ = entered.try_send(());
-            let _ = wait.lock().unwrap().recv();
-            Ok::<_, Error>(())
-        });
-        held.unwrap();
-    });
-    is_in.recv().unwrap();
-    (holder, go)
-}
-
 /// Runs writes that were queued together; answers how many commits they took.
 fn commits_of(store: &Store, writes: usize, write: impl Fn(&Store) -> Write<usize, Error>) -> u64 {
-    let (holder, go) = hold_writer(store);
+    let (holder, go) = hold_writer(store, Ticket::default());
     let before = store.sequence();
     let queued: Vec<_> = (0..writes).map(|_| write(store)).collect();
     drop(go);
@@ -70,10 +54,9 @@ fn a_group_that_may_hold_nothing_holds_one_write() {
         let soon = || Ticket::default().deadline(Instant::now() + Duration::from_secs(5));
         for _ in 0..3 {
             // Before, the writer took nothing for ever, so that not even the deadline was seen.
-            let (told, answer) = sync_channel(1);
             let (s, soon) = (store.clone(), soon());
-            std::thread::spawn(move || told.send(s.write_blocking_with(soon, |tx| tx.execute(TEN_ROWS, []))));
-            assert_eq!(answer.recv_timeout(Duration::from_secs(30)).unwrap().unwrap().value, 10);
+            let written = within(30, move || s.write_blocking_with(soon, |tx| tx.execute(TEN_ROWS, [])));
+            assert_eq!(written.unwrap().value, 10);
         }
     }
 }

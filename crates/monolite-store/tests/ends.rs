@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{done as block, within};
 use monolite_store::{
     CheckpointMode, Config, Cursor, Error, Kind, Migration, Migrations, Observer, Progress, State, Stepwise, Store,
     Ticket, Tx, rusqlite,
@@ -41,16 +44,6 @@ fn gate() -> (impl Fn() + Send + 'static, Receiver<()>, SyncSender<()>) {
         let _ = wait.lock().unwrap().recv();
     };
     (pass, is_in, go)
-}
-
-fn within<R: Send + 'static>(seconds: u64, f: impl FnOnce() -> R + Send + 'static) -> R {
-    let (done, answer) = sync_channel(1);
-    std::thread::spawn(move || done.send(f()));
-    answer.recv_timeout(Duration::from_secs(seconds)).expect("it hangs")
-}
-
-fn block<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 #[test]

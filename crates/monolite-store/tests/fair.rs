@@ -2,14 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{done, hold_writer, hold_writer_after};
 use monolite_store::{Config, Error, Kind, Migration, Migrations, Store, Tenant, Ticket, Written};
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, tenant INTEGER NOT NULL, n INTEGER NOT NULL) STRICT;";
@@ -21,61 +20,10 @@ fn open(folder: &tempfile::TempDir, config: Config) -> Store {
     Store::open(folder.path().join("S/S.db"), config, migrations).unwrap()
 }
 
-/// Holds the writer, on behalf of a tenant, until the sender is dropped.
-fn hold_writer(store: &Store, ticket: Ticket) -> (JoinHandle<()>, SyncSender<()>) {
-    hold_writer_after(store, ticket, None)
-}
-
-/// The same, once another write let go.
-fn hold_writer_after(
-    store: &Store,
-    ticket: Ticket,
-    before: impl Into<Option<SyncSender<()>>>,
-) -> (JoinHandle<()>, SyncSender<()>) {
-    let before = before.into();
-    let (go, wait) = sync_channel::<()>(1);
-    let (entered, is_in) = sync_channel::<()>(1);
-    let wait = std::sync::Mutex::new(wait);
-    let s = store.clone();
-    let holder = std::thread::spawn(move || {
-        let held = s.write_blocking_with(ticket, move |_| {
-            let _ = entered.try_send(());
-            let _ = wait.lock().unwrap().recv();
-            Ok::<_, Error>(())
-        });
-        held.unwrap();
-    });
-    if let Some(before) = before {
-        while store.status().queued == 0 {
-            std::thread::yield_now();
-        }
-        drop(before);
-    }
-    is_in.recv().unwrap();
-    (holder, go)
-}
-
 fn insert(store: &Store, tenant: Tenant, n: i64) -> impl Future<Output = Result<Written<usize>, Error>> + use<> {
     store.write_with(Ticket::label("insert").tenant(tenant), move |tx| {
         tx.execute("INSERT INTO t(tenant, n) VALUES (?1, ?2)", [tenant.0 as i64, n])
     })
-}
-
-fn done<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }
 
 #[test]
@@ -259,7 +207,7 @@ fn writes_that_nobody_waits_for_give_no_places_away_twice() {
     let store = open(&folder, Config { queue_max: 20, ..Config::default() });
     let (holder, go) = hold_writer(&store, Ticket::default());
     (0..5).for_each(|n| drop(insert(&store, Tenant(0), n)));
-    let (next, go_on) = hold_writer_after(&store, Ticket::default(), go);
+    let (next, go_on) = hold_writer_after(&store, Ticket::default(), Some(go));
     // The abandoned ones were taken with the write that runs now.
     let queued: Vec<_> = (0..40).map(|n| insert(&store, Tenant(0), n)).collect();
     assert_eq!(store.status().queued, 20);

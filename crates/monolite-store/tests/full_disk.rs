@@ -6,10 +6,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{child_in_a_small_world, childs_path};
 use monolite_store::{Config, Kind, Migration, Migrations, State, Store};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB) STRICT";
@@ -17,29 +19,6 @@ const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB) STRICT";
 fn open(path: &Path, wal_soft_bytes: u64) -> Store {
     let migrations = Migrations::new([Migration::Quick { name: "1", sql: SCHEMA }]);
     Store::open(path, Config { wal_soft_bytes, ..Config::default() }, migrations).unwrap()
-}
-
-fn in_a_small_world(test: &str, megabytes: u32) {
-    let in_a_namespace = || {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount"]);
-        command
-    };
-    if !in_a_namespace().arg("true").status().is_ok_and(|s| s.success()) {
-        return eprintln!("skipped: no user namespaces here");
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let script = format!(r#"mount -t tmpfs -o size={megabytes}m,mode=700 none "$MONOLITE_TEST_FOLDER" && exec "$@""#);
-    let mut command = in_a_namespace();
-    command.args(["sh", "-c", &script, "sh"]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]);
-    let out = command.env("MONOLITE_TEST_FOLDER", folder.path()).output().unwrap();
-    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-}
-
-/// `None` where the child was not started by its test.
-fn childs_path() -> Option<PathBuf> {
-    std::env::var_os("MONOLITE_TEST_FOLDER").map(|folder| PathBuf::from(folder).join("S.db"))
 }
 
 /// Takes all room but this.
@@ -60,7 +39,7 @@ fn write(store: &Store, bytes: i64) -> Result<usize, monolite_store::Error> {
 
 #[test]
 fn a_checkpoint_without_room_is_made_when_there_is_room() {
-    in_a_small_world("child_whose_checkpoint_has_no_room", 24);
+    child_in_a_small_world("child_whose_checkpoint_has_no_room", 24);
 }
 
 #[test]
@@ -103,7 +82,7 @@ fn child_whose_checkpoint_has_no_room() {
 
 #[test]
 fn a_wal_index_without_room_undoes_its_commit_and_the_store_goes_on() {
-    in_a_small_world("child_whose_wal_index_has_no_room", 96);
+    child_in_a_small_world("child_whose_wal_index_has_no_room", 96);
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{done, within};
 use monolite_store::{Config, Error, Kind, Migrations, ReadWith, Store, Tenant, Ticket};
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 const NOISY: Tenant = Tenant(1);
@@ -59,23 +62,6 @@ impl Held {
 
 fn quick(store: &Store, ticket: Ticket) -> ReadWith<i64, Error> {
     store.read_with(ticket, |s| s.query_row("SELECT 1", [], |r| r.get(0)))
-}
-
-fn done<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }
 
 #[test]
@@ -180,10 +166,8 @@ fn a_callers_drop_that_panics_ends_no_thread_of_the_lane() {
         let busy = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin(), hold(&store, QUIET).begin()];
         (0..4).for_each(|_| abandon(&store, Tenant(0), Arc::new(Bomb).into()));
         busy.into_iter().for_each(|held| held.end().unwrap());
-        let (told, answer) = sync_channel(1);
         let s = store.clone();
-        std::thread::spawn(move || told.send(done(quick(&s, ticket(Tenant(0)))).unwrap().value));
-        assert_eq!(answer.recv_timeout(Duration::from_secs(20)), Ok(1), "no thread is left");
+        assert_eq!(within(20, move || done(quick(&s, ticket(Tenant(0)))).unwrap().value), 1);
     }
     let busy = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin(), hold(&store, QUIET).begin()];
     busy.into_iter().for_each(|held| held.end().unwrap());

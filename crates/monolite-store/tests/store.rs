@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{done as futures, hold_writer};
 use monolite_store::{Config, Constraint, Error, Kind, Migration, Migrations, State, Store, Ticket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "
@@ -25,23 +27,6 @@ fn open(folder: &tempfile::TempDir, config: Config) -> Store {
 
 fn count(store: &Store) -> i64 {
     store.read_blocking(|s| s.query_row("SELECT count(*) FROM t", [], |r| r.get(0))).expect("counts")
-}
-
-/// Holds the writer until the returned sender is used or dropped; what is queued meanwhile forms one group.
-fn hold_writer(store: &Store) -> (std::thread::JoinHandle<()>, std::sync::mpsc::SyncSender<()>) {
-    let (go, wait) = sync_channel::<()>(1);
-    let (entered, is_in) = sync_channel::<()>(1);
-    let wait = std::sync::Mutex::new(wait);
-    let s = store.clone();
-    let holder = std::thread::spawn(move || {
-        let _ = s.write_blocking(move |_| {
-            let _ = entered.try_send(());
-            let _ = wait.lock().unwrap().recv();
-            Ok::<_, Error>(())
-        });
-    });
-    is_in.recv().expect("the writer is held");
-    (holder, go)
 }
 
 #[test]
@@ -70,7 +55,7 @@ fn an_acknowledged_write_is_read_at_once_and_after_a_reopen() {
 fn an_error_and_a_panic_undo_their_own_write_only() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, Config::default());
-    let (holder, go) = hold_writer(&store);
+    let (holder, go) = hold_writer(&store, Ticket::default());
     let good = store.write_with(Ticket::default(), |tx| tx.execute("INSERT INTO t(v) VALUES ('good')", []));
     let bad = store.write(|tx| {
         tx.execute("INSERT INTO t(v) VALUES ('bad')", [])?;
@@ -102,7 +87,7 @@ fn a_write_that_ends_the_whole_transaction_is_answered_and_the_innocent_run_agai
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, Config::default());
     let runs = Arc::new(AtomicU32::new(0));
-    let (holder, go) = hold_writer(&store);
+    let (holder, go) = hold_writer(&store, Ticket::default());
     let counted = runs.clone();
     let innocent = store.write(move |tx| {
         counted.fetch_add(1, SeqCst);
@@ -139,7 +124,7 @@ fn a_write_that_ends_the_whole_transaction_is_answered_and_the_innocent_run_agai
 fn a_deferred_foreign_key_is_settled_at_the_end_of_its_write() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, Config::default());
-    let (holder, go) = hold_writer(&store);
+    let (holder, go) = hold_writer(&store, Ticket::default());
     let violated = store.write(|tx| tx.execute("INSERT INTO child(p) VALUES (99)", []));
     let settled = store.write(|tx| {
         tx.execute("INSERT INTO child(p) VALUES (5)", [])?;
@@ -194,7 +179,7 @@ fn code_in_a_write_cannot_end_the_transaction_attach_or_set_pragmas() {
 fn a_queued_write_whose_future_was_dropped_never_runs() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, small_queue());
-    let (holder, go) = hold_writer(&store);
+    let (holder, go) = hold_writer(&store, Ticket::default());
     let ran = Arc::new(AtomicU32::new(0));
     for _ in 0..100 {
         let ran = ran.clone();
@@ -218,7 +203,7 @@ fn small_queue() -> Config {
 fn a_full_queue_refuses_with_a_time_to_try_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, small_queue());
-    let (holder, go) = hold_writer(&store);
+    let (holder, go) = hold_writer(&store, Ticket::default());
     let waiting: Vec<_> = (0..4).map(|_| store.write(|_| Ok::<_, Error>(()))).collect();
     let refused = futures(store.write(|_| Ok::<_, Error>(()))).unwrap_err();
     assert_eq!(refused.kind(), Kind::Overloaded);
@@ -233,7 +218,7 @@ fn a_full_queue_refuses_with_a_time_to_try_again() {
 fn a_write_past_its_deadline_in_the_queue_is_not_run() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, Config::default());
-    let (holder, go) = hold_writer(&store);
+    let (holder, go) = hold_writer(&store, Ticket::default());
     let late = store.write_with(Ticket { deadline: Some(Instant::now()), ..Ticket::default() }, |tx| {
         tx.execute("INSERT INTO t(v) VALUES ('late')", [])
     });
@@ -422,9 +407,4 @@ fn a_closed_store_answers_closed() {
     store.close().unwrap();
     assert_eq!(futures(other.write(|_| Ok::<_, Error>(()))).unwrap_err().kind(), Kind::Closed);
     assert_eq!(futures(other.read(|_| Ok::<_, Error>(()))).unwrap_err().kind(), Kind::Closed);
-}
-
-/// Waits for a future on this thread.
-fn futures<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }

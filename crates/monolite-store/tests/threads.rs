@@ -2,45 +2,31 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{child, childs_path, done, limit_memory, memory_in_use};
 use monolite_store::{Config, Error, Kind, Migrations, Store, Ticket};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::path::PathBuf;
 use std::process::Command;
 
 /// What a thread's stack takes of the address space, and what is left of it: for anything but a thread.
 const STACK: u64 = 1 << 30;
 const LEFT: u64 = STACK / 2;
 
-fn child(test: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let arguments = ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"];
-    let out = Command::new(std::env::current_exe().unwrap())
-        .args(arguments)
-        .env("MONOLITE_TEST_FOLDER", folder.path())
-        .env("RUST_MIN_STACK", STACK.to_string())
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-}
-
-/// `None` where the child was not started by its test.
-fn childs_path() -> Option<PathBuf> {
-    std::env::var_os("MONOLITE_TEST_FOLDER").map(|folder| PathBuf::from(folder).join("S/S.db"))
+fn small_child(test: &str) {
+    let mut command = Command::new("env");
+    command.env("RUST_MIN_STACK", STACK.to_string());
+    child(test, command);
 }
 
 /// From now on, or no longer, no thread can be started.
 fn no_more_threads(holds: bool) {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let used = pages.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096;
-    let maximum = getrlimit(Resource::As).maximum;
-    let current = if holds { Some(used + LEFT) } else { maximum };
-    setrlimit(Resource::As, Rlimit { current, maximum }).unwrap();
+    limit_memory(holds.then(|| memory_in_use() + LEFT));
     assert_eq!(std::thread::Builder::new().spawn(|| ()).is_err(), holds);
 }
 
 #[test]
 fn a_store_that_finds_no_thread_is_refused_with_an_error() {
-    child("child_that_opens_without_threads");
+    small_child("child_that_opens_without_threads");
 }
 
 #[test]
@@ -58,7 +44,7 @@ fn child_that_opens_without_threads() {
 
 #[test]
 fn slow_reads_of_an_open_store_need_no_more_threads() {
-    child("child_that_reads_without_threads");
+    small_child("child_that_reads_without_threads");
 }
 
 #[test]
@@ -68,6 +54,5 @@ fn child_that_reads_without_threads() {
     let store = Store::open(&path, Config::default(), Migrations::new([])).unwrap();
     no_more_threads(true);
     let read = store.read_with(Ticket::default().slow(), |s| s.query_row("SELECT 1", [], |r| r.get::<_, i64>(0)));
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    assert_eq!(runtime.block_on(read).map(|seen| seen.value).map_err(|e: Error| e.kind()), Ok(1));
+    assert_eq!(done(read).map(|seen| seen.value).map_err(|e: Error| e.kind()), Ok(1));
 }

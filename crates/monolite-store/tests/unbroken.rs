@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{done, within};
 use monolite_store::{Config, Error, Kind, Migration, Migrations, Observer, State, Store, Ticket};
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::sync_channel;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -24,12 +26,6 @@ fn insert(store: &Store, v: &'static str) -> Result<usize, Error> {
 
 fn count(store: &Store) -> Result<i64, Error> {
     store.read_blocking(|s| s.query_row("SELECT count(*) FROM t", [], |r| r.get(0)))
-}
-
-fn within<R: Send + 'static>(seconds: u64, f: impl FnOnce() -> R + Send + 'static) -> R {
-    let (done, answer) = sync_channel(1);
-    std::thread::spawn(move || done.send(f()));
-    answer.recv_timeout(Duration::from_secs(seconds)).expect("it hangs")
 }
 
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -135,7 +131,7 @@ fn panics_in_every_closure_and_in_what_it_holds_fail_their_own_call_only() {
     let slow = Ticket::default().slow();
     kinds(store.read_blocking_with(slow, |_| -> Result<(), Error> { panic!("in a slow read") }).unwrap_err());
     let lane = store.read_with(slow, |_| -> Result<(), Error> { panic!("in the lane") });
-    kinds(tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(lane).unwrap_err());
+    kinds(done(lane).unwrap_err());
     kinds(
         store
             .write_blocking(|tx| {

@@ -7,12 +7,14 @@
 //! What SQLite does in each case was learnt by experiment; the cases are those of the store's design, and those beside
 //! them that end one statement only, so that a change in SQLite is noticed.
 
+mod common;
+
+use common::{child, child_in_a_small_world, childs_path, done as answer, hold_writer, limit_memory, memory_in_use};
 use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store, Ticket, Tx};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "
@@ -31,27 +33,6 @@ fn open(path: &Path) -> Store {
     // What is queued together stays one group, however busy the machine is.
     let config = Config { group_time_max: Duration::from_secs(60), ..Config::default() };
     Store::open(path, config, migrations).expect("opens")
-}
-
-/// Keeps the writer busy until the returned sender is dropped: what is queued meanwhile forms one group.
-fn hold_writer(store: &Store) -> (std::thread::JoinHandle<()>, std::sync::mpsc::SyncSender<()>) {
-    let (go, wait) = sync_channel::<()>(1);
-    let (entered, is_in) = sync_channel::<()>(1);
-    let wait = Mutex::new(wait);
-    let s = store.clone();
-    let holder = std::thread::spawn(move || {
-        let _ = s.write_blocking(move |_| {
-            let _ = entered.try_send(());
-            let _ = wait.lock().expect("one thread").recv();
-            Ok::<_, Error>(())
-        });
-    });
-    is_in.recv().expect("the writer is held");
-    (holder, go)
-}
-
-fn answer<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
 fn texts(store: &Store) -> Vec<String> {
@@ -74,7 +55,7 @@ fn among_innocents(
 ) -> (Kind, u32) {
     let runs = Arc::new(AtomicU32::new(0));
     let counted = runs.clone();
-    let (holder, go) = hold_writer(store);
+    let (holder, go) = hold_writer(store, Ticket::default());
     let before = store.write(move |tx| {
         counted.fetch_add(1, SeqCst);
         tx.execute("INSERT INTO t(v) VALUES ('before')", [])
@@ -247,7 +228,7 @@ fn deadline_counts_even_if_the_closure_returns_ok() {
 fn several_culprits_in_one_group_are_each_answered() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(&folder.path().join("S.db"));
-    let (holder, go) = hold_writer(&store);
+    let (holder, go) = hold_writer(&store, Ticket::default());
     let writes: Vec<_> = (0..40)
         .map(|n| {
             store.write(move |tx| match n % 4 {
@@ -265,37 +246,9 @@ fn several_culprits_in_one_group_are_each_answered() {
     assert_eq!(texts(&store).len(), 20);
 }
 
-/// Runs an ignored test below in a process of its own, since it changes what the process may use.
-fn child(test: &str, mut command: Command) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let test_program = std::env::current_exe().expect("a test");
-    let arguments = ["--exact", test, "--ignored", "--nocapture", "--test-threads=1"];
-    let out =
-        command.arg(test_program).args(arguments).env("MONOLITE_TEST_FOLDER", folder.path()).output().expect("runs");
-    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-}
-
-/// `None` where the child was not started by its test.
-fn childs_path() -> Option<PathBuf> {
-    std::env::var_os("MONOLITE_TEST_FOLDER").map(|folder| PathBuf::from(folder).join("S/S.db"))
-}
-
-/// A small file system in memory, seen by the child alone. Needs user namespaces; where they are forbidden, the test
-/// says so and proves nothing.
 #[test]
 fn full_disk_is_told_as_full_and_the_store_goes_on_when_there_is_room() {
-    let in_a_namespace = || {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount"]);
-        command
-    };
-    if !in_a_namespace().arg("true").status().is_ok_and(|s| s.success()) {
-        return eprintln!("skipped: no user namespaces here");
-    }
-    let mut command = in_a_namespace();
-    let script = r#"mount -t tmpfs -o size=8m,mode=700 none "$MONOLITE_TEST_FOLDER" && exec "$@""#;
-    command.args(["sh", "-c", script, "sh"]);
-    child("child_with_a_full_disk", command);
+    child_in_a_small_world("child_with_a_full_disk", 8);
 }
 
 #[test]
@@ -306,7 +259,7 @@ fn child_with_a_full_disk() {
     let ballast = path.with_file_name("ballast");
     for round in 0..3 {
         fill_the_disk(&ballast);
-        let (holder, go) = hold_writer(&store);
+        let (holder, go) = hold_writer(&store, Ticket::default());
         // It fits into memory and not onto the disk: the commit fails.
         let large = store.write(|tx| tx.execute("INSERT INTO big SELECT randomblob(1000) FROM many LIMIT 3000", []));
         let neighbour = store.write(|tx| tx.execute("INSERT INTO t(v) VALUES ('neighbour')", []));
@@ -353,7 +306,7 @@ fn lack_of_memory_fails_its_own_write_and_the_store_goes_on() {
 fn child_without_memory() {
     let Some(path) = childs_path() else { return };
     let store = open(&path);
-    let (holder, go) = hold_writer(&store);
+    let (holder, go) = hold_writer(&store, Ticket::default());
     let before = store.write(|tx| tx.execute("INSERT INTO t(v) VALUES ('before')", []));
     let culprit = store.write(|tx| {
         limit_memory(Some(memory_in_use() + (16 << 20)));
@@ -369,20 +322,4 @@ fn child_without_memory() {
     answer(after).expect("the innocent behind it");
     holder.join().expect("joins");
     assert_eq!(texts(&store), ["after", "before"]);
-}
-
-fn memory_in_use() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
-    pages.split(' ').next().and_then(|n| n.parse::<u64>().ok()).expect("a number") * 4096
-}
-
-#[allow(unsafe_code)]
-fn limit_memory(bytes: Option<u64>) {
-    // SAFETY: plain system calls on values of our own; the process runs one test.
-    unsafe {
-        let mut limit: libc::rlimit = std::mem::zeroed();
-        assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &mut limit), 0);
-        limit.rlim_cur = bytes.unwrap_or(limit.rlim_max);
-        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
-    }
 }
