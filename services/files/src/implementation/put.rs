@@ -67,7 +67,7 @@ pub(super) async fn put(
         }
         hash.update(&bytes);
         let hash = if is_done { hash.clone().finished() } else { hash.saved() };
-        let turn = turns.take().await;
+        let turn = turns.take(f.caller().tenant()).await;
         let append = AppendPiece { id: m.id, value, offset, size, hash, complete: is_done };
         let appended = f.call_with(append, bytes).await?;
         drop(turn);

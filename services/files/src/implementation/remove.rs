@@ -43,7 +43,7 @@ pub(super) fn delete(tx: &Tx<'_>, m: DeleteFile) -> Outcome<DeleteFile> {
 pub(super) async fn remove_pieces(f: Flow, _: RemovePieces, turns: Turns) -> Outcome<RemovePieces> {
     for _ in 0..STEPS_MAX {
         let Some(value) = f.call(FirstRemoval {}).await? else { break };
-        let turn = turns.take().await;
+        let turn = turns.take(f.caller().tenant()).await;
         f.call(RemoveStep { value }).await?;
         drop(turn);
     }
