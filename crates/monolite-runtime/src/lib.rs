@@ -48,7 +48,7 @@ mod writers;
 
 pub use assembly::{Assembly, BackgroundMode, OnDamage};
 pub use block_on::block_on;
-pub use cut::{Cut, Taking};
+pub use cut::{Cut, Join, Taking};
 pub use host::{Health, Host};
 pub use route::Route;
 pub use start::StartError;

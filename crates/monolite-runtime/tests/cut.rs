@@ -6,7 +6,9 @@ use monolite_service::*;
 use monolite_store::Migration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 /// Cuts under load at least, and moves beside them.
 const CUTS: u64 = 10_000;
@@ -55,8 +57,12 @@ async fn shift(f: Flow, m: Move) -> Outcome<Move> {
 }
 
 fn host(folder: &tempfile::TempDir) -> Host {
+    open(folder.path())
+}
+
+fn open(folder: &Path) -> Host {
     let giving = Give::service("Giver").flow(shift);
-    let assembly = Assembly::new(folder.path()).service(Take::service("Taker")).service(giving);
+    let assembly = Assembly::new(folder).service(Take::service("Taker")).service(giving);
     assembly.background(BackgroundMode::Off).open().unwrap()
 }
 
@@ -75,6 +81,41 @@ fn a_cut_answers_messages_and_closures_as_of_its_moment() {
     let now = ["Taker", "Giver"].map(|name| (name, host.store(name).unwrap().sequence() - 1));
     assert_eq!(sequences, now);
     assert_eq!(host.call_blocking(&system, Taken {}).unwrap(), 4);
+}
+
+#[test]
+fn copies_and_joins_under_load_are_of_one_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(&folder);
+    let (stop, next) = (AtomicBool::new(false), AtomicI64::new(1));
+    let copies: Vec<_> = (0..5).map(|n| folder.path().join(format!("copy {n}"))).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(SeqCst) {
+                host.call_blocking(&host.system(), Move { number: next.fetch_add(1, SeqCst) }).unwrap();
+            }
+        });
+        for copy in &copies {
+            let cut = host.long_cut(&[]).unwrap();
+            for (service, sequence) in cut.sequences() {
+                let copied = cut.copy_to(service, &Assembly::file_of(copy, service), &mut |_, _| {}).unwrap();
+                assert_eq!(copied.sequence, sequence);
+            }
+            let join = host.join(&[]).unwrap();
+            let (sql, until) = ("SELECT t.v, g.v FROM Taker.n t, Giver.n g", Instant::now() + Duration::from_secs(60));
+            let read = |j: &monolite_store::Joined<'_>| j.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?)));
+            let (taken, given): (i64, i64) = join.read(until, read).unwrap();
+            assert!(taken == given || taken == given + 1, "{taken} taken, {given} given");
+        }
+        stop.store(true, SeqCst);
+    });
+    for copy in copies {
+        let host = open(&copy);
+        let system = host.system();
+        let (taken, given) =
+            (host.call_blocking(&system, Taken {}).unwrap(), host.call_blocking(&system, Given {}).unwrap());
+        assert!(taken == given || taken == given + 1, "{taken} taken, {given} given");
+    }
 }
 
 #[test]

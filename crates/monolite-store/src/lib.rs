@@ -46,7 +46,7 @@ mod wal_scan;
 mod write;
 
 pub use config::Config;
-pub use cut::{Cut, Taking};
+pub use cut::{Cut, Join, Joined, Taking};
 pub use error::{Constraint, Error, Kind, Result};
 pub use follow::{Batch, Follower, Found, Gap, Missed, PAGES_MAX, PagesSeen, Why};
 pub use migrate::{Cursor, Migration, Migrations, Progress, Stepwise};

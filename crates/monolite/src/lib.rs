@@ -46,7 +46,7 @@ pub use terminal::{new_password, password};
 pub use verb::{Found, Result, SetByFlag, Usage, Verb};
 
 pub use monolite_http::{HttpConfig, Page as StaticPage};
-pub use monolite_runtime::{Assembly, BackgroundMode, Host, StartError, block_on};
+pub use monolite_runtime::{Assembly, BackgroundMode, Cut, Host, Join, StartError, block_on};
 pub use monolite_service::*;
 pub use monolite_store as store;
 

@@ -36,6 +36,9 @@ pub(crate) struct Rows {
     pub(crate) rows: Vec<Vec<Value>>,
     /// Whether there were more.
     pub(crate) cut: bool,
+    /// Of a join, each service with its last commit at that moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) at: Vec<(String, u64)>,
 }
 
 /// Runs a statement; none where it would write.
@@ -44,7 +47,7 @@ pub(crate) fn rows(statement: &mut Statement<'_>, bounds: Bounds) -> rusqlite::R
         return Ok(None);
     }
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let mut answer = Rows { columns, rows: Vec::new(), cut: false };
+    let mut answer = Rows { columns, rows: Vec::new(), cut: false, at: Vec::new() };
     let (count, mut bytes) = (answer.columns.len(), 0);
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {

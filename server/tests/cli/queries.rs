@@ -49,6 +49,55 @@ fn statements_that_do_more_than_read_are_refused() {
 }
 
 #[test]
+fn all_services_are_joined_at_one_moment() {
+    both(|world| {
+        let sql = "SELECT u.email, count(s.user_id) AS sessions FROM Users.users u
+                   JOIN UserSessions.sessions s ON s.user_id = u.id GROUP BY u.id";
+        let ran = world.run(&["db", "--all", sql, "--json"]);
+        assert_eq!(ran.out, "{\"email\":\"ann@example.org\",\"sessions\":1}\n", "{ran:?}");
+        assert!(ran.said.contains("as of ") && ran.said.contains("Users=") && ran.said.contains("Files="), "{ran:?}");
+        assert!(world.run(&["db", "--all", sql]).good().contains("ann@example.org"));
+        let two = world.run_with(&["db", "--all", "--json", "--quiet"], "SELECT 1 AS a;\nSELECT\n 2 AS a").good();
+        assert_eq!(two, "{\"a\":1}\n{\"a\":2}\n");
+        for sql in [
+            "DELETE FROM Users.users",
+            "ATTACH '/tmp/x.db' AS x",
+            "DETACH Users",
+            "BEGIN",
+            "PRAGMA Users.user_version=1",
+        ] {
+            let ran = world.run(&["db", "--all", sql]);
+            assert!(matches!(ran.code, Some(1 | 2)) && ran.out.is_empty(), "{sql}: {ran:?}");
+        }
+        world.run(&["db", "--all", "Users", "SELECT 1"]).bad(2, &["leave Users out"]);
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+        assert_eq!(world.run(&["db", "--all", endless, "--set", "db.time_max=200ms"]).code, Some(1));
+    });
+}
+
+#[test]
+fn a_command_without_a_server_leaves_the_wal_as_it_is() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    server.signal("KILL");
+    drop(server); // waits for its end
+    let wal = world.data().join("Users/Users.db-wal");
+    let (before, file) = (std::fs::read(&wal).unwrap(), std::fs::read(world.data().join("Users/Users.db")).unwrap());
+    assert!(before.len() > 4096, "the server was killed with a WAL");
+    let all = "SELECT count(*) AS n FROM Users.users";
+    assert_eq!(world.run(&["db", "--all", all, "--json"]).good(), "{\"n\":1}\n", "and reads it");
+    assert_eq!(world.value("Users", "SELECT count(*) FROM users"), 1);
+    world.run(&["backup", "copy", world.folder.path().join("copy").to_str().unwrap()]).good();
+    world.run(&["check"]).good();
+    assert!(std::fs::read(&wal).unwrap() == before, "the WAL was changed");
+    assert!(std::fs::read(world.data().join("Users/Users.db")).unwrap() == file, "the file was changed");
+    let server = world.serve();
+    assert_eq!(server.get("/api/v1/sessions/current", &token).0, 200);
+    server.stop();
+}
+
+#[test]
 fn rows_and_time_are_bounded() {
     both(|world| {
         let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000) SELECT i FROM n";

@@ -1,4 +1,4 @@
-//! The programs of `docs/guide/service.md` and `docs/guide/testing.md`, run.
+//! The programs of `docs/guide/service.md`, `testing.md` and `cuts.md`, run.
 //!
 //! **Invariants**
 //! - Each block of Rust on those pages is in this file, line by line but for the indentation.
@@ -174,6 +174,20 @@ mod tests {
     }
 
     #[test]
+    fn a_report_is_of_one_moment() -> Result<(), Box<dyn std::error::Error>> {
+        let app = monolite::testing::app([service(), orders::service()]);
+        let boss = app.user("boss").with_roles(["admin"]);
+        let item = boss.call(AddItem { name: "flour".into(), stock: 3 }).unwrap();
+        let host = app.host();
+        let cut = host.cut(&["Stock", "Orders"])?; // of all services: &[]
+        let item = cut.call(&host.system(), &ItemById { id: item })?; // a message that reads, as of that moment
+        let names: Vec<String> = cut.read("Stock", |s| s.all("SELECT name FROM items ORDER BY name", []))?;
+        let stands: Vec<String> = cut.sequences().map(|(service, last)| format!("{service}={last}")).collect();
+        assert_eq!((item.stock, names.as_slice(), stands.len()), (3, ["flour".to_owned()].as_slice(), 2));
+        Ok(())
+    }
+
+    #[test]
     fn an_order_asks_the_stock() {
         let app = monolite::testing::app([orders::service()]);
         app.answer_for(|_, m: Reserve| if m.count > 3 { Err(NoStock::SoldOut { left: 3 }.into()) } else { Ok(()) });
@@ -222,7 +236,7 @@ fn each_block_of_the_guide_is_in_this_file() {
     let guide = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide");
     let run = lines(include_str!("guide.rs"));
     let mut blocks = 0;
-    for page in ["service.md", "testing.md"] {
+    for page in ["service.md", "testing.md", "cuts.md"] {
         let text = std::fs::read_to_string(guide.join(page)).unwrap();
         for block in text.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()) {
             let block = lines(block);

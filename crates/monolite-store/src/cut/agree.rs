@@ -25,13 +25,13 @@ pub(super) trait Snapshots {
     fn open(&mut self, stale: &[usize], sequences: &mut [u64]) -> Result<()>;
 }
 
-/// Opens snapshots of these stores until they are of one moment.
-pub(super) fn agree(stores: &[&Arc<Shared>], snapshots: &mut dyn Snapshots) -> Result<Taking> {
+/// Opens snapshots of these stores until they are of one moment; answers their sequences.
+pub(super) fn agree(stores: &[&Arc<Shared>], snapshots: &mut dyn Snapshots) -> Result<(Vec<u64>, Taking)> {
     let mut stale: Vec<usize> = (0..stores.len()).collect();
     let mut sequences = vec![0; stores.len()];
     for retries in 0..TRIES {
         if try_once(stores, snapshots, &mut stale, &mut sequences)? {
-            return Ok(Taking { retries, paused: false });
+            return Ok((sequences, Taking { retries, paused: false }));
         }
     }
     let _turn = pause::Turn::take()?;
@@ -39,7 +39,7 @@ pub(super) fn agree(stores: &[&Arc<Shared>], snapshots: &mut dyn Snapshots) -> R
         let paused = Pause::of(stores);
         paused.wait_for_all();
         if try_once(stores, snapshots, &mut stale, &mut sequences)? {
-            return Ok(Taking { retries: TRIES + tried, paused: true });
+            return Ok((sequences, Taking { retries: TRIES + tried, paused: true }));
         }
     }
     let text = "no moment was found at which all files stood still; nothing was done, try again";

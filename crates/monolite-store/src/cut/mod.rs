@@ -16,16 +16,18 @@
 
 mod agree;
 mod held;
+mod join;
 mod open;
 mod pause;
 #[cfg(test)]
 mod tests;
 
+pub use join::{Join, Joined};
 pub(crate) use open::OpenCuts;
 pub(crate) use pause::Pause;
 
 use crate::error::{Error, Kind, Result};
-use crate::read::Snapshot;
+use crate::read::{Reader, Snapshot};
 use crate::status::Copied;
 use crate::store::{Shared, Store};
 use crate::write::is_writer_thread;
@@ -63,7 +65,8 @@ pub struct Taking {
 /// # Ok::<(), monolite_store::Error>(())
 /// ```
 pub struct Cut {
-    files: Vec<Arc<Held>>,
+    files: Vec<Arc<Held<Reader>>>,
+    sequences: Vec<u64>,
     taking: Taking,
 }
 
@@ -88,17 +91,21 @@ impl Cut {
         let shared: Vec<&Arc<Shared>> = stores.iter().map(Store::shared).collect();
         look_where_asked(&shared)?;
         // Made first, so that its drop gives back what was opened before an error.
-        let mut cut = Cut { files: Vec::with_capacity(stores.len()), taking: Taking { retries: 0, paused: false } };
+        let mut cut = Cut::empty();
         for store in &shared {
-            cut.files.push(Held::open(store, age)?);
+            cut.files.push(open(store, age)?);
         }
-        cut.taking = agree(&shared, &mut Each(&cut.files))?;
+        (cut.sequences, cut.taking) = agree(&shared, &mut Each(&cut.files))?;
         Ok(cut)
+    }
+
+    fn empty() -> Cut {
+        Cut { files: Vec::new(), sequences: Vec::new(), taking: Taking { retries: 0, paused: false } }
     }
 
     /// The last commit that each file's snapshot contains.
     pub fn sequences(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
-        self.files.iter().map(|file| file.sequence())
+        self.sequences.iter().copied()
     }
 
     /// How it came to be.
@@ -139,13 +146,22 @@ impl Drop for Cut {
     }
 }
 
+/// A store's part of a cut, without a snapshot yet.
+fn open(store: &Arc<Shared>, age: Option<Duration>) -> Result<Arc<Held<Reader>>> {
+    Held::open(&[store], age, || {
+        let reader = store.cuts.reader()?;
+        let watch = reader.connection.watch.clone();
+        Ok((reader, watch))
+    })
+}
+
 /// A snapshot for each file by itself.
-struct Each<'a>(&'a [Arc<Held>]);
+struct Each<'a>(&'a [Arc<Held<Reader>>]);
 
 impl Snapshots for Each<'_> {
     fn open(&mut self, stale: &[usize], sequences: &mut [u64]) -> Result<()> {
         for &place in stale {
-            sequences[place] = self.0[place].refresh()?;
+            sequences[place] = self.0[place].renew()?;
         }
         Ok(())
     }

@@ -45,9 +45,9 @@ impl Snapshots for Disturbed<'_> {
 
 fn disturbed(stores: &[Store], times: u32) -> Result<Cut> {
     let shared: Vec<_> = stores.iter().map(Store::shared).collect();
-    let files = shared.iter().map(|s| Held::open(s, None).unwrap()).collect();
-    let mut cut = Cut { files, taking: Taking { retries: 0, paused: false } };
-    cut.taking = agree(&shared, &mut Disturbed { each: Each(&cut.files), stores, times })?;
+    let mut cut = Cut::empty();
+    cut.files = shared.iter().map(|s| open(s, None).unwrap()).collect();
+    (cut.sequences, cut.taking) = agree(&shared, &mut Disturbed { each: Each(&cut.files), stores, times })?;
     Ok(cut)
 }
 
@@ -79,9 +79,10 @@ fn after_many_tries_the_writers_pause_and_then_go_on() {
         }
         // Each opening of the first 32 tries is disturbed by hand; while the writers pause, nobody can.
         let shared: Vec<_> = stores.iter().map(Store::shared).collect();
-        let files = shared.iter().map(|s| Held::open(s, None).unwrap()).collect();
-        let mut cut = Cut { files, taking: Taking { retries: 0, paused: false } };
-        cut.taking = agree(&shared, &mut Disturbed { each: Each(&cut.files), stores: &stores, times: 32 }).unwrap();
+        let mut cut = Cut::empty();
+        cut.files = shared.iter().map(|s| open(s, None).unwrap()).collect();
+        (cut.sequences, cut.taking) =
+            agree(&shared, &mut Disturbed { each: Each(&cut.files), stores: &stores, times: 32 }).unwrap();
         assert!(cut.taking().paused && cut.taking().retries >= 32, "{:?}", cut.taking());
         assert!(value(&cut, 0) >= 32);
         let before = stores[0].sequence();

@@ -13,10 +13,12 @@ pub(crate) use copy::copy_snapshot;
 pub use copy::copy_to;
 
 use crate::error::{Error, Kind, Result};
+use crate::reply::far_from_now;
 use crate::sqlite::connection::{Connection, Role};
 use crate::status::{Check, Copied};
 use crate::store::{Shared, Store};
 use std::path::Path;
+use std::time::Duration;
 
 impl Store {
     /// Checks the whole file: each page, index, constraint and foreign key. Damage is in the answer, an error means that
@@ -48,6 +50,7 @@ impl Store {
         }
         let mut connection = shared.opener.open(Role::Reader)?;
         connection.look_while_running()?;
+        connection.watch.arm_timed(far_from_now(Duration::MAX), None);
         shared.reads.slow.enlist(&connection.watch);
         Ok(LongReader { connection, shared })
     }

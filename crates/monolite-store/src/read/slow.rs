@@ -86,18 +86,13 @@ impl SlowReads {
         }
     }
 
-    /// A long task of the store's own uses a snapshot: it is ended like a slow read where that keeps the WAL too large.
+    /// A run outside of the slow lane uses a snapshot, and its watch is armed: it is ended where that keeps the WAL too
+    /// large.
     pub(crate) fn enlist(&self, watch: &Arc<Watch>) {
-        watch.arm_timed(far_from_now(Duration::MAX), None);
         lock(&self.running).push((watch.clone(), 0));
     }
 
-    /// A run on a snapshot begins whose watch is armed: it is ended where its snapshot keeps the WAL too large.
-    pub(crate) fn enlist_at(&self, watch: &Arc<Watch>, sequence: u64) {
-        lock(&self.running).push((watch.clone(), sequence));
-    }
-
-    /// The long task, or the run, has ended.
+    /// That run has ended.
     pub(crate) fn dismiss(&self, watch: &Arc<Watch>) {
         lock(&self.running).retain(|(w, _)| !Arc::ptr_eq(w, watch));
     }

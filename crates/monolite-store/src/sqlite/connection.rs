@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Steps of the virtual machine between two looks of the progress handler.
-const STEPS_PER_LOOK: i32 = 500;
+pub(crate) const STEPS_PER_LOOK: i32 = 500;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +67,17 @@ impl Opener {
 
     /// A connection with the store's rights.
     pub(crate) fn open(&self, role: Role) -> Result<Connection> {
-        let held = lock(&self.lock).clone();
-        let held = held.ok_or_else(|| Error::new(Kind::Closed, format!("{} is closed", self.path.display())))?;
-        let connection = Connection::open(&self.path, role, &self.config, held)?;
+        let connection = Connection::open(&self.path, role, &self.config, self.lock()?)?;
         if role != Role::Reader {
             live::ask_gate(&connection.sqlite, &self.gate)?;
         }
         Ok(connection)
+    }
+
+    /// A part of the file's lock, for a connection that is not one of the store's own.
+    pub(crate) fn lock(&self) -> Result<Arc<FileLock>> {
+        let held = lock(&self.lock).clone();
+        held.ok_or_else(|| Error::new(Kind::Closed, format!("{} is closed", self.path.display())))
     }
 
     /// A connection for callers' statements.

@@ -3,7 +3,7 @@
 use super::{Steps, files_of};
 use crate::context::Context;
 use crate::control::Request;
-use crate::folder::{Copied, copy_all};
+use crate::folder::{Copied, copy_stopped};
 use crate::output::size;
 use crate::verb::{Result, Verb};
 use std::path::{Path, PathBuf};
@@ -19,8 +19,7 @@ pub(crate) struct Backup {
 enum BackupVerb {
     /// Copy all files into an empty folder and verify the copies; the server may run
     ///
-    /// The copy is a data folder: `serve --data DIR` runs on it. Each file is copied as of one moment, the files one
-    /// after another.
+    /// The copy is a data folder: `serve --data DIR` runs on it. All files are copied as of one moment.
     Copy {
         /// The folder; it must be empty or not be there
         #[arg(value_name = "DIR")]
@@ -37,7 +36,10 @@ impl Verb for Backup {
         let steps = Steps::new(context);
         let copies: Vec<Copied> = match context.client()? {
             Some(client) => client.ask(&Request::Backup { folder: folder.clone() }, &mut |step| steps.at(step))?,
-            None => copy_all(&folder, &files_of(context.data())?, &mut |step| steps.at(step))?,
+            None => {
+                let files: Vec<_> = files_of(context.data())?.into_iter().map(|(file, _)| file).collect();
+                copy_stopped(&folder, &files, &mut |step| steps.at(step))?
+            }
         };
         drop(steps);
         print(context, &folder, &copies)

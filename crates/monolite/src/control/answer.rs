@@ -20,9 +20,10 @@ pub(super) fn answer(serving: &Serving, request: Request, progress: &mut dyn FnM
         Request::Call { message, body } => return call(serving, &message, &body),
         Request::Status => raw(&serving.status()),
         Request::Query { service, sql, bounds } => query(serving, &service, sql, bounds).and_then(|rows| raw(&rows)),
+        Request::QueryAll { sql, bounds } => query_all(serving, &sql, bounds).and_then(|rows| raw(&rows)),
         Request::Check => raw(&folder::examine_all(&files(serving), &serving.services, progress)),
         Request::Backup { folder } => {
-            folder::copy_all(&folder, &files(serving), progress).and_then(|copies| raw(&copies))
+            folder::copy_running(&folder, &serving.host, progress).and_then(|copies| raw(&copies))
         }
     };
     match answered {
@@ -81,6 +82,18 @@ fn query(serving: &Serving, service: &str, text: String, bounds: Bounds) -> crat
         Ok(seen) => seen.value.ok_or_else(|| Usage(sql::WRITES.to_owned()).into()),
         Err(e) => Err(anyhow!(e)),
     }
+}
+
+/// Runs a statement over all files at one moment, with an operator's rights to read.
+fn query_all(serving: &Serving, text: &str, bounds: Bounds) -> crate::Result<Rows> {
+    let join = serving.host.join(&[]).map_err(|e| anyhow!(e))?;
+    let read = join.read(Instant::now() + bounds.time_max, |files| -> Result<Option<Rows>, monolite_store::Error> {
+        let mut statement = files.prepare(text)?;
+        Ok(sql::rows(&mut statement, bounds)?)
+    });
+    let mut rows = read.map_err(|e| anyhow!(e))?.ok_or_else(|| Usage(sql::WRITES.to_owned()))?;
+    rows.at = join.sequences().map(|(service, sequence)| (service.to_owned(), sequence)).collect();
+    Ok(rows)
 }
 
 fn files(serving: &Serving) -> Vec<(ServiceFile, Owner<'_>)> {

@@ -50,6 +50,13 @@ pub(crate) enum Request {
         /// How much at most.
         bounds: Bounds,
     },
+    /// Read all services' files at one moment.
+    QueryAll {
+        /// One statement that reads.
+        sql: String,
+        /// How much at most.
+        bounds: Bounds,
+    },
     /// Check all files.
     Check,
     /// Copy all files to an empty folder.

@@ -7,7 +7,7 @@ mod copy;
 mod examine;
 mod reader;
 
-pub(crate) use copy::{Copied, copy_all};
+pub(crate) use copy::{Copied, copy_running, copy_stopped};
 pub(crate) use examine::{FileReport, examine_all};
 pub(crate) use reader::{Owner, Reader};
 

@@ -4,12 +4,14 @@
 //! - The connection cannot write: SQLite refuses, not we. It never checkpoints, at close neither.
 //! - Of a stopped server's file the lock is shared meanwhile, so that no server starts under a long look.
 
+use super::ServiceFile;
 use crate::sql::{self, Bounds, Rows};
 use crate::verb::Usage;
 use anyhow::{Context as _, bail};
 use monolite_store::Store;
 use monolite_store::rusqlite::config::DbConfig;
 use monolite_store::rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use monolite_store::rusqlite::limits::Limit;
 use monolite_store::rusqlite::{Connection, OpenFlags};
 use rustix::fs::FlockOperation;
 use std::fs::File;
@@ -35,7 +37,9 @@ pub(crate) enum Owner<'a> {
 /// Reads one file.
 pub(crate) struct Reader {
     connection: Connection,
-    _lock: Option<File>,
+    _locks: Vec<File>,
+    /// Of a join, each service with its last commit.
+    at: Vec<(String, u64)>,
 }
 
 impl Reader {
@@ -55,7 +59,31 @@ impl Reader {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let header = connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0));
         header.with_context(|| cannot(path))?;
-        Ok(Reader { connection, _lock: lock })
+        Ok(Reader { connection, _locks: lock.into_iter().collect(), at: Vec::new() })
+    }
+
+    /// Opens all files of a stopped server on one connection, each as a schema under its service's name. Nobody writes
+    /// while their locks are shared, so all are of one moment.
+    pub(crate) fn open_all(files: &[(ServiceFile, Owner<'_>)]) -> crate::Result<Reader> {
+        // Attached files are opened with the flags of the connection.
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(":memory:", flags)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let mut locks = Vec::new();
+        for (ServiceFile { path, .. }, _) in files {
+            look_at_header(path)?;
+            locks.extend(share_lock(path)?);
+        }
+        let mut at = Vec::new();
+        for (ServiceFile { path, service }, _) in files {
+            let name = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+            connection.execute("ATTACH ?1 AS ?2", (name, service)).with_context(|| cannot(path))?;
+            let sql = format!("SELECT sequence FROM \"{}\"._monolite", service.replace('"', "\"\""));
+            let sequence = connection.query_row(&sql, [], |row| row.get(0)).with_context(|| cannot(path))?;
+            at.push((service.clone(), sequence));
+        }
+        connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+        Ok(Reader { connection, _locks: locks, at })
     }
 
     /// The connection, for statements of our own.
@@ -70,7 +98,7 @@ impl Reader {
         self.connection.progress_handler(STEPS, Some(move || Instant::now() > until))?;
         let mut statement = self.connection.prepare(sql)?;
         match sql::rows(&mut statement, bounds)? {
-            Some(rows) => Ok(rows),
+            Some(rows) => Ok(Rows { at: self.at.clone(), ..rows }),
             None => Err(Usage(sql::WRITES.to_owned()).into()),
         }
     }
