@@ -16,10 +16,11 @@ use crate::error::{Error, Kind, Result};
 use crate::lock::FileLock;
 use crate::sqlite::connection::STEPS_PER_LOOK;
 use crate::sqlite::raw::RawStatement;
+use crate::sqlite::rights::only_reads;
 use crate::sqlite::watch::Watch;
 use crate::store::{Shared, Store};
 use rusqlite::config::DbConfig;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{CachedStatement, Connection as Sqlite, OpenFlags, Params, Row};
 use std::ffi::CString;
@@ -219,16 +220,4 @@ fn sequence_of(config: &Config) -> Result<CString> {
     let name = config.name.replace('"', "\"\"");
     CString::new(format!("SELECT sequence, writer_epoch FROM \"{name}\"._monolite WHERE id = 1"))
         .map_err(|_| Error::new(Kind::Invalid, "a store's name holds a zero byte"))
-}
-
-fn only_reads(action: &AuthAction<'_>) -> bool {
-    match action {
-        AuthAction::Select | AuthAction::Recursive | AuthAction::Read { .. } => true,
-        AuthAction::Function { function_name } => !function_name.eq_ignore_ascii_case("load_extension"),
-        // FTS5 asks for the data version itself.
-        AuthAction::Pragma { pragma_name, pragma_value } => {
-            pragma_value.is_none() && pragma_name.eq_ignore_ascii_case("data_version")
-        }
-        _ => false,
-    }
 }

@@ -6,6 +6,7 @@
 //! - Every connection has a busy timeout of 0: nothing inside waits for an SQLite lock.
 
 use super::raw::{self, RawStatement};
+use super::rights::{is_allowed, is_never_allowed};
 use super::watch::Watch;
 use super::{live, vfs};
 use crate::config::Config;
@@ -15,7 +16,7 @@ use crate::lock::FileLock;
 use crate::planted::planted;
 use crate::reply::lock;
 use rusqlite::config::DbConfig;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection as Sqlite, OpenFlags};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -361,44 +362,4 @@ fn install_hooks(
         }))?;
     }
     Ok(())
-}
-
-/// What not even a migration may do: objects that are gone after a restart, other files.
-fn is_never_allowed(action: &AuthAction<'_>) -> bool {
-    matches!(
-        action,
-        AuthAction::Attach { .. }
-            | AuthAction::Detach { .. }
-            | AuthAction::CreateTempTable { .. }
-            | AuthAction::CreateTempIndex { .. }
-            | AuthAction::CreateTempTrigger { .. }
-            | AuthAction::CreateTempView { .. }
-            | AuthAction::DropTempTable { .. }
-            | AuthAction::DropTempIndex { .. }
-            | AuthAction::DropTempTrigger { .. }
-            | AuthAction::DropTempView { .. }
-    )
-}
-
-/// What a caller's statement may do: rows of its own tables, nothing else.
-fn is_allowed(action: &AuthAction<'_>) -> bool {
-    match action {
-        AuthAction::Select | AuthAction::Recursive => true,
-        AuthAction::Function { function_name } => !function_name.eq_ignore_ascii_case("load_extension"),
-        AuthAction::Read { table_name, .. } => !has_prefix(table_name, "_monolite"),
-        AuthAction::Insert { table_name }
-        | AuthAction::Delete { table_name }
-        | AuthAction::Update { table_name, .. } => {
-            !has_prefix(table_name, "_monolite") && !has_prefix(table_name, "sqlite_")
-        }
-        // FTS5 asks for the data version itself.
-        AuthAction::Pragma { pragma_name, pragma_value } => {
-            pragma_value.is_none() && pragma_name.eq_ignore_ascii_case("data_version")
-        }
-        _ => false,
-    }
-}
-
-fn has_prefix(table: &str, prefix: &str) -> bool {
-    table.as_bytes().get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
 }

@@ -13,6 +13,7 @@ pub(crate) mod live;
 mod pace;
 pub(crate) mod pages;
 pub(crate) mod raw;
+pub(crate) mod rights;
 pub(crate) mod sight;
 #[allow(unsafe_code)]
 pub(crate) mod sums;
