@@ -13,6 +13,7 @@ use crate::status;
 use crate::stream::{self, Part};
 use crate::table::{Compiled, PREFIX};
 use crate::timing;
+use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
     IF_NONE_MATCH, LOCATION,
@@ -145,7 +146,7 @@ fn located(location: &str) -> HeaderValue {
             path.push_str(&format!("%{byte:02X}"));
         }
     }
-    printed(&path)
+    HeaderValue::from_maybe_shared(Bytes::from(path)).expect("printable characters are a header's value")
 }
 
 /// `attachment` with the name in plain letters, and whole as RFC 8187 writes it.

@@ -98,9 +98,7 @@ impl Exchange<'_> {
         // What arrives piece by piece has a deadline for each piece.
         let is_stream = route.content == Content::Stream;
         let caller = if is_stream { caller } else { caller.with_deadline(until) };
-        // A read of no foreign trace calls nobody who would ask for its text.
-        let is_named = self.trace.is_given || route.route.kind != WorkKind::Read;
-        Ok(if is_named { caller.with_trace(self.trace.id()) } else { caller.with_trace_number(self.trace.number()) })
+        Ok(caller.with_trace_number(self.trace.number()))
     }
 
     fn precondition(&self, route: &Compiled) -> Result<Option<u64>, Problem> {

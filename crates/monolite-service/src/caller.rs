@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -60,7 +60,8 @@ struct Inner {
     session: Option<Uuid>,
     tenant: Tenant,
     deadline: Option<Instant>,
-    trace: Option<String>,
+    /// Its text, written when somebody asks for it.
+    trace: OnceLock<String>,
     trace_number: u128,
     idempotency_key: Option<String>,
     address: Option<IpAddr>,
@@ -90,7 +91,7 @@ impl Caller {
             session: None,
             tenant: tenant_of(user, address),
             deadline: None,
-            trace: None,
+            trace: OnceLock::new(),
             trace_number: 0,
             idempotency_key: None,
             address,
@@ -139,7 +140,11 @@ impl Caller {
 
     /// The id of the trace that the call belongs to.
     pub fn trace(&self) -> Option<&str> {
-        self.0.trace.as_deref()
+        let number = self.0.trace_number;
+        if number == 0 {
+            return self.0.trace.get().map(String::as_str);
+        }
+        Some(self.0.trace.get_or_init(|| format!("{number:032x}")))
     }
 
     /// The trace as a number, as the store carries it; 0 where there is none, or its id is not hexadecimal.
@@ -184,9 +189,14 @@ impl Caller {
         self.change(|c| c.deadline = Some(deadline))
     }
 
-    /// The same within a trace of which only the number is known: [`Caller::trace`] stays silent, but the store can say it.
+    /// The same within the trace of this number, whose text is its 32 hexadecimal digits; 0 is none.
     pub fn with_trace_number(self, trace: u128) -> Self {
-        self.change(|c| c.trace_number = trace)
+        self.change(|c| (c.trace_number, c.trace) = (trace, OnceLock::new()))
+    }
+
+    /// The same within the trace of another.
+    pub(crate) fn in_trace_of(self, other: &Caller) -> Self {
+        self.change(|c| (c.trace_number, c.trace) = (other.0.trace_number, other.0.trace.clone()))
     }
 
     /// The same within a trace.
@@ -194,7 +204,7 @@ impl Caller {
         let trace = trace.into();
         self.change(|c| {
             c.trace_number = u128::from_str_radix(&trace, 16).unwrap_or(0);
-            c.trace = Some(trace);
+            c.trace = OnceLock::from(trace);
         })
     }
 
@@ -277,5 +287,8 @@ mod tests {
         let second = first.clone().with_roles(["admin"]).with_trace("t").with_session(Uuid::nil());
         assert!(!first.has_role("admin") && first.trace().is_none() && first.session().is_none());
         assert!(second.has_role("admin") && second.trace() == Some("t") && second.user() == first.user());
+        let third = second.with_trace_number(0xAB);
+        assert_eq!(third.trace(), Some("000000000000000000000000000000ab"));
+        assert_eq!(third.with_trace_number(0).trace(), None);
     }
 }

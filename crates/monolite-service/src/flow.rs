@@ -41,10 +41,7 @@ impl Flow {
         if let Some(deadline) = self.caller.deadline() {
             caller = caller.with_deadline(deadline);
         }
-        if let Some(trace) = self.caller.trace() {
-            caller = caller.with_trace(trace);
-        }
-        Flow { calls: self.calls.clone(), caller }
+        Flow { calls: self.calls.clone(), caller: caller.in_trace_of(&self.caller) }
     }
 
     /// The same flow on behalf of another caller.
