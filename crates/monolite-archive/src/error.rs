@@ -88,6 +88,16 @@ impl Error {
         }
     }
 
+    /// What a place said.
+    #[cfg(feature = "s3")]
+    pub(crate) fn from_place(
+        kind: Kind,
+        context: String,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Error { kind, context, source: Some(Box::new(source)) }
+    }
+
     pub(crate) fn damaged(context: impl Into<String>) -> Self {
         Error::new(Kind::Damaged, context)
     }

