@@ -34,7 +34,11 @@ pub enum Kind {
     Newer,
     /// The call is wrong: a bug in the caller, or what an operator asked for makes no sense.
     Invalid,
-    /// The caller asked to stop.
+    /// The file is older than its archive: it was put back from a copy. Nothing was changed.
+    Behind,
+    /// Two went on from one commit: the file was copied or put back, and both were archived. Nothing was changed.
+    Apart,
+    /// The caller asked to stop, or what was waited for has ended.
     Stopped,
     /// The operating system refused; see the source.
     Io,
@@ -104,6 +108,20 @@ impl Error {
 
     pub(crate) fn invalid(context: impl Into<String>) -> Self {
         Error::new(Kind::Invalid, context)
+    }
+}
+
+impl From<monolite_store::Error> for Error {
+    fn from(source: monolite_store::Error) -> Self {
+        use monolite_store::Kind as K;
+        let kind = match source.kind() {
+            K::Full => Kind::Full,
+            K::Corrupt => Kind::Damaged,
+            K::Closed => Kind::Stopped,
+            K::Busy => Kind::Exists,
+            _ => Kind::Io,
+        };
+        Error { kind, context: "the store".to_owned(), source: Some(Box::new(source)) }
     }
 }
 

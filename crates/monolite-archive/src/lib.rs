@@ -13,6 +13,8 @@
 //!
 //! Absent on purpose: services, HTTP, an async runtime in the API.
 
+mod archiver;
+mod base;
 mod check;
 mod error;
 mod history;
@@ -26,8 +28,11 @@ mod plan;
 mod read;
 mod restore;
 mod retain;
+mod spool;
+mod state;
 mod verify;
 
+pub use archiver::{Archive, Archived, AtBound, Config, Now, Pinned, State, Status};
 pub use error::{Error, Kind, Result};
 pub use history::{History, Segment};
 pub use layout::{BASES, Layout, Level, SegmentName, history_root};

@@ -48,7 +48,7 @@ mod write;
 pub use config::Config;
 pub use cut::{Cut, Join, Joined, Taking};
 pub use error::{Constraint, Error, Kind, Result};
-pub use follow::{Batch, Follower, Found, Gap, Missed, PAGES_MAX, PagesSeen, Why};
+pub use follow::{Batch, Follower, Found, Gap, Missed, PAGES_MAX, PageReader, PagesSeen, Urgency, Why};
 pub use migrate::{Cursor, Migration, Migrations, Progress, Stepwise};
 pub use observe::{CheckpointMode, Observer, SlowRun, SlowWork};
 pub use pieces::{LARGE_VALUE_MAX, PIECE_BYTES, PIECES_MAX, Pieces, REMOVED_AT_ONCE};

@@ -61,7 +61,7 @@ impl Image {
     /// Begins with all pages as they are.
     fn read(&mut self, follower: &mut Follower) {
         let mut pages = Vec::new();
-        let seen = follower.read_pages(1, u32::MAX, &mut pages).unwrap();
+        let seen = follower.reader().read(1, u32::MAX, &mut pages).unwrap();
         assert_eq!(seen.read, seen.pages_in_file);
         self.size = seen.pages_in_file;
         self.last = Some(seen.sequence);
@@ -448,11 +448,11 @@ fn pages_are_read_as_of_one_commit() {
     image.read(&mut follower);
     assert_eq!(image.last, Some(store.sequence()));
     image.assert_is(&path);
-    let (mut pages, seen) = (Vec::new(), follower.read_pages(1, 1, &mut Vec::new()).unwrap());
+    let (mut pages, seen) = (Vec::new(), follower.reader().read(1, 1, &mut Vec::new()).unwrap());
     assert_eq!((seen.sequence, seen.read, seen.page_size), (store.sequence(), 1, 4096));
-    let some = follower.read_pages(seen.pages_in_file - 1, 10, &mut pages).unwrap();
+    let some = follower.reader().read(seen.pages_in_file - 1, 10, &mut pages).unwrap();
     assert_eq!(some.read, 2);
-    assert_eq!(follower.read_pages(seen.pages_in_file + 1, 10, &mut pages).unwrap().read, 0);
+    assert_eq!(follower.reader().read(seen.pages_in_file + 1, 10, &mut pages).unwrap().read, 0);
 }
 
 #[test]

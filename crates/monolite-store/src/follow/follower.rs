@@ -9,7 +9,7 @@ use super::batch::{Batch, Parts};
 use super::frames::{Cursor, Reading};
 use super::gap::{Gap, Missed, Why};
 use super::gate::Released;
-use super::pages::{self, Seen};
+use super::pages::PageReader;
 use super::row::{Row, row};
 use crate::error::{Error, Kind, Result};
 use crate::reply::lock;
@@ -145,7 +145,7 @@ impl Follower {
     /// Arms the bell: the next commit rings it. Answers whether there are commits to take already.
     pub fn arm(&self) -> bool {
         self.shared.following.bell.arm();
-        self.last.is_none_or(|last| last < self.published()) || self.is_urgent()
+        self.last.is_none_or(|last| last < self.published())
     }
 
     /// Waits until the bell has rung since it was armed; answers whether it did.
@@ -164,14 +164,30 @@ impl Follower {
         self.shared.following.urgent.load(Ordering::Acquire)
     }
 
+    /// The same, to be asked without the follower: by what hears the bell.
+    pub fn urgency(&self) -> Urgency {
+        Urgency(self.shared.clone())
+    }
+
     /// Whether the store ends; it waits some seconds for its follower.
     pub fn is_closing(&self) -> bool {
         self.shared.following.closing.load(Ordering::Acquire)
     }
 
+    /// Whether the store has ended: nothing can be taken any more.
+    pub fn is_ended(&self) -> bool {
+        self.shared.following.ended.load(Ordering::Acquire)
+    }
+
     /// Bytes of frames in the WAL now.
     pub fn wal_bytes(&self) -> u64 {
         self.shared.wal_frames.load(Ordering::Relaxed) * crate::checkpoint::FRAME_BYTES
+    }
+
+    /// Follows no more, and keeps the WAL from nothing, also where `Config::followed` says so: for a follower that will
+    /// never go on.
+    pub fn let_go(self) {
+        self.shared.following.gate.open();
     }
 
     /// From now on writes are refused with this text; `None` lets them in again.
@@ -182,12 +198,9 @@ impl Follower {
         following.refuses.store(refuses, Ordering::Release);
     }
 
-    /// Reads pages as of one moment, through SQLite, for about 50 ms at most: from this page on, at most so many.
-    ///
-    /// # Errors
-    /// Those of a read; [`Kind::Closed`].
-    pub fn read_pages(&self, from: u32, count: u32, into: &mut Vec<u8>) -> Result<Seen> {
-        pages::read(&self.shared, from, count, into)
+    /// Reads the store's pages, beside the following.
+    pub fn reader(&self) -> PageReader {
+        PageReader::new(self.shared.clone())
     }
 
     /// Looks for the next commits in the WAL.
@@ -228,6 +241,17 @@ impl Follower {
 
     fn gap(&self, found: Option<u64>, why: Why) -> Missed {
         Missed::Gap(Gap { after: self.last, found, why })
+    }
+}
+
+/// Whether a store is in a hurry for its follower.
+#[derive(Clone)]
+pub struct Urgency(Arc<Shared>);
+
+impl Urgency {
+    /// See [`Follower::is_urgent`].
+    pub fn is_urgent(&self) -> bool {
+        self.0.following.urgent.load(Ordering::Acquire)
     }
 }
 

@@ -21,9 +21,9 @@ mod pages;
 pub(crate) mod row;
 
 pub use batch::Batch;
-pub use follower::{Follower, Found};
+pub use follower::{Follower, Found, Urgency};
 pub use gap::{Gap, Missed, Why};
-pub use pages::{PAGES_MAX, Seen as PagesSeen};
+pub use pages::{PAGES_MAX, PageReader, Seen as PagesSeen};
 
 use crate::error::{Error, Kind, Result};
 use crate::reply::lock;

@@ -6,6 +6,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::sqlite::connection::Role;
 use crate::store::Shared;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Most pages of one reading.
@@ -30,7 +31,25 @@ pub struct Seen {
     pub read: u32,
 }
 
-pub(super) fn read(shared: &Shared, from: u32, count: u32, into: &mut Vec<u8>) -> Result<Seen> {
+/// Reads a store's pages; it keeps neither the store nor its file's lock alive.
+#[derive(Clone)]
+pub struct PageReader(Arc<Shared>);
+
+impl PageReader {
+    pub(super) fn new(shared: Arc<Shared>) -> PageReader {
+        PageReader(shared)
+    }
+
+    /// Reads pages as of one moment, for about 50 ms at most: from this page on, at most so many.
+    ///
+    /// # Errors
+    /// Those of a read; [`Kind::Closed`].
+    pub fn read(&self, from: u32, count: u32, into: &mut Vec<u8>) -> Result<Seen> {
+        read(&self.0, from, count, into)
+    }
+}
+
+fn read(shared: &Shared, from: u32, count: u32, into: &mut Vec<u8>) -> Result<Seen> {
     into.clear();
     let connection = shared.opener.open(Role::Reader)?;
     let sqlite = connection.sqlite();

@@ -1,0 +1,375 @@
+//! Capture: from the store's WAL into the place, or into the spool where that does not take it.
+//!
+//! **Invariants**
+//! - The WAL is released after the segment is durable in one of the two, never before.
+//! - A place that is near (a folder) is put to at once, while nothing waits in the spool; a bucket gets all by the spool.
+//! - A gap is never silent: it is counted, and a new base follows.
+
+use super::config::AtBound;
+use super::keeper::{Keeper, Part};
+use super::pool::lock;
+use super::status::State;
+use crate::history::{History, Segment};
+use crate::layout::{Layout, Level, SegmentName};
+use crate::ltx::Header;
+use crate::state::{self, Tip};
+use crate::{Error, Kind, Result};
+use monolite_store::{Batch, Follower, Kind as StoreKind, Missed, Why};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The state of a store's capture.
+pub(super) struct Capture {
+    /// `None` once the store has ended.
+    pub(super) follower: Option<Follower>,
+    /// Whether the place was asked where its archive stands.
+    pub(super) settled: bool,
+    /// The last commit that is kept somewhere.
+    pub(super) tip: Option<Tip>,
+    /// Whether the next batch was proven to go on from the tip.
+    proven: bool,
+    /// Taken, and kept nowhere yet.
+    pending: Option<(Batch, Header)>,
+    /// Commits are dropped, since a bound was reached.
+    dropping: bool,
+    refusing: bool,
+    tries: u32,
+}
+
+impl Capture {
+    pub(super) fn new(follower: Follower) -> Capture {
+        let (settled, proven, dropping, refusing) = (false, false, false, false);
+        Capture { follower: Some(follower), settled, tip: None, proven, pending: None, dropping, refusing, tries: 0 }
+    }
+}
+
+/// How a run of the capture ended.
+enum Ended {
+    /// All is kept.
+    Idle,
+    /// To be tried again, after a while that grows.
+    Later,
+    /// At a bound: whoever makes room asks again.
+    AtBound,
+    Closed,
+}
+
+impl Keeper {
+    /// Asks the place where the archive stands, and lets the follower begin there.
+    pub(super) fn settle(self: &Arc<Self>, c: &mut Capture) -> Result<()> {
+        let now = (self.inner.config.now)();
+        let found = &self.found;
+        let standing = state::settle(&self.history, &self.spool, &self.service, found, &self.scratch, now)?;
+        let follower = c.follower.as_mut().expect("a store that is not settled has not ended");
+        let tip = match standing.captured {
+            Some(tip) => tip,
+            // Nothing is kept: a base will have what is there, and what follows is captured.
+            None => Tip { sequence: follower.published(), pages: None, at_ms: now, epoch: None },
+        };
+        follower.begin_after(tip.sequence, tip.pages);
+        c.tip = Some(tip);
+        c.proven = standing.captured.is_none_or(|tip| tip.sequence == found.sequence);
+        c.settled = true;
+        let archived = standing.archived.map_or(0, |tip| tip.sequence);
+        let mut line = self.line();
+        line.segments = standing.segments;
+        line.run = tip.sequence;
+        line.base = standing.base;
+        drop(line);
+        self.notes().captured = tip.sequence;
+        self.archived(archived);
+        self.state(if self.spool.first().is_some() { State::Spooling } else { State::Keeping });
+        if self.spool.first().is_some() {
+            self.after(Part::Upload, Duration::ZERO);
+        }
+        self.after(Part::Upkeep, Duration::ZERO);
+        Ok(())
+    }
+
+    /// Takes all commits there are.
+    pub(super) fn capture(self: &Arc<Self>) {
+        let mut c = lock(&self.capture);
+        match self.take_all(&mut c) {
+            Ok(Ended::Idle) => {
+                c.tries = 0;
+                let Some(follower) = &c.follower else { return };
+                if follower.arm() {
+                    self.rung(follower.is_urgent());
+                }
+            }
+            Ok(Ended::AtBound) => {}
+            Ok(Ended::Later) => {
+                c.tries += 1;
+                let wait = self.backoff(c.tries);
+                self.after(Part::Capture, wait);
+            }
+            Ok(Ended::Closed) => {
+                c.follower = None;
+                self.state(State::Ended);
+                self.waits.end(&format!("the store {} has ended", self.service));
+                // What waits in the spool is carried on, as long as the process lives.
+            }
+            Err(why) => self.stop(&mut c, &why),
+        }
+    }
+
+    /// The bell rang, or there is more already.
+    pub(super) fn rung(self: &Arc<Self>, urgent: bool) {
+        self.notes().since.get_or_insert_with(std::time::Instant::now);
+        self.after(Part::Capture, if urgent { Duration::ZERO } else { self.inner.config.interval });
+    }
+
+    pub(super) fn backoff(&self, tries: u32) -> Duration {
+        let (first, most) = self.inner.config.retry;
+        first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(most)
+    }
+
+    fn take_all(self: &Arc<Self>, c: &mut Capture) -> Result<Ended> {
+        if c.follower.is_none() {
+            return Ok(Ended::AtBound);
+        }
+        if !c.settled {
+            match self.settle(c) {
+                Ok(()) => {}
+                Err(e) if is_final(&e) => return Err(e),
+                Err(e) => {
+                    self.failed("the archive's state is not known", &e);
+                    return self.unsettled_bound(c);
+                }
+            }
+        }
+        loop {
+            if c.pending.is_none() && self.at_bound(c)? {
+                return Ok(Ended::AtBound);
+            }
+            let Some((mut batch, header)) = self.next(c)? else {
+                let ended = c.follower.as_ref().is_none_or(Follower::is_ended);
+                return Ok(if ended { Ended::Closed } else { Ended::Idle });
+            };
+            if let Err(e) = self.keep(c, &mut batch, header) {
+                self.failed("capturing", &e);
+                if is_final(&e) {
+                    return Err(e);
+                }
+                c.pending = Some((batch, header));
+                return Ok(Ended::Later);
+            }
+        }
+    }
+
+    /// The next batch, proven to go on from the tip.
+    fn next(self: &Arc<Self>, c: &mut Capture) -> Result<Option<(Batch, Header)>> {
+        if let Some(pending) = c.pending.take() {
+            return Ok(Some(pending));
+        }
+        loop {
+            let follower = c.follower.as_mut().expect("looked at by the caller");
+            self.published.fetch_max(follower.published(), Ordering::AcqRel);
+            let tip = c.tip.expect("a settled capture has a tip");
+            let batch = match follower.next(None, self.inner.config.segment_bytes) {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return Ok(None),
+                Err(Missed::Gap(gap)) if gap.why == Why::Replaced => {
+                    return Err(Error::new(Kind::Apart, gap.to_string()));
+                }
+                Err(Missed::Gap(gap)) => {
+                    self.gap(c, &gap.to_string());
+                    continue;
+                }
+                Err(Missed::Store(e)) if e.kind() == StoreKind::Closed => return Ok(None),
+                Err(Missed::Store(e)) => return Err(e.into()),
+                Err(other) => return Err(Error::new(Kind::Io, other.to_string())),
+            };
+            if !c.proven {
+                match (batch.before, tip.epoch) {
+                    (Some((_, epoch)), Some(known)) if epoch as u64 != known => {
+                        return Err(state::apart(&self.service, &tip, epoch as u64));
+                    }
+                    // The WAL begins with the next commit, of another writer: nothing proves that it goes on from ours.
+                    (None, Some(known)) if batch.epoch as u64 != known => {
+                        self.gap(c, "the WAL does not prove that it goes on from the archive");
+                        continue;
+                    }
+                    _ => c.proven = true,
+                }
+            }
+            let at_ms = (self.inner.config.now)().max(tip.at_ms);
+            let (page_size, pages, epoch) = (batch.page_size, batch.pages_in_file, batch.epoch as u64);
+            let header = Header { page_size, pages, first: batch.first, last: batch.last, at_ms, epoch };
+            return Ok(Some((batch, header)));
+        }
+    }
+
+    /// Commits are missing: capture goes on from now, and a new base is needed.
+    pub(super) fn gap(self: &Arc<Self>, c: &mut Capture, why: &str) {
+        let follower = c.follower.as_mut().expect("only a followed store has gaps");
+        let now = (self.inner.config.now)();
+        let at_ms = c.tip.map_or(now, |tip| tip.at_ms.max(now));
+        let sequence = follower.published();
+        follower.begin_after(sequence, None);
+        c.tip = Some(Tip { sequence, pages: None, at_ms, epoch: None });
+        c.proven = true;
+        let mut line = self.line();
+        line.run = sequence;
+        line.base = Some(why.to_owned());
+        drop(line);
+        let mut notes = self.notes();
+        notes.gaps += 1;
+        notes.errors += 1;
+        notes.last_error = Some(why.to_owned());
+        drop(notes);
+        self.after(Part::Upkeep, Duration::ZERO);
+    }
+
+    /// Makes a batch safe, and releases it.
+    fn keep(self: &Arc<Self>, c: &mut Capture, batch: &mut Batch, header: Header) -> Result<()> {
+        let near = self.history.place().layout() == Layout::Folder && self.spool.first().is_none();
+        let mut there = false;
+        if near && !c.dropping {
+            match put(&self.history, header, batch) {
+                Ok(segment) => {
+                    self.put(segment);
+                    there = true;
+                }
+                Err(e) if is_final(&e) => return Err(e),
+                Err(e) => self.failed("putting a segment", &e),
+            }
+        }
+        if !there && !c.dropping {
+            let segment = put(self.spool.history(), header, batch)?;
+            self.spool.add(&header, segment.bytes);
+            self.after(Part::Upload, Duration::ZERO);
+        }
+        c.tip = Some(header.into());
+        if let Some(follower) = &mut c.follower {
+            follower.release(header.last);
+        }
+        self.notes().captured = header.last;
+        if there {
+            self.archived(header.last);
+        }
+        Ok(())
+    }
+
+    /// Whether the spool is at one of its bounds; does what the policy says.
+    fn at_bound(self: &Arc<Self>, c: &mut Capture) -> Result<bool> {
+        let config = &self.inner.config;
+        let (segments, bytes) = self.spool.size();
+        let age = self.spool.first().map_or(0, |first| (config.now)().saturating_sub(first.created_ms));
+        let over = bytes >= config.spool_bytes_max || age >= config.spool_age_max.as_millis() as i64 && segments > 0;
+        if c.dropping || !over {
+            self.let_writes_in(c);
+            return Ok(false);
+        }
+        let why = format!("{bytes} bytes of commits wait in the spool, the oldest for {} s", age / 1000);
+        match config.at_bound {
+            AtBound::Refuse => {
+                self.refuse_writes(c, &why);
+                return Ok(true);
+            }
+            AtBound::Rebase => {
+                self.spool.clear()?;
+                self.drop_commits(c, &why);
+            }
+        }
+        Ok(false)
+    }
+
+    /// While the archive's state is not known, the WAL is the spool.
+    fn unsettled_bound(self: &Arc<Self>, c: &mut Capture) -> Result<Ended> {
+        let config = &self.inner.config;
+        let bytes = c.follower.as_ref().map_or(0, Follower::wal_bytes);
+        if bytes < config.spool_bytes_max {
+            self.let_writes_in(c);
+        } else {
+            self.refuse_writes(c, &format!("{bytes} bytes of commits wait in the WAL"));
+        }
+        Ok(Ended::Later)
+    }
+
+    fn refuse_writes(&self, c: &mut Capture, why: &str) {
+        if let Some(follower) = c.follower.as_ref().filter(|_| !c.refusing) {
+            let text = format!(
+                "nothing is written to {} while its archive cannot be reached and {why}; make {} reachable, or allow a gap in \
+                 the archive (rebase)",
+                self.service,
+                self.history.place().describe()
+            );
+            follower.refuse_writes(Some(text));
+        }
+        c.refusing = true;
+        self.state(State::Refusing);
+    }
+
+    fn let_writes_in(&self, c: &mut Capture) {
+        if std::mem::take(&mut c.refusing) {
+            if let Some(follower) = &c.follower {
+                follower.refuse_writes(None);
+            }
+            let waits = self.spool.first().is_some();
+            self.state(if !c.settled {
+                State::Opening
+            } else if waits {
+                State::Spooling
+            } else {
+                State::Keeping
+            });
+        }
+    }
+
+    fn drop_commits(self: &Arc<Self>, c: &mut Capture, why: &str) {
+        c.dropping = true;
+        self.gap(c, &format!("{why}; they were dropped"));
+        self.state(State::Dropping);
+        self.after(Part::Upload, self.inner.config.retry.0);
+    }
+
+    /// The place answers again: what was dropped is a gap, and a base follows.
+    pub(super) fn place_answers(self: &Arc<Self>) {
+        let mut c = lock(&self.capture);
+        if c.dropping && c.follower.is_some() {
+            c.dropping = false;
+            self.gap(&mut c, "commits were dropped while the place could not be reached");
+        }
+        self.state(State::Keeping);
+        drop(c);
+        self.after(Part::Capture, Duration::ZERO);
+    }
+
+    pub(super) fn is_dropping(&self) -> bool {
+        self.notes().state == State::Dropping
+    }
+}
+
+/// Writes a batch as a segment of level 0. One that is there already with the same header is ours, put by a try whose
+/// answer was lost.
+fn put(history: &History, header: Header, batch: &mut Batch) -> Result<Segment> {
+    let name = SegmentName { first: header.first, last: header.last };
+    let written = (|| {
+        let mut writing = history.write(Level::CAPTURED, header)?;
+        batch.for_each(|number, page| writing.page(number, page))?;
+        writing.finish()
+    })();
+    match written {
+        Ok(bytes) => Ok(Segment { level: Level::CAPTURED, name, bytes, created_ms: header.at_ms }),
+        Err(e) if matches!(e.kind(), Kind::Exists | Kind::OutcomeUnknown) => ours(history, &header, e),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether the segment in the place is the one that was to be put.
+pub(super) fn ours(history: &History, header: &Header, why: Error) -> Result<Segment> {
+    let name = SegmentName { first: header.first, last: header.last };
+    let Some(there) = history.level(Level::CAPTURED)?.into_iter().find(|s| s.name == name) else { return Err(why) };
+    if history.header(&there)? == *header {
+        return Ok(there);
+    }
+    let text = format!("{}/{there} was put by another program; two write one archive", history.root());
+    Err(Error::new(Kind::Apart, text))
+}
+
+/// Whether trying again cannot help.
+pub(super) fn is_final(e: &Error) -> bool {
+    matches!(e.kind(), Kind::Behind | Kind::Apart | Kind::Newer | Kind::Invalid)
+}

@@ -1,0 +1,248 @@
+//! One store that is kept: what its parts share, and when they are due.
+//!
+//! **Invariants**
+//! - Capture, upload and upkeep of a store each run on one thread at a time, and none waits for another.
+//! - Locks are taken in the order capture, line, notes; none is held while the place is asked, but that of the part itself.
+
+use super::Inner;
+use super::capture::Capture;
+use super::pool::lock;
+use super::status::{Notes, State, Status};
+use super::upkeep::Upkeep;
+use super::wait::Waits;
+use crate::history::{History, Segment};
+use crate::spool::Spool;
+use crate::{Error, Level};
+use monolite_store::{Found, PageReader};
+use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(super) struct Keeper {
+    pub(super) inner: Arc<Inner>,
+    pub(super) service: String,
+    pub(super) history: History,
+    pub(super) scratch: PathBuf,
+    pub(super) found: Found,
+    pub(super) reader: PageReader,
+    pub(super) spool: Spool,
+    pub(super) capture: Mutex<Capture>,
+    pub(super) line: Mutex<Line>,
+    pub(super) upkeep: Mutex<Upkeep>,
+    /// When the segments of a level are merged into the next one.
+    pub(super) merges: Mutex<Vec<Option<Instant>>>,
+    pub(super) upload_tries: AtomicU32,
+    pub(super) waits: Arc<Waits>,
+    pub(super) notes: Mutex<Notes>,
+    pub(super) changes: Changes,
+    pub(super) turns: [Turn; 3],
+    /// The store's last commit, as the bell and the capture saw it.
+    pub(super) published: AtomicU64,
+    pub(super) stopped: AtomicBool,
+}
+
+/// What the place has of a store.
+#[derive(Default)]
+pub(super) struct Line {
+    pub(super) segments: Vec<Segment>,
+    /// Everything after this commit is captured without a gap.
+    pub(super) run: u64,
+    /// Why a new base is needed.
+    pub(super) base: Option<String>,
+}
+
+/// A part of a keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Capture = 0,
+    Upload = 1,
+    Upkeep = 2,
+}
+
+/// A part runs once at a time; asked for meanwhile, it runs once more.
+#[derive(Default)]
+pub(super) struct Turn {
+    running: AtomicBool,
+    again: AtomicBool,
+}
+
+impl Keeper {
+    /// Runs a part after this time.
+    pub(super) fn after(self: &Arc<Self>, part: Part, wait: Duration) {
+        let keeper = self.clone();
+        let pool = match part {
+            Part::Capture => &self.inner.capturers,
+            Part::Upload => &self.inner.uploaders,
+            Part::Upkeep => &self.inner.upkeeper,
+        };
+        pool.at(Instant::now() + wait, move || keeper.run(part));
+    }
+
+    fn run(self: &Arc<Self>, part: Part) {
+        let turn = &self.turns[part as usize];
+        turn.again.store(true, Ordering::SeqCst);
+        if turn.running.swap(true, Ordering::SeqCst) {
+            return; // whoever runs looks again
+        }
+        let done = Done(turn);
+        while turn.again.swap(false, Ordering::SeqCst) {
+            if self.stopped.load(Ordering::Acquire) {
+                return;
+            }
+            match part {
+                Part::Capture => self.capture(),
+                Part::Upload => self.upload(),
+                Part::Upkeep => self.tend(),
+            }
+        }
+        drop(done);
+        // Asked for between the last look and the end of the turn.
+        if turn.again.load(Ordering::SeqCst) {
+            self.after(part, Duration::ZERO);
+        }
+    }
+
+    pub(super) fn line(&self) -> MutexGuard<'_, Line> {
+        lock(&self.line)
+    }
+
+    pub(super) fn notes(&self) -> Noted<'_> {
+        Noted { notes: lock(&self.notes), changes: &self.changes, changed: false }
+    }
+
+    /// Waits until the status is such; answers whether it came to that.
+    pub(super) fn watch(&self, most: Duration, until: &mut dyn FnMut(&Status) -> bool) -> bool {
+        let end = Instant::now() + most;
+        loop {
+            let number = *lock(&self.changes.number);
+            if until(&self.status()) {
+                return true;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let guard = lock(&self.changes.number);
+            let waited = self.changes.told.wait_timeout_while(guard, left, |now| *now == number);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// A segment is in the place.
+    pub(super) fn put(self: &Arc<Self>, segment: Segment) {
+        let captured = segment.level == Level::CAPTURED;
+        self.line().segments.push(segment);
+        let mut notes = self.notes();
+        notes.last_put_ms = Some((self.inner.config.now)());
+        if captured {
+            drop(notes);
+            self.merge_later(0);
+        }
+    }
+
+    /// All commits up to this one are in the place.
+    pub(super) fn archived(&self, sequence: u64) {
+        self.waits.reached(sequence);
+        let mut notes = self.notes();
+        if sequence >= self.published.load(Ordering::Acquire) {
+            notes.since = None;
+        }
+        notes.archived = notes.archived.max(sequence);
+    }
+
+    /// Something failed that will be tried again.
+    pub(super) fn failed(&self, what: &str, error: &Error) {
+        let mut notes = self.notes();
+        notes.errors += 1;
+        notes.last_error = Some(format!("{what}: {error}"));
+    }
+
+    /// Nothing is archived any more: the store's WAL is its own again.
+    pub(super) fn stop(&self, capture: &mut Capture, why: &Error) {
+        if let Some(follower) = capture.follower.take() {
+            follower.let_go();
+        }
+        let text = format!("{} is not archived any more: {why}", self.service);
+        self.stopped.store(true, Ordering::Release);
+        self.notes().state = State::Stopped(why.to_string());
+        self.waits.end(&text);
+    }
+
+    pub(super) fn state(&self, state: State) {
+        self.notes().state = state;
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let spooled = self.spool.size();
+        let line = self.line();
+        let segments = (line.segments.len(), line.segments.iter().map(|s| s.bytes).sum());
+        let last_base = line.segments.iter().filter(|s| s.name.is_base()).map(|s| s.name.last).max();
+        drop(line);
+        let notes = self.notes();
+        Status {
+            service: self.service.clone(),
+            state: notes.state.clone(),
+            published: self.published.load(Ordering::Acquire).max(notes.published),
+            captured: notes.captured,
+            archived: notes.archived,
+            lag: notes.since.map_or(Duration::ZERO, |since| since.elapsed()),
+            spooled,
+            last_put_ms: notes.last_put_ms,
+            last_base,
+            last_base_ms: notes.last_base_ms,
+            copying: notes.copying,
+            segments,
+            gaps: notes.gaps,
+            errors: notes.errors,
+            last_error: notes.last_error.clone(),
+        }
+    }
+}
+
+/// Counts changes of the notes, for who watches them.
+#[derive(Default)]
+pub(super) struct Changes {
+    number: Mutex<u64>,
+    told: Condvar,
+}
+
+/// The notes; who watches is told once they were changed.
+pub(super) struct Noted<'a> {
+    notes: MutexGuard<'a, Notes>,
+    changes: &'a Changes,
+    changed: bool,
+}
+
+impl Deref for Noted<'_> {
+    type Target = Notes;
+
+    fn deref(&self) -> &Notes {
+        &self.notes
+    }
+}
+
+impl DerefMut for Noted<'_> {
+    fn deref_mut(&mut self) -> &mut Notes {
+        self.changed = true;
+        &mut self.notes
+    }
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        if self.changed {
+            *lock(&self.changes.number) += 1;
+            self.changes.told.notify_all();
+        }
+    }
+}
+
+struct Done<'a>(&'a Turn);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.running.store(false, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,201 @@
+//! The archiver: keeps the history of all stores of a process.
+//!
+//! A store's commits are captured half a second after the first that is not yet, put as a segment of level 0 (or spooled,
+//! where the place does not take it), and released. Merging, base copies and carrying run beside, on threads of their own.
+//!
+//! **Invariants**
+//! - A fixed number of threads, whatever the number of stores; a store without commits costs nothing but its memory.
+//! - A commit is in the WAL, in the spool or in the place at each moment until its retention ends; a gap is told and healed by a base.
+//! - A file that is behind its archive or went on apart from it is refused before anything is written.
+//!
+//! Absent: services, restores, an async runtime ([`Archived`] is a future of any).
+
+mod capture;
+mod config;
+mod keeper;
+mod pool;
+mod status;
+mod upkeep;
+mod upload;
+mod wait;
+
+pub use config::{AtBound, Config, Now, Pinned};
+pub use status::{State, Status};
+pub use wait::Archived;
+
+use crate::history::History;
+use crate::place::Place;
+use crate::spool::Spool;
+use crate::state::hex;
+use crate::{Error, Kind, Result};
+use capture::{Capture, is_final};
+use keeper::{Keeper, Line, Part};
+use monolite_store::Store;
+use pool::{Pool, lock};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Keeps the history of stores in one place. Clones are handles to the same archiver; the last one's drop ends it.
+#[derive(Clone)]
+pub struct Archive {
+    life: Arc<Life>,
+}
+
+/// What the keepers share.
+struct Inner {
+    config: Config,
+    place: Arc<dyn Place>,
+    capturers: Pool,
+    uploaders: Pool,
+    upkeeper: Pool,
+    keepers: Mutex<BTreeMap<String, Arc<Keeper>>>,
+}
+
+struct Life {
+    inner: Arc<Inner>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Archive {
+    /// Starts the threads; nothing is asked of the place yet.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] where a thread cannot be started.
+    pub fn start(place: Arc<dyn Place>, config: Config) -> Result<Archive> {
+        let start = |name: &str, threads| {
+            Pool::start(name, threads).map_err(|e| Error::io(format!("cannot start the threads {name}"), e))
+        };
+        let (capturers, mut threads) = start("archiver", config.capturers)?;
+        let (uploaders, more) = start("archive-upload", config.uploaders)?;
+        threads.extend(more);
+        let (upkeeper, more) = start("archive-upkeep", 1)?;
+        threads.extend(more);
+        let keepers = Mutex::default();
+        let inner = Arc::new(Inner { config, place, capturers, uploaders, upkeeper, keepers });
+        Ok(Archive { life: Arc::new(Life { inner, threads: Mutex::new(threads) }) })
+    }
+
+    /// Keeps a store's history from now on. The store should be opened with `Config::followed`, so that nothing is missed.
+    /// `scratch` is a folder for what is on its way, on the store's disk. The place is asked once; where it does not
+    /// answer, that is tried again beside, and the state says so.
+    ///
+    /// # Errors
+    /// [`Kind::Behind`] where the file is older than its archive, [`Kind::Apart`] where it went on apart from it; nothing was
+    /// changed. Those of the scratch folder and of [`Store::follow`].
+    pub fn keep(&self, service: &str, store: &Store, scratch: &Path) -> Result<()> {
+        let inner = &self.life.inner;
+        let follower = store.follow()?;
+        let (found, reader) = (follower.found(), follower.reader());
+        let history = hex(&found.history);
+        let spool = Spool::open(scratch, &history)?;
+        let keeper = Arc::new(Keeper {
+            inner: inner.clone(),
+            service: service.to_owned(),
+            history: History::new(inner.place.clone(), service, &history)?,
+            scratch: scratch.to_owned(),
+            found,
+            reader,
+            spool,
+            capture: Mutex::new(Capture::new(follower)),
+            line: Mutex::new(Line::default()),
+            upkeep: Mutex::default(),
+            merges: Mutex::default(),
+            upload_tries: Default::default(),
+            waits: Arc::default(),
+            notes: Mutex::default(),
+            changes: Default::default(),
+            turns: Default::default(),
+            published: Default::default(),
+            stopped: Default::default(),
+        });
+        let mut capture = lock(&keeper.capture);
+        match keeper.settle(&mut capture) {
+            Ok(()) => {}
+            Err(e) if is_final(&e) => return Err(e),
+            Err(e) => keeper.failed("the archive's state is not known", &e),
+        }
+        let hears = Arc::downgrade(&keeper);
+        let urgent = capture.follower.as_ref().expect("just made").urgency();
+        if let Some(follower) = &capture.follower {
+            follower.on_ring(move || {
+                if let Some(keeper) = hears.upgrade() {
+                    keeper.rung(urgent.is_urgent());
+                }
+            });
+        }
+        drop(capture);
+        lock(&inner.keepers).insert(service.to_owned(), keeper.clone());
+        keeper.after(Part::Capture, Duration::ZERO);
+        Ok(())
+    }
+
+    /// Waits, blocking or as a future, until a commit of a store is in the archive; it is captured at once.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] where no such service is kept.
+    pub fn archived(&self, service: &str, sequence: u64) -> Result<Archived> {
+        let keeper = self.keeper(service)?;
+        if keeper.waits.archived() < sequence {
+            keeper.after(Part::Capture, Duration::ZERO);
+        }
+        Ok(Archived { waits: keeper.waits.clone(), sequence })
+    }
+
+    /// Asks for a new base of a store; made beside, see [`Status::last_base`].
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] where no such service is kept.
+    pub fn begin_base(&self, service: &str) -> Result<()> {
+        self.keeper(service)?.base_wanted("it was asked for");
+        Ok(())
+    }
+
+    /// The history that a store is kept in.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] where no such service is kept.
+    pub fn history(&self, service: &str) -> Result<History> {
+        Ok(self.keeper(service)?.history.clone())
+    }
+
+    /// How each store's archive stands.
+    pub fn status(&self) -> Vec<Status> {
+        let keepers: Vec<_> = lock(&self.life.inner.keepers).values().cloned().collect();
+        keepers.iter().map(|keeper| keeper.status()).collect()
+    }
+
+    /// Blocks until the status of a store is such, at most so long; answers whether it came to that.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] where no such service is kept.
+    pub fn watch(&self, service: &str, most: Duration, mut until: impl FnMut(&Status) -> bool) -> Result<bool> {
+        Ok(self.keeper(service)?.watch(most, &mut until))
+    }
+
+    fn keeper(&self, service: &str) -> Result<Arc<Keeper>> {
+        let found = lock(&self.life.inner.keepers).get(service).cloned();
+        found.ok_or_else(|| Error::new(Kind::Missing, format!("{service} is not archived by this process")))
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let inner = &self.inner;
+        for pool in [&inner.capturers, &inner.uploaders, &inner.upkeeper] {
+            pool.close();
+        }
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join(); // it catches its jobs' panics
+            }
+        }
+        // Followers go here: what is not archived stays in the stores' WALs.
+        for (_, keeper) in std::mem::take(&mut *lock(&inner.keepers)) {
+            keeper.waits.end("the archiver has ended");
+            lock(&keeper.capture).follower = None;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A few threads that do what is due, for all stores.
+//!
+//! **Invariants**
+//! - Nothing is polled: a pool without work due sleeps.
+//! - A job that panics ends neither its thread nor the others' work.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Work by the time it is due.
+#[derive(Clone)]
+pub(super) struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    due: Mutex<Due>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Due {
+    jobs: BTreeMap<(Instant, u64), Job>,
+    numbers: u64,
+    closed: bool,
+}
+
+impl Pool {
+    pub(super) fn start(name: &str, threads: usize) -> std::io::Result<(Pool, Vec<JoinHandle<()>>)> {
+        let pool = Pool { shared: Arc::new(Shared { due: Mutex::default(), changed: Condvar::new() }) };
+        let mut handles = Vec::new();
+        for n in 0..threads.max(1) {
+            let shared = pool.shared.clone();
+            let spawned = std::thread::Builder::new().name(format!("{name}:{n}")).spawn(move || serve(&shared));
+            match spawned {
+                Ok(handle) => handles.push(handle),
+                Err(error) => {
+                    pool.close();
+                    return Err(error);
+                }
+            }
+        }
+        Ok((pool, handles))
+    }
+
+    /// Runs the job at this time or soon after it; not at all once the pool is closed.
+    pub(super) fn at(&self, when: Instant, job: impl FnOnce() + Send + 'static) {
+        let mut due = lock(&self.shared.due);
+        if due.closed {
+            return;
+        }
+        due.numbers += 1;
+        let key = (when, due.numbers);
+        due.jobs.insert(key, Box::new(job));
+        drop(due);
+        self.shared.changed.notify_one();
+    }
+
+    /// No job begins any more.
+    pub(super) fn close(&self) {
+        let mut due = lock(&self.shared.due);
+        due.closed = true;
+        let jobs = std::mem::take(&mut due.jobs);
+        drop(due);
+        drop(jobs);
+        self.shared.changed.notify_all();
+    }
+}
+
+fn serve(shared: &Shared) {
+    let mut due = lock(&shared.due);
+    while !due.closed {
+        let wait = due.jobs.first_key_value().map(|((at, _), _)| at.saturating_duration_since(Instant::now()));
+        due = match wait {
+            None => shared.changed.wait(due).unwrap_or_else(PoisonError::into_inner),
+            Some(wait) if !wait.is_zero() => {
+                shared.changed.wait_timeout(due, wait).unwrap_or_else(PoisonError::into_inner).0
+            }
+            Some(_) => {
+                let (_, job) = due.jobs.pop_first().expect("looked at above");
+                drop(due);
+                let _ = catch_unwind(AssertUnwindSafe(job)); // the store that it was for is the poorer; others go on
+                lock(&shared.due)
+            }
+        };
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

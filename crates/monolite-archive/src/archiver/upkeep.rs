@@ -1,0 +1,258 @@
+//! Upkeep: base copies, merging, and forgetting what was merged.
+//!
+//! **Invariants**
+//! - The list of segments in memory is the truth of what this program put; the place is not listed again.
+//! - What is deleted is what `retain.rs` says, with the pins that lie in the place at that moment: restores read there.
+//! - A base copy is one piece at a time, at a pace; other stores' upkeep goes on between two.
+
+use super::keeper::{Keeper, Part};
+use super::pool::lock;
+use super::status::State;
+use crate::base::Copying;
+use crate::history::Segment;
+use crate::layout::{BASES, Level, SegmentName};
+use crate::plan::{Plan, Target};
+use crate::read;
+use crate::retain::{expendable, pins};
+use crate::state::hex;
+use crate::{Error, Kind, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Inputs of one merge, and most segments that are laid over a base copy.
+const INPUTS_MAX: usize = 128;
+
+/// The state of a store's upkeep.
+#[derive(Default)]
+pub(super) struct Upkeep {
+    copying: Option<Copying>,
+    piece: Vec<u8>,
+    tries: u32,
+}
+
+impl Keeper {
+    /// A segment of this level was put: it is merged with its neighbours later.
+    pub(super) fn merge_later(self: &Arc<Self>, level: usize) {
+        let Some(interval) = self.inner.config.levels.get(level).copied() else { return };
+        let mut due = lock(&self.merges);
+        due.resize(self.inner.config.levels.len(), None);
+        if due[level].is_none() {
+            due[level] = Some(Instant::now() + interval);
+            drop(due);
+            self.after(Part::Upkeep, interval);
+        }
+    }
+
+    /// A new base is wanted.
+    pub(super) fn base_wanted(self: &Arc<Self>, why: &str) {
+        self.line().base.get_or_insert(why.to_owned());
+        self.after(Part::Upkeep, Duration::ZERO);
+    }
+
+    /// Does what is due.
+    pub(super) fn tend(self: &Arc<Self>) {
+        let mut upkeep = lock(&self.upkeep);
+        match self.tend_all(&mut upkeep) {
+            Ok(None) => upkeep.tries = 0,
+            Ok(Some(wait)) => {
+                upkeep.tries = 0;
+                self.after(Part::Upkeep, wait);
+            }
+            Err(e) => {
+                upkeep.tries += 1;
+                self.failed("upkeep", &e);
+                if self.notes().state != State::Ended {
+                    let wait = self.backoff(upkeep.tries);
+                    self.after(Part::Upkeep, wait);
+                }
+            }
+        }
+    }
+
+    /// Answers when it should be called again, where there is more.
+    fn tend_all(self: &Arc<Self>, upkeep: &mut Upkeep) -> Result<Option<Duration>> {
+        let mut merged = false;
+        for level in 0..self.inner.config.levels.len() {
+            let is_due = |due: &Option<Instant>| due.is_some_and(|at| at <= Instant::now());
+            if lock(&self.merges).get(level).is_some_and(is_due) {
+                merged |= self.merge(level)?;
+                lock(&self.merges)[level] = None;
+            }
+        }
+        self.forget()?;
+        let wants_base = self.line().base.is_some();
+        if wants_base && self.notes().state != State::Opening && !self.is_dropping() {
+            return self.copy(upkeep);
+        }
+        if merged {
+            self.merge_into_base()?;
+        }
+        Ok(None)
+    }
+
+    /// A piece of a base copy, or its end.
+    fn copy(self: &Arc<Self>, upkeep: &mut Upkeep) -> Result<Option<Duration>> {
+        let run = self.line().run;
+        if upkeep.copying.as_ref().is_some_and(|copying| copying.from() < run) {
+            upkeep.copying = None; // commits are missing since it began
+        }
+        if upkeep.copying.is_none() {
+            let from = self.waits.archived().max(run);
+            upkeep.copying = Some(Copying::begin(&self.scratch, &hex(&self.found.history), from, run)?);
+        }
+        let copying = upkeep.copying.as_mut().expect("begun above");
+        let read = copying.step(&self.reader, &mut upkeep.piece)?;
+        self.notes().copying = Some(copying.progress());
+        if let Some(bytes) = read {
+            let pace = self.inner.config.base_bytes_per_second.max(1);
+            return Ok(Some(Duration::from_secs_f64(bytes as f64 / pace as f64)));
+        }
+        let (from, seen) = (copying.from(), copying.seen());
+        let archived = self.waits.archived().max(run);
+        if archived < seen {
+            self.after(Part::Capture, Duration::ZERO);
+            return Ok(Some(self.inner.config.interval));
+        }
+        let Some(over) = self.over(from, archived)? else { return Ok(Some(Duration::ZERO)) };
+        let copying = upkeep.copying.take().expect("looked at above");
+        let at_ms = (self.inner.config.now)();
+        let base = match copying.finish(&self.history, &over, at_ms) {
+            Ok((base, _)) => base,
+            Err(e) if e.kind() == Kind::Exists => self.there(BASES, SegmentName { first: 1, last: archived }, e)?,
+            Err(e) => return Err(e),
+        };
+        upkeep.piece = Vec::new();
+        let mut line = self.line();
+        if line.run <= from {
+            line.base = None;
+        }
+        line.segments.push(base);
+        drop(line);
+        let mut notes = self.notes();
+        notes.copying = None;
+        notes.last_base_ms = Some(at_ms);
+        drop(notes);
+        self.archived(base.name.last);
+        Ok(None)
+    }
+
+    /// The segments that lead from one commit to another; `None` where they were too many and some were merged.
+    fn over(self: &Arc<Self>, from: u64, to: u64) -> Result<Option<Vec<Segment>>> {
+        let segments = self.line().segments.clone();
+        let mut over = Vec::new();
+        let mut reached = from;
+        while reached < to {
+            let goes_on = |s: &&Segment| {
+                !s.name.is_base() && s.name.first <= reached + 1 && reached < s.name.last && s.name.last <= to
+            };
+            let Some(next) = segments.iter().filter(goes_on).max_by_key(|s| (s.name.last, s.name.first)) else {
+                let text = format!("commit {} was captured, but lies in no segment", reached + 1);
+                return Err(Error::new(Kind::Gap, text));
+            };
+            over.push(*next);
+            reached = next.name.last;
+        }
+        if over.len() <= INPUTS_MAX {
+            return Ok(Some(over));
+        }
+        for level in 0..self.inner.config.levels.len() {
+            if self.merge(level)? {
+                return Ok(None);
+            }
+        }
+        Err(Error::new(Kind::Invalid, format!("{} segments since a copy began cannot be merged", over.len())))
+    }
+
+    /// Merges what the next level does not have yet. Answers whether something was merged.
+    fn merge(self: &Arc<Self>, level: usize) -> Result<bool> {
+        let (Some(from), Some(to)) = (Level::new(level as u8), Level::new(level as u8 + 1)) else { return Ok(false) };
+        let segments = self.line().segments.clone();
+        let end = segments.iter().filter(|s| s.level == to).map(|s| s.name.last).max().unwrap_or(0);
+        let mut inputs: Vec<Segment> =
+            segments.into_iter().filter(|s| s.level == from && s.name.last > end && !s.name.is_base()).collect();
+        inputs.sort_by_key(|s| (s.name.first, s.name.last));
+        let mut merged = false;
+        for group in contiguous(&inputs) {
+            for group in group.chunks(INPUTS_MAX).filter(|group| group.len() > 1) {
+                let name = SegmentName { first: group[0].name.first, last: group[group.len() - 1].name.last };
+                let segment = match read::compact(&self.history, group, to, &self.scratch) {
+                    Err(e) if e.kind() == Kind::Exists => self.there(to, name, e)?,
+                    other => other?,
+                };
+                self.put(segment);
+                merged = true;
+            }
+        }
+        if merged {
+            self.merge_later(level + 1);
+            let kept = self.inner.config.keep.merged_ms.get(level).map_or(0, |ms| ms.unsigned_abs());
+            self.after(Part::Upkeep, Duration::from_millis(kept + 1));
+        }
+        Ok(merged)
+    }
+
+    /// A segment that a try before put, whose answer was lost.
+    fn there(&self, level: Level, name: SegmentName, why: Error) -> Result<Segment> {
+        let there = self.history.level(level)?.into_iter().find(|s| s.name == name);
+        there.ok_or(why)
+    }
+
+    /// Deletes what nothing that was promised needs.
+    fn forget(&self) -> Result<()> {
+        let config = &self.inner.config;
+        let now = (config.now)();
+        let segments = self.line().segments.clone();
+        if expendable(&segments, &config.keep, &[], now).is_empty() {
+            return Ok(()); // the place is not asked who reads
+        }
+        let mut pins = pins(&self.history, now)?;
+        pins.extend(config.pinned.iter().flat_map(|pinned| pinned(&self.service)));
+        for segment in expendable(&segments, &config.keep, &pins, now) {
+            self.history.delete(&segment)?;
+            self.line().segments.retain(|s| *s != segment);
+        }
+        Ok(())
+    }
+
+    /// Makes a new base from the last one and what follows it, where that has become large.
+    fn merge_into_base(self: &Arc<Self>) -> Result<()> {
+        let config = &self.inner.config;
+        let segments = self.line().segments.clone();
+        let Ok(plan) = Plan::to(&segments, Target::Latest, |s| Ok(s.created_ms)) else { return Ok(()) };
+        let Some((base, over)) = plan.segments().split_first() else { return Ok(()) };
+        let over_bytes: u64 = over.iter().map(|s| s.bytes).sum();
+        let large = over_bytes * 100 > base.bytes * config.base_percent && over_bytes > config.base_bytes_min;
+        if !large || over.len() >= INPUTS_MAX {
+            return Ok(());
+        }
+        let name = SegmentName { first: 1, last: plan.last() };
+        let made = match read::compact(&self.history, plan.segments(), BASES, &self.scratch) {
+            Err(e) if e.kind() == Kind::Exists => self.there(BASES, name, e)?,
+            // What lies in the place is not sound: a copy of the store is.
+            Err(e) if matches!(e.kind(), Kind::Damaged | Kind::Gap | Kind::Missing) => {
+                self.failed("making a base from the archive", &e);
+                self.base_wanted(&e.to_string());
+                return Ok(());
+            }
+            other => other?,
+        };
+        self.put(made);
+        self.notes().last_base_ms = Some((config.now)());
+        Ok(())
+    }
+
+    /// Counts failed uploads in a row.
+    pub(super) fn uploads_failed(&self, failed: bool) -> u32 {
+        if failed {
+            self.upload_tries.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            self.upload_tries.swap(0, Ordering::Relaxed)
+        }
+    }
+}
+
+/// Runs of segments that follow each other.
+fn contiguous(segments: &[Segment]) -> Vec<&[Segment]> {
+    segments.chunk_by(|one, next| next.name.first <= one.name.last + 1 && one.name.last < next.name.last).collect()
+}

@@ -1,0 +1,74 @@
+//! Upload: from the spool into the place, oldest first.
+//!
+//! **Invariants**
+//! - A segment leaves the spool when the place has it; a gap in the place while they are on their way is impossible.
+
+use super::capture::{is_final, ours};
+use super::keeper::{Keeper, Part};
+use super::pool::lock;
+use super::status::State;
+use crate::history::Segment;
+use crate::{Kind, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Keeper {
+    /// Carries what waits to the place, until nothing is left or it fails.
+    pub(super) fn upload(self: &Arc<Self>) {
+        let mut carried = 0;
+        let ended = loop {
+            match self.carry() {
+                Ok(true) => carried += 1,
+                Ok(false) => break self.probe(),
+                Err(e) => break Err(e),
+            }
+        };
+        if carried > 0 {
+            self.uploads_failed(false);
+            self.after(Part::Capture, Duration::ZERO); // it may have waited for room
+        }
+        match ended {
+            Ok(()) => {}
+            Err(e) if is_final(&e) => self.stop(&mut lock(&self.capture), &e),
+            Err(e) => {
+                self.failed("carrying a segment", &e);
+                if self.notes().state == State::Keeping {
+                    self.state(State::Spooling);
+                }
+                let tries = self.uploads_failed(true);
+                self.after(Part::Upload, self.backoff(tries));
+                self.after(Part::Capture, Duration::ZERO); // the oldest may have come to the age where something is done
+            }
+        }
+    }
+
+    fn carry(self: &Arc<Self>) -> Result<bool> {
+        let Some(first) = self.spool.first() else { return Ok(false) };
+        let header = match self.spool.carry(&first, &self.history) {
+            Ok(header) => header,
+            Err(e) if matches!(e.kind(), Kind::Exists | Kind::OutcomeUnknown) => {
+                let header = self.spool.history().header(&first)?;
+                ours(&self.history, &header, e)?;
+                header
+            }
+            // Dropped meanwhile.
+            Err(_) if self.spool.first() != Some(first) => return Ok(true),
+            Err(e) => return Err(e),
+        };
+        self.put(Segment { created_ms: header.at_ms, ..first });
+        self.archived(header.last);
+        self.spool.remove_first()?;
+        Ok(true)
+    }
+
+    /// With nothing to carry: does the place answer, for those who wait for that?
+    fn probe(self: &Arc<Self>) -> Result<()> {
+        if self.is_dropping() {
+            self.history.place().list(self.history.root())?;
+            self.place_answers();
+        } else if self.notes().state == State::Spooling {
+            self.state(State::Keeping);
+        }
+        Ok(())
+    }
+}
