@@ -222,7 +222,7 @@ fn at_the_bound_writes_are_refused_or_the_history_gets_a_gap_and_a_new_base() {
         let mut refused = None;
         for n in 0..2000u64 {
             let written = store.write_blocking(move |tx| {
-                let noise: Vec<u8> = (0..5000u64).map(|i| (i * i * (n + 7) >> 3) as u8).collect();
+                let noise: Vec<u8> = (0..5000u64).map(|i| ((i * i * (n + 7)) >> 3) as u8).collect();
                 tx.execute("INSERT INTO t(v) VALUES (?1)", [noise])
             });
             match written {

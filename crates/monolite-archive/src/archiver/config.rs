@@ -93,6 +93,7 @@ impl fmt::Debug for Config {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the default of the one clock that this crate has")]
 fn unix_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
