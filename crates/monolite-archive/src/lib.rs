@@ -16,6 +16,7 @@
 mod archiver;
 mod base;
 mod check;
+pub mod cuts;
 mod error;
 mod history;
 mod layout;
