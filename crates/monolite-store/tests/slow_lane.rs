@@ -5,7 +5,7 @@
 mod common;
 
 use common::{done, within};
-use monolite_store::{Config, Error, Kind, Migrations, ReadWith, Store, Tenant, Ticket};
+use monolite_store::{Config, Error, Kind, Migrations, ReadWith, Snapshot, Store, Tenant, Ticket};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -215,6 +215,32 @@ fn the_lane_of_a_process_is_bounded_over_all_of_its_stores() {
     let read = quick(&stores[0], ticket(Tenant(0)));
     busy.into_iter().for_each(|held| held.end().unwrap());
     assert_eq!(done(read).unwrap().value, 1, "what nobody waits for makes room");
+}
+
+#[test]
+fn slow_reads_of_one_tenant_do_not_send_quick_ones_of_the_same_message_to_the_lane() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config::default());
+    let search = |tenant: Tenant, rows: i64| {
+        let count =
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) SELECT count(*) FROM n";
+        let read = move |s: &Snapshot<'_>| s.query_row(count, [rows], |r| r.get::<_, i64>(0));
+        store.read_with(Ticket::label("search").tenant(tenant), read)
+    };
+    for _ in 0..20 {
+        done(search(NOISY, 100_000)).unwrap();
+        done(search(QUIET, 10)).unwrap();
+    }
+    done(search(NOISY, 100_000)).unwrap();
+    let busy = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin(), hold(&store, Tenant(3)).begin()];
+    // In one of a few tries: a machine that stands still makes a read a slow one.
+    let cx = &mut Context::from_waker(Waker::noop());
+    let is_at_once = (0..3).any(|_| Pin::new(&mut search(QUIET, 10)).poll(cx).is_ready());
+    let is_slow = Pin::new(&mut search(NOISY, 100_000)).poll(cx).is_pending();
+    busy.into_iter().for_each(|held| held.end().unwrap());
+    assert!(is_at_once, "it waits for the lane, for another tenant's reads");
+    assert!(is_slow);
 }
 
 #[test]

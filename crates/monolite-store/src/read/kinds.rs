@@ -8,9 +8,14 @@
 //! next run is measured in CPU time. (Condemned by the clock alone, a point read that was preempted once sent all of its
 //! kind to wait behind the slow ones: on a busy machine their p99 went from 5 to 90 ms.)
 //!
+//! A message is one kind for everybody, and one tenant's searches in a million documents say nothing of another's in ten. So
+//! a tenant who is new to a slow kind starts in the slow lane too, and comes back by his own runs.
+//!
 //! **Invariants**
 //! - No lock and one atomic load on the fast path.
+//! - A tenant whose own runs stay under budget starts on the caller's thread, whatever others make of the same kind.
 
+use crate::ticket::Tenant;
 use std::any::TypeId;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,8 +24,10 @@ const ENTRIES: usize = 1024;
 /// Runs under budget that bring a kind back to the caller's thread.
 const RUNS_TO_RETURN: u64 = 16;
 
-/// Marks a kind whose next run on the caller's thread is measured.
+/// The state of a kind whose next run on the caller's thread is measured.
 const SUSPECT: u64 = 0xFF;
+/// The state of a tenant whose runs of a slow kind stay under budget.
+const QUICK: u64 = 0xFE;
 
 /// Where a kind of read starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,87 +89,150 @@ fn mix(x: u64) -> u64 {
     x ^ (x >> 29)
 }
 
-/// The kinds that start in the slow lane.
-pub(crate) struct SlowKinds(Box<[AtomicU64]>);
+/// The kinds that start in the slow lane, and what is known of tenants beside them.
+pub(crate) struct SlowKinds {
+    kinds: Box<[AtomicU64]>,
+    own: Box<[AtomicU64]>,
+}
 
 impl SlowKinds {
     pub(crate) fn new() -> Self {
-        SlowKinds((0..ENTRIES).map(|_| AtomicU64::new(0)).collect())
+        let table = || (0..ENTRIES).map(|_| AtomicU64::new(0)).collect();
+        SlowKinds { kinds: table(), own: table() }
     }
 
-    /// Where reads of this kind start.
+    /// Where a tenant's reads of this kind start.
     #[inline]
-    pub(crate) fn start(&self, kind: WorkKind) -> Start {
-        let entry = self.entry(kind).load(Relaxed);
-        if entry == 0 || entry >> 8 != kind.0 >> 8 {
-            Start::Inline
-        } else if entry & 0xFF == SUSPECT {
-            Start::Measured
-        } else {
-            Start::Slow
+    pub(crate) fn start(&self, kind: WorkKind, tenant: Tenant) -> Start {
+        match state(&self.kinds, kind) {
+            None => Start::Inline,
+            Some(SUSPECT) => Start::Measured,
+            Some(_) => match state(&self.own, own(kind, tenant)) {
+                Some(QUICK) => Start::Inline,
+                Some(SUSPECT) => Start::Measured,
+                _ => Start::Slow,
+            },
         }
     }
 
     /// The coarse clock ticked during a run.
-    pub(crate) fn ticked(&self, kind: WorkKind) {
-        self.entry(kind).store(kind.0 | SUSPECT, Relaxed);
-    }
-
-    /// A measured run stayed under its budget.
-    pub(crate) fn cleared(&self, kind: WorkKind) {
-        let _ = self.entry(kind).compare_exchange(kind.0 | SUSPECT, 0, Relaxed, Relaxed);
-    }
-
-    /// A run went over its inline budget.
-    pub(crate) fn ran_over(&self, kind: WorkKind) {
-        self.entry(kind).store((kind.0 & !0xFF) | RUNS_TO_RETURN, Relaxed);
-    }
-
-    /// A run in the slow lane stayed under the inline budget.
-    pub(crate) fn ran_under(&self, kind: WorkKind) {
-        let entry = self.entry(kind);
-        let now = entry.load(Relaxed);
-        if now != 0 && now >> 8 == kind.0 >> 8 && now & 0xFF != SUSPECT {
-            let left = (now & 0xFF).saturating_sub(1);
-            let next = if left == 0 { 0 } else { (now & !0xFF) | left };
-            let _ = entry.compare_exchange(now, next, Relaxed, Relaxed);
+    pub(crate) fn ticked(&self, kind: WorkKind, tenant: Tenant) {
+        match state(&self.kinds, kind) {
+            None | Some(SUSPECT) => set(&self.kinds, kind, SUSPECT),
+            Some(_) => set(&self.own, own(kind, tenant), SUSPECT),
         }
     }
 
-    fn entry(&self, kind: WorkKind) -> &AtomicU64 {
-        &self.0[(kind.0 >> 32) as usize % ENTRIES]
+    /// A measured run stayed under its budget.
+    pub(crate) fn cleared(&self, kind: WorkKind, tenant: Tenant) {
+        change(&self.kinds, kind, |state| if state == SUSPECT { None } else { Some(state) });
+        change(&self.own, own(kind, tenant), |state| Some(if state == SUSPECT { QUICK } else { state }));
     }
+
+    /// A run went over its inline budget.
+    pub(crate) fn ran_over(&self, kind: WorkKind, tenant: Tenant) {
+        set(&self.kinds, kind, RUNS_TO_RETURN);
+        set(&self.own, own(kind, tenant), RUNS_TO_RETURN);
+    }
+
+    /// A run in the slow lane stayed under the inline budget.
+    pub(crate) fn ran_under(&self, kind: WorkKind, tenant: Tenant) {
+        change(&self.kinds, kind, |state| match state {
+            SUSPECT => Some(SUSPECT),
+            0 | 1 => None,
+            left => Some(left - 1),
+        });
+        let own = own(kind, tenant);
+        if state(&self.own, own).is_none() {
+            set(&self.own, own, RUNS_TO_RETURN);
+        }
+        change(&self.own, own, |state| match state {
+            SUSPECT | QUICK => Some(state),
+            0 | 1 => Some(QUICK),
+            left => Some(left - 1),
+        });
+    }
+}
+
+/// A kind of one tenant.
+fn own(kind: WorkKind, tenant: Tenant) -> WorkKind {
+    WorkKind(mix(kind.0 ^ tenant.0.wrapping_mul(0xC2B2_AE3D_27D4_EB4F)))
+}
+
+/// An entry is a kind without its last byte, and the state in that. 0 is nobody's.
+#[inline]
+fn entry(table: &[AtomicU64], kind: WorkKind) -> &AtomicU64 {
+    &table[(kind.0 >> 32) as usize % ENTRIES]
+}
+
+#[inline]
+fn state(table: &[AtomicU64], kind: WorkKind) -> Option<u64> {
+    let entry = entry(table, kind).load(Relaxed);
+    (entry != 0 && entry >> 8 == kind.0 >> 8).then_some(entry & 0xFF)
+}
+
+fn set(table: &[AtomicU64], kind: WorkKind, state: u64) {
+    entry(table, kind).store((kind.0 & !0xFF) | state, Relaxed);
+}
+
+/// Changes the state of a kind that is there; `None` removes it. Of changes at the same time one may be lost.
+fn change(table: &[AtomicU64], kind: WorkKind, to: impl FnOnce(u64) -> Option<u64>) {
+    let Some(state) = state(table, kind) else { return };
+    let (before, after) = ((kind.0 & !0xFF) | state, to(state).map_or(0, |state| (kind.0 & !0xFF) | state));
+    let _ = entry(table, kind).compare_exchange(before, after, Relaxed, Relaxed);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const A: Tenant = Tenant(1);
+    const B: Tenant = Tenant(2);
+
     #[test]
     fn a_kind_that_ran_over_is_slow_until_sixteen_runs_stay_under() {
         let kinds = SlowKinds::new();
         let (a, b) = (WorkKind::of_label("a"), WorkKind::of_label("bb"));
-        kinds.ran_over(a);
-        assert_eq!((kinds.start(a), kinds.start(b)), (Start::Slow, Start::Inline));
+        kinds.ran_over(a, A);
+        assert_eq!((kinds.start(a, A), kinds.start(b, A)), (Start::Slow, Start::Inline));
         for _ in 0..15 {
-            kinds.ran_under(a);
+            kinds.ran_under(a, A);
         }
-        assert_eq!(kinds.start(a), Start::Slow);
-        kinds.ran_under(a);
-        assert_eq!(kinds.start(a), Start::Inline);
+        assert_eq!(kinds.start(a, A), Start::Slow);
+        kinds.ran_under(a, A);
+        assert_eq!(kinds.start(a, A), Start::Inline);
     }
 
     #[test]
     fn ticks_make_a_suspect_and_only_cpu_time_a_slow_kind() {
         let kinds = SlowKinds::new();
         let kind = WorkKind::of_label("ticks");
-        kinds.ticked(kind);
-        assert_eq!(kinds.start(kind), Start::Measured);
-        kinds.cleared(kind);
-        assert_eq!(kinds.start(kind), Start::Inline);
-        kinds.ticked(kind);
-        assert_eq!(kinds.start(kind), Start::Measured, "a preempted read is not a slow one");
-        kinds.ran_over(kind);
-        assert_eq!(kinds.start(kind), Start::Slow);
+        kinds.ticked(kind, A);
+        assert_eq!(kinds.start(kind, A), Start::Measured);
+        kinds.cleared(kind, A);
+        assert_eq!(kinds.start(kind, A), Start::Inline);
+        kinds.ticked(kind, A);
+        assert_eq!(kinds.start(kind, A), Start::Measured, "a preempted read is not a slow one");
+        kinds.ran_over(kind, A);
+        assert_eq!(kinds.start(kind, A), Start::Slow);
+    }
+
+    #[test]
+    fn a_tenant_with_quick_reads_comes_back_while_another_goes_on_slowly() {
+        let kinds = SlowKinds::new();
+        let kind = WorkKind::of_label("search");
+        kinds.ran_over(kind, A);
+        assert_eq!(kinds.start(kind, B), Start::Slow, "nothing is known of him");
+        for _ in 0..16 {
+            kinds.ran_under(kind, B);
+            kinds.ran_over(kind, A);
+        }
+        assert_eq!((kinds.start(kind, A), kinds.start(kind, B)), (Start::Slow, Start::Inline));
+        kinds.ticked(kind, B);
+        assert_eq!((kinds.start(kind, A), kinds.start(kind, B)), (Start::Slow, Start::Measured));
+        kinds.cleared(kind, B);
+        assert_eq!(kinds.start(kind, B), Start::Inline);
+        kinds.ran_over(kind, B);
+        assert_eq!(kinds.start(kind, B), Start::Slow);
     }
 }

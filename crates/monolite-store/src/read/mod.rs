@@ -121,7 +121,7 @@ where
 
 #[inline]
 fn start(shared: &Shared, ticket: &Ticket, kind: WorkKind) -> Start {
-    if ticket.slow { Start::Slow } else { shared.reads.kinds.start(kind) }
+    if ticket.slow { Start::Slow } else { shared.reads.kinds.start(kind, ticket.tenant) }
 }
 
 #[inline]
@@ -161,14 +161,14 @@ where
         shared.was_slow(SlowWork::Read, ticket, Instant::now() - took, took, None);
     }
     if cpu != 0 {
-        judge(shared, kind, thread_cpu_ns() - cpu);
+        judge(shared, ticket, kind, thread_cpu_ns() - cpu);
     } else if clock != 0 {
-        shared.reads.kinds.ticked(kind);
+        shared.reads.kinds.ticked(kind, ticket.tenant);
     }
     match (reader.connection.watch.tripped(), result) {
         (Some(why), _) => {
             if why == Tripped::Budget {
-                shared.reads.kinds.ran_over(kind);
+                shared.reads.kinds.ran_over(kind, ticket.tenant);
             }
             if let Some(o) = &shared.config.observer {
                 o.moved(ticket.label);
@@ -190,11 +190,11 @@ where
 
 /// Decides on a suspect by the CPU time of one run.
 #[cold]
-fn judge(shared: &Shared, kind: WorkKind, cpu_ns: u64) {
+fn judge(shared: &Shared, ticket: &Ticket, kind: WorkKind, cpu_ns: u64) {
     if u128::from(cpu_ns) > shared.config.inline_budget.as_nanos() {
-        shared.reads.kinds.ran_over(kind);
+        shared.reads.kinds.ran_over(kind, ticket.tenant);
     } else {
-        shared.reads.kinds.cleared(kind);
+        shared.reads.kinds.cleared(kind, ticket.tenant);
     }
 }
 

@@ -239,9 +239,9 @@ where
         *lock(&call.watch) = None;
     }
     if u128::from(cpu) <= shared.config.inline_budget.as_nanos() {
-        shared.reads.kinds.ran_under(kind);
+        shared.reads.kinds.ran_under(kind, ticket.tenant);
     } else {
-        shared.reads.kinds.ran_over(kind);
+        shared.reads.kinds.ran_over(kind, ticket.tenant);
     }
     if reader.end().is_ok() && !shared.is_closed() {
         slow.put_back(reader);
