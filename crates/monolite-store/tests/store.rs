@@ -54,7 +54,9 @@ fn an_acknowledged_write_is_read_at_once_and_after_a_reopen() {
 #[test]
 fn an_error_and_a_panic_undo_their_own_write_only() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder, Config::default());
+    // A panic that is printed with where it came from takes longer than a group may.
+    let config = Config { group_time_max: Duration::from_secs(60), ..Config::default() };
+    let store = open(&folder, config);
     let (holder, go) = hold_writer(&store, Ticket::default());
     let good = store.write_with(Ticket::default(), |tx| tx.execute("INSERT INTO t(v) VALUES ('good')", []));
     let bad = store.write(|tx| {
