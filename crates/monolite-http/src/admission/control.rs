@@ -5,7 +5,8 @@
 //!
 //! What a writer *can* get through is not what it got through: with small groups it is busy all the time, with commits,
 //! and would take ten times as many writes for a little more. So the rate is that of full groups, from what a write and a
-//! commit take. Only where writes wait too long round after round is the model wrong, and the rate that is seen counts.
+//! commit take. Where writes wait too long round after round, something else takes time too: then the rate is taken down to
+//! that which is seen, and comes back slowly.
 //! What is under way is looked at beside the waits that were seen: those tell of a queue
 //! only when it has been worked off. The wanted wait follows the disk: some commits long, so that groups stay full
 //! whatever a sync costs.
@@ -32,6 +33,9 @@ const BUSY: f64 = 0.8;
 const REACHED: f64 = 0.9;
 /// Rounds in a row in which writes waited too long, from which on the rate that is seen counts.
 const LATE_ROUNDS: u32 = 4;
+/// The least part of the rate of full groups that is left of it, and by how much it comes back in one round.
+const TRUST_MIN: f64 = 0.1;
+const TRUST_GROW: f64 = 1.03;
 /// A round is at least so long, and at least so many commits.
 pub(super) const ROUND_MIN: Duration = Duration::from_millis(50);
 const ROUND_COMMITS: u32 = 2;
@@ -74,11 +78,13 @@ pub(super) struct Control {
     wait: Duration,
     group_max: GroupMax,
     commit: Duration,
-    /// Writes a second of a writer with full groups, and of this one while it was busy.
+    /// Writes a second of a writer with full groups, and of this one.
     full: f64,
     seen: f64,
     /// Rounds in a row in which writes waited too long.
     late: u32,
+    /// What part of the rate of full groups is there for writes.
+    trust: f64,
     /// Refusals a second.
     refusals: f64,
 }
@@ -96,6 +102,7 @@ impl Control {
             full: 0.0,
             seen: 0.0,
             late: 0,
+            trust: 1.0,
             refusals: 0.0,
         }
     }
@@ -126,12 +133,16 @@ impl Control {
         if round.writes == 0 {
             return; // an idle writer, or one long commit: the next round will tell
         }
-        let busy = ((round.held + round.committing).as_secs_f64() / seconds).clamp(0.01, 1.0);
-        self.seen = half(self.seen, round.writes as f64 / seconds / busy);
+        self.seen = half(self.seen, round.writes as f64 / seconds);
         self.full = half(self.full, self.full_rate(round));
         let wait = round.waited.as_secs_f64() / round.writes as f64;
         let wanted = self.wanted().as_secs_f64();
         self.late = if wait > wanted { self.late + 1 } else { 0 };
+        let seen = self.seen / self.full;
+        self.trust = if self.late < LATE_ROUNDS { seen.max(self.trust * TRUST_GROW) } else { seen };
+        self.trust = self.trust.clamp(TRUST_MIN, 1.0);
+        // The time that is not there for writes counts as used.
+        let busy = ((round.held + round.committing).as_secs_f64() / seconds / self.trust).clamp(0.01, 1.0);
         let (fits, most) = (self.rate() * wanted, round.most as f64);
         if wait > wanted || busy > BUSY && most > fits {
             // What is under way now counts, not a limit that nobody reached.
@@ -159,7 +170,7 @@ impl Control {
 
     /// Writes a second that the writer gets through if it has to.
     fn rate(&self) -> f64 {
-        if self.late < LATE_ROUNDS { self.full } else { self.seen.min(self.full) }
+        self.full * self.trust
     }
 
     /// How long to hold a refusal back. A connection has one request at a time: where refusals are many, this keeps them
