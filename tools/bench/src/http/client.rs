@@ -80,9 +80,16 @@ impl Client {
 
     /// Whether the last answer's head has a line that begins so, in lower case.
     pub(crate) fn has_header(&self, begins: &str) -> bool {
+        self.header(begins).is_some()
+    }
+
+    /// What is behind this in the first line of the last answer's head that begins so.
+    pub(crate) fn header(&self, begins: &str) -> Option<&str> {
         let head = self.last.map_or(&[][..], |head| &self.buffer[..head.length]);
-        head.split(|b| *b == b'\n')
-            .any(|line| line.get(..begins.len()).is_some_and(|start| start.eq_ignore_ascii_case(begins.as_bytes())))
+        let begins = begins.as_bytes();
+        let mut lines = head.split(|b| *b == b'\n');
+        let line = lines.find(|line| line.get(..begins.len()).is_some_and(|l| l.eq_ignore_ascii_case(begins)))?;
+        std::str::from_utf8(&line[begins.len()..]).ok().map(str::trim)
     }
 
     async fn fill(&mut self) -> std::io::Result<()> {

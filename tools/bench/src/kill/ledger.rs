@@ -2,6 +2,7 @@
 //!
 //! **Invariants**
 //! - A number is noted as sent before its first byte leaves, and as acknowledged after the whole answer was read.
+//! - A connection sends a document after the answer to the one before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,12 +14,21 @@ pub(crate) struct Ledger(Mutex<Entries>);
 #[derive(Default)]
 struct Entries {
     sent: u64,
-    acknowledged: BTreeMap<u64, String>,
+    acknowledged: BTreeMap<u64, Done>,
     unanswered: BTreeSet<u64>,
     /// The connection of each number.
     connections: Vec<usize>,
     /// Numbers from here on were not looked at yet.
     verified: u64,
+    /// Replacements that were refused.
+    refused: u64,
+}
+
+/// What a document's answer said.
+#[derive(Debug, Clone)]
+struct Done {
+    id: String,
+    commit: u64,
 }
 
 /// What is known of one document.
@@ -44,17 +54,22 @@ impl Ledger {
     }
 
     /// Notes an answer.
-    pub(crate) fn acknowledge(&self, n: u64, id: String) {
+    pub(crate) fn acknowledge(&self, n: u64, id: String, commit: u64) {
         let mut entries = self.0.lock().expect("no holder panics");
         entries.unanswered.remove(&n);
-        entries.acknowledged.insert(n, id);
+        entries.acknowledged.insert(n, Done { id, commit });
+    }
+
+    /// Notes that a replacement was refused.
+    pub(crate) fn refuse(&self) {
+        self.0.lock().expect("no holder panics").refused += 1;
     }
 
     /// What is known of a document.
     pub(crate) fn of(&self, n: u64) -> Known {
         let entries = self.0.lock().expect("no holder panics");
         match entries.acknowledged.get(&n) {
-            Some(id) => Known::Acknowledged(id.clone()),
+            Some(done) => Known::Acknowledged(done.id.clone()),
             None if entries.unanswered.contains(&n) => Known::Unanswered,
             None => Known::Unknown,
         }
@@ -71,6 +86,16 @@ impl Ledger {
     /// Which connection sent a document.
     pub(crate) fn connection(&self, n: u64) -> Option<usize> {
         self.0.lock().expect("no holder panics").connections.get(n as usize).copied()
+    }
+
+    /// The commit that a document was acknowledged with.
+    pub(crate) fn commit(&self, n: u64) -> Option<u64> {
+        self.0.lock().expect("no holder panics").acknowledged.get(&n).map(|done| done.commit)
+    }
+
+    /// How many replacements were refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.0.lock().expect("no holder panics").refused
     }
 
     /// How many were acknowledged.
@@ -92,7 +117,8 @@ mod tests {
     fn a_document_is_unanswered_until_it_is_acknowledged() {
         let ledger = Ledger::default();
         let (a, b) = (ledger.send(0), ledger.send(3));
-        ledger.acknowledge(b, "id".into());
+        ledger.acknowledge(b, "id".into(), 7);
+        assert_eq!((ledger.commit(b), ledger.commit(a)), (Some(7), None));
         assert_eq!((ledger.connection(b), ledger.connection(2)), (Some(3), None));
         assert_eq!(ledger.of(a), Known::Unanswered);
         assert_eq!(ledger.of(b), Known::Acknowledged("id".into()));

@@ -1,7 +1,7 @@
-//! The creates of the kill rig: connections that write until the server is gone.
+//! The writes of the kill rig: connections that create until the server is gone, and now and then ask for what must be refused.
 
 use super::ledger::Ledger;
-use crate::http::client::{Client, request};
+use crate::http::client::{Client, request, request_of};
 use crate::http::document;
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -11,6 +11,9 @@ use tokio::task::JoinSet;
 
 /// Connections that create at the same time.
 const CONNECTIONS: usize = 16;
+
+/// One created document in so many is then replaced under a version that it does not have, which must be refused.
+const REFUSED_ONE_IN: u64 = 8;
 
 /// The running load.
 pub(crate) type Load = JoinSet<anyhow::Result<()>>;
@@ -54,7 +57,25 @@ async fn create(address: SocketAddr, token: Arc<str>, ledger: Arc<Ledger>, conne
         if answer.status != 201 {
             bail!("create {n} answered {}: {}", answer.status, String::from_utf8_lossy(answer.body));
         }
-        let created: Created = serde_json::from_slice(answer.body).context("the answer to a create")?;
-        ledger.acknowledge(n, created.id);
+        let Created { id } = serde_json::from_slice(answer.body).context("the answer to a create")?;
+        let commit = client.header("monolite-commit: Documents=").and_then(|n| n.parse().ok());
+        ledger.acknowledge(n, id.clone(), commit.with_context(|| format!("the answer to create {n} names no commit"))?);
+        if n.is_multiple_of(REFUSED_ONE_IN) {
+            let Ok(answer) = client.ask(&stale(&id, &token)).await else { return Ok(()) };
+            if answer.status != 412 {
+                bail!("a stale replacement of {n} answered {}", answer.status);
+            }
+            ledger.refuse();
+        }
     }
+}
+
+/// A replacement of a version that never was.
+fn stale(id: &str, token: &str) -> Vec<u8> {
+    let body = br#"{"refused":true}"#;
+    let path = format!("/api/v1/documents/{id}?title=Refused");
+    let mut request = request_of("PUT", &path, Some(token), Some(body));
+    let at = request.windows(2).position(|w| w == b"\r\n").map_or(0, |line| line + 2);
+    request.splice(at..at, *b"if-match: \"77\"\r\n");
+    request
 }

@@ -6,13 +6,16 @@
 //! - Every acknowledged document is there exactly once, under the id that was answered, with every byte and searchable.
 //! - A document that was sent but not acknowledged is there once and whole, or not at all.
 //! - No document is there that was never sent.
-//! - The documents of one connection are in the order in which it sent them.
+//! - A replacement that was refused changed nothing.
+//! - The documents of one connection are in the order in which it sent them, under commits that rise.
+//! - The commit sequence has no gap: each commit up to the file's last has a document that can have made it.
 //! - The server answers within a second of its start (or whatever the caller allows).
 //!
 //! What SIGKILL cannot show is a lost fsync: the kernel keeps what was written. That is for power cuts.
 
 mod ledger;
 mod load;
+mod order;
 mod verify;
 
 use crate::measure::Latency;
@@ -51,6 +54,8 @@ pub struct Survived {
     pub cycles: u32,
     /// Documents that were acknowledged, all found.
     pub acknowledged: u64,
+    /// Replacements that were refused, all without a trace.
+    pub refused: u64,
     /// Documents that were sent without an answer and are there.
     pub unanswered_kept: u64,
     /// Documents that were sent without an answer and are not there.
@@ -65,10 +70,11 @@ impl fmt::Display for Survived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} kills: {} acknowledged documents, all there once and whole; {} unanswered ones kept whole, {} gone whole; \
-             start after a kill {:.0} ms at the median, {:.0} ms at most",
+            "{} kills: {} acknowledged documents, all there once, whole, in order, under commits without a gap; {} refused \
+             changes without a trace; {} unanswered documents kept whole, {} gone whole; start after a kill {:.0} ms at the median, {:.0} ms at most",
             self.cycles,
             self.acknowledged,
+            self.refused,
             self.unanswered_kept,
             self.unanswered_gone,
             self.start_median.as_secs_f64() * 1e3,
@@ -95,6 +101,7 @@ async fn cycles(kill: &Kill, place: &Place) -> anyhow::Result<Survived> {
     let (mut starts, mut slowest) = (Latency::default(), Duration::ZERO);
     let mut server = server::serve(&program, &data, &log).await?;
     let token: Arc<str> = server::sign_in(&program, &data).await?.into();
+    let before = order::commit(&data)?;
     for cycle in 1..=kill.cycles {
         let time = Duration::from_millis(LOAD_MS.start + random.next() % (LOAD_MS.end - LOAD_MS.start));
         let load = load::start(server.address, &token, &ledger);
@@ -111,11 +118,12 @@ async fn cycles(kill: &Kill, place: &Place) -> anyhow::Result<Survived> {
     }
     let kept = verify::all(&server, &token, &ledger).await?;
     server.stop().await?;
-    verify::in_order(&data, &ledger)?;
+    ensure!(order::judge(&data, &ledger, before)? == kept, "the list and the file hold different documents");
     let (acknowledged, unanswered) = (ledger.acknowledged(), ledger.unanswered());
     Ok(Survived {
         cycles: kill.cycles,
         acknowledged,
+        refused: ledger.refused(),
         unanswered_kept: kept,
         unanswered_gone: unanswered - kept,
         start_median: Duration::from_nanos((starts.us(50.0) * 1e3) as u64),

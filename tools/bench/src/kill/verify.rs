@@ -1,4 +1,4 @@
-//! What the rig looks at after a restart: documents by id, the whole list, the search index.
+//! What the rig asks the server after a restart: documents by id, the whole list, the search index.
 
 use super::ledger::{Known, Ledger};
 use super::load::key;
@@ -6,11 +6,9 @@ use crate::http::client::{Client, request};
 use crate::http::document;
 use crate::server::Server;
 use anyhow::{Context, bail, ensure};
-use monolite_store::rusqlite::{Connection, OpenFlags};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Items of one page of the list.
 const PAGE: u32 = 100;
@@ -65,21 +63,6 @@ pub(crate) async fn all(server: &Server, token: &str, ledger: &Ledger) -> anyhow
     Ok(unanswered)
 }
 
-/// Looks at the file of the stopped server: the documents of a connection lie in the order in which it sent them.
-pub(crate) fn in_order(data: &Path, ledger: &Ledger) -> anyhow::Result<()> {
-    let file = Connection::open_with_flags(data.join("Documents/Documents.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let mut last: BTreeMap<usize, u64> = BTreeMap::new();
-    let mut keys = file.prepare("SELECT key FROM documents ORDER BY seq")?;
-    for key in keys.query_map([], |row| row.get::<_, String>(0))? {
-        let n: u64 = key?.strip_prefix('n').and_then(|n| n.parse().ok()).context("every key is a number")?;
-        let connection = ledger.connection(n).context("every document was sent by a connection")?;
-        if let Some(before) = last.insert(connection, n) {
-            ensure!(before < n, "document {n} lies behind {before} of the same connection");
-        }
-    }
-    Ok(())
-}
-
 /// All documents by number. A number twice is an error.
 async fn list(client: &mut Client, token: &str) -> anyhow::Result<BTreeMap<u64, String>> {
     let (mut listed, mut path) = (BTreeMap::new(), format!("/api/v1/documents?limit={PAGE}"));
@@ -105,6 +88,7 @@ async fn whole(client: &mut Client, token: &str, n: u64, id: &str) -> anyhow::Re
     ensure!(found["key"] == key(n).as_str(), "it has another key: {}", found["key"]);
     ensure!(found["title"] == format!("Number {n}").as_str(), "it has another title: {}", found["title"]);
     ensure!(found["body"] == sent, "it is not what was sent: {}", found["body"]);
+    ensure!(found["version"] == 1, "it was written again: it is of version {}", found["version"]);
     Ok(())
 }
 
