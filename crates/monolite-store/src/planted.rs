@@ -2,7 +2,8 @@
 //! `--cfg monolite_planted`; in any other, `planted!("..")` is the word `false` and this module is empty.
 //!
 //! **Invariants**
-//! - One bug at a time, chosen before the first store is opened.
+//! - One bug at a time, chosen before the first store is opened: by [`plant`], else by the environment's `MONOLITE_PLANTED`, so that
+//!   a server built so has it too.
 
 /// Whether a bug is planted.
 macro_rules! planted {
@@ -17,7 +18,7 @@ macro_rules! planted {
 pub(crate) use planted;
 
 #[cfg(monolite_planted)]
-static PLANTED: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
+static PLANTED: std::sync::OnceLock<Option<&'static str>> = std::sync::OnceLock::new();
 
 /// Plants a bug for the life of the process.
 ///
@@ -25,12 +26,12 @@ static PLANTED: std::sync::OnceLock<&'static str> = std::sync::OnceLock::new();
 /// Where another is planted already.
 #[cfg(monolite_planted)]
 pub fn plant(name: &'static str) {
-    assert!(PLANTED.set(name).is_ok(), "one bug at a time");
+    assert!(PLANTED.set(Some(name)).is_ok(), "one bug at a time");
 }
 
 #[cfg(monolite_planted)]
 pub(crate) fn is(name: &str) -> bool {
-    PLANTED.get() == Some(&name)
+    *PLANTED.get_or_init(|| std::env::var("MONOLITE_PLANTED").ok().map(|name| &*name.leak())) == Some(name)
 }
 
 /// True at each n-th call.

@@ -17,7 +17,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// The planted bugs, by the names of their places in the store, and the rig that is tried first.
-pub const BUGS: [(&str, &str); 23] = [
+pub const BUGS: [(&str, &str); 26] = [
     ("answer_before_commit", "history"),
     ("wal_not_synced", "images"),
     ("checkpoint_not_synced", "images"),
@@ -41,6 +41,9 @@ pub const BUGS: [(&str, &str); 23] = [
     ("idle_snapshots_not_ended", "history"),
     ("half_made_file_refused", "images"),
     ("mark_ahead", "images"),
+    ("sequence_skips", "images"),
+    ("write_runs_twice", "images"),
+    ("clients_out_of_order", "images"),
 ];
 
 /// The rigs with the arguments of their short modes, the quick ones first.

@@ -265,6 +265,9 @@ impl Writer {
             self.shared.queue.settle(&mut self.bills); // their places are free before the group runs
         }
         wake(late);
+        if planted!("clients_out_of_order") {
+            members.reverse();
+        }
         members
     }
 
@@ -327,6 +330,11 @@ impl Writer {
 
     /// Makes the open transaction durable under the next number.
     fn commit(&mut self, writes: usize) -> Result<u64> {
+        #[cfg(monolite_planted)]
+        if crate::planted::is("sequence_skips") && crate::planted::each(30) {
+            let _ = self.connection.set_sequence(self.sequence + 1, self.epoch, self.epoch_in_file);
+            (self.sequence, self.epoch_in_file) = (self.sequence + 1, self.epoch);
+        }
         let sequence = self.sequence + 1;
         match self.connection.set_sequence(sequence, self.epoch, self.epoch_in_file) {
             Ok(true) => {}
