@@ -1,10 +1,12 @@
 //! What a process said after its disk had lost the power.
 //!
 //! A cut of a file system leaves the process running until it is killed, so it can answer a write that the disk did not
-//! take: ext4's shutdown lets an fdatasync that is under way return 0, although the extents that its pages went to were
-//! not made part of the file any more (their conversion fails silently once the journal is gone, the pages count as
-//! written, and the last transaction that the file waits for was committed long ago). A machine without power says nothing. So each answer
-//! carries the moment in which it was there, on a clock that both processes share:
+//! take: ext4's shutdown lets an fdatasync of an append that is under way return 0, although the blocks that its pages went to were
+//! never made part of the file (that needs the journal, which is gone; the pages count as written, and the last
+//! transaction that the file waits for was committed long ago). Seen with 150 shutdowns of appends without the store (Linux 6.18): of
+//! 5,648 fdatasyncs that had returned before, none was lost; of 75 that returned later with 0, 41, and all 17 that returned after
+//! the shutdown itself had. Of overwrites none. A machine without power says nothing. So each answer carries the moment in
+//! which it was there, on a clock that both processes share:
 //!
 //! **Invariants**
 //! - An answer from before the cut began counts, whenever it was read from the pipe: its fdatasync had returned.

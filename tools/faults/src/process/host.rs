@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -52,8 +52,13 @@ impl Worker {
     }
 
     /// Waits until its store is open; answers whether it is, or the time is over, or it ended.
+    ///
+    /// Seconds in which the machine let neither of us run do not count.
     pub fn opened(&self, longest: Duration) -> bool {
-        self.said.recv_timeout(longest).is_ok()
+        (0..longest.as_secs().max(1))
+            .map(|_| self.said.recv_timeout(Duration::from_secs(1)))
+            .find(|said| *said != Err(RecvTimeoutError::Timeout))
+            .is_some_and(|said| said.is_ok())
     }
 
     /// Lets it work for a while; answers early where it ended.

@@ -15,21 +15,25 @@ impl Wake for Unpark {
     }
 }
 
+/// Most that one wait counts for: the machine may stop this process for minutes, and then all that it waits for too.
+const COUNTS_MAX: Duration = Duration::from_secs(1);
+
 /// Blocks until the future is ready, or so long.
 pub fn within<F: Future>(longest: Duration, future: F) -> Option<F::Output> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
-    let end = Instant::now() + longest;
+    let mut left = longest;
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
             return Some(value);
         }
-        let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return None;
         }
-        std::thread::park_timeout(left);
+        let began = Instant::now();
+        std::thread::park_timeout(left.min(COUNTS_MAX));
+        left = left.saturating_sub(began.elapsed().min(COUNTS_MAX));
     }
 }
 
