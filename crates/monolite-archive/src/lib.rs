@@ -26,6 +26,7 @@ mod merge;
 mod moment;
 pub mod place;
 mod plan;
+mod planted;
 mod read;
 mod restore;
 mod retain;

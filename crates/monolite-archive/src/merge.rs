@@ -8,6 +8,7 @@
 //! - No page comes out that the file had cut off meanwhile: one that shrinks and grows again holds new pages, and they must be there.
 
 use crate::ltx::{Decoder, Header, lock_page};
+use crate::planted::planted;
 use crate::{Error, Kind, Result};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -40,7 +41,10 @@ impl<R: BufRead> Merge<R> {
         if inputs.len() > INPUTS_MAX {
             return Err(Error::new(Kind::Invalid, format!("{} segments at once", inputs.len())));
         }
-        let header = Header { first: first.header().first, ..last.header() };
+        let mut header = Header { first: first.header().first, ..last.header() };
+        if planted!("merge_takes_the_first_moment") {
+            header.at_ms = first.header().at_ms;
+        }
         for pair in inputs.windows(2) {
             follows(&pair[0].header(), &pair[1].header())?;
         }
@@ -75,7 +79,7 @@ impl<R: BufRead> Merge<R> {
             self.advance(at)?;
         }
         loop {
-            let Some((Reverse(number), at)) = self.heap.pop() else {
+            let Some((Reverse(number), mut at)) = self.heap.pop() else {
                 self.expect_up_to(self.header.pages)?;
                 return Ok(None);
             };
@@ -84,14 +88,15 @@ impl<R: BufRead> Merge<R> {
                 && same == number
             {
                 self.heap.pop();
-                self.advance(older)?;
+                let loser = if planted!("merge_keeps_the_older") { std::mem::replace(&mut at, older) } else { older };
+                self.advance(loser)?;
             }
-            if number > self.header.pages {
+            if number > self.header.pages && !planted!("merge_goes_past_the_end") {
                 self.advance(at)?; // cut off by a later commit
                 continue;
             }
             self.expect_up_to(number - 1)?;
-            if number > self.floors[at] {
+            if number > self.floors[at] && !planted!("missing_pages_unnoticed") {
                 return Err(missing(number));
             }
             self.next = self.next.max(number + 1);
@@ -118,7 +123,7 @@ impl<R: BufRead> Merge<R> {
         if self.next == lock_page(self.header.page_size) {
             self.next += 1;
         }
-        if self.next <= number {
+        if self.next <= number && !planted!("missing_pages_unnoticed") {
             return Err(missing(self.next));
         }
         Ok(())

@@ -13,6 +13,7 @@
 
 use crate::history::{History, Segment};
 use crate::plan::{Plan, Target};
+use crate::planted::planted;
 use crate::retain::Pin;
 use crate::{Error, Kind, Result, check, read};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
@@ -181,6 +182,7 @@ fn refuse_what_is_there(out: &Path) -> Result<()> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let path = beside(out, suffix);
         match path.symlink_metadata() {
+            Ok(_) if planted!("written_over") => {}
             Ok(_) => {
                 let text = format!(
                     "{} is there, and nothing is written over: restore elsewhere, or move it away",

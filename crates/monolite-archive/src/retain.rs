@@ -10,6 +10,7 @@
 use crate::history::{History, Segment};
 use crate::layout::BASES;
 use crate::plan::{Plan, Target};
+use crate::planted::planted;
 use crate::{Kind, Result};
 
 /// What is promised.
@@ -32,6 +33,7 @@ pub fn expendable(segments: &[Segment], keep: &Keep, pins: &[u64], now_ms: i64) 
     let horizon = horizon(segments, keep, now_ms);
     let mut gone: Vec<Segment> =
         segments.iter().filter(|s| before(s, horizon.as_ref()) || merged(s, segments, keep, now_ms)).copied().collect();
+    let pins = if planted!("pins_forgotten") { &[] } else { pins };
     for pin in pins.iter().chain([&newest]) {
         // A pin that leads nowhere now cannot be kept; a gap is told elsewhere.
         if let Ok(plan) = Plan::to(segments, Target::Sequence(*pin), |s| Ok(s.created_ms)) {
@@ -51,6 +53,7 @@ fn horizon(segments: &[Segment], keep: &Keep, now_ms: i64) -> Option<Segment> {
     bases.dedup_by_key(|s| s.name.last);
     let oldest_moment = now_ms.saturating_sub(keep.age_ms);
     let enough = bases.iter().position(|s| s.created_ms <= oldest_moment)? + 1;
+    let enough = if planted!("horizon_too_young") { enough.saturating_sub(2) } else { enough };
     bases.get(enough.max(keep.bases.saturating_sub(1))).map(|s| **s)
 }
 

@@ -6,6 +6,7 @@
 
 use super::sum::Sum;
 use super::{END, FRAME_BYTES, FRAME_SIZED, HEADER_BYTES, Header, lock_page, varint};
+use crate::planted::planted;
 use crate::{Error, Result};
 use lz4_flex::block::{decompress_into, get_maximum_output_size};
 use std::io::BufRead;
@@ -158,7 +159,7 @@ impl<R: BufRead> Decoder<R> {
         self.offset += index_bytes + 24;
         self.sum.update(&trailer[..16]);
         let said = u64::from_be_bytes(trailer[16..].try_into().expect("eight bytes"));
-        if said != self.sum.value() {
+        if said != self.sum.value() && !planted!("sum_not_checked") {
             return Err(Error::damaged("the segment's checksum is wrong"));
         }
         let said = u64::from_be_bytes(trailer[..8].try_into().expect("eight bytes"));

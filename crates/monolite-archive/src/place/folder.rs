@@ -10,6 +10,7 @@
 
 use super::{Entry, Place, Upload, check_name};
 use crate::layout::Layout;
+use crate::planted::planted;
 use crate::{Error, Kind, Result};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
@@ -241,7 +242,7 @@ impl Upload for Partial {
         };
         let done = self.file.set_modified(at).and_then(|()| self.file.sync_all());
         done.map_err(|e| Error::io(format!("writing {}", self.target.display()), e))?;
-        self.name(false)
+        self.name(planted!("name_given_twice"))
     }
 }
 
