@@ -1,5 +1,6 @@
 //! The command line: one command for each rig.
 
+use crate::cut::{self, Cutting};
 use crate::history::{self, Stress};
 use crate::images::{self, Images};
 use crate::planted::{self, Planted};
@@ -25,6 +26,8 @@ enum Rig {
     Points(PointsArguments),
     /// Judges what many threads see: strictly serializable or not.
     History(HistoryArguments),
+    /// Judges cuts over several files under load: each of one moment or not.
+    Cut(CutArguments),
     /// Kills a process that writes, again and again, and judges what it left.
     Kill(CyclesArguments),
     /// Cuts the power of a file system under a process that writes (root; ext4 on a loop device).
@@ -91,6 +94,19 @@ struct HistoryArguments {
 }
 
 #[derive(Args)]
+struct CutArguments {
+    /// Cuts, at least.
+    #[arg(long, default_value_t = 1_000_000)]
+    cuts: u64,
+    /// Repeats the choices.
+    #[arg(long, default_value_t = 3)]
+    seed: u64,
+    /// A folder on tmpfs.
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
+}
+
+#[derive(Args)]
 struct CyclesArguments {
     /// How many times.
     #[arg(long, default_value_t = 300)]
@@ -141,6 +157,11 @@ pub fn run() -> ExitCode {
             println!("history: seed {}", a.seed);
             let stress = Stress { seed: a.seed, threads: a.threads, writes: a.writes, within: a.dir };
             history::stress(&stress).map(|seen| println!("{seen}"))
+        }
+        Rig::Cut(a) => {
+            println!("cut: seed {}", a.seed);
+            let cutting = Cutting { cuts: a.cuts, seed: a.seed, within: a.dir };
+            cut::run(&cutting).map(|seen| println!("{seen}"))
         }
         Rig::Kill(a) => kill(a),
         Rig::Power(a) => power(a),

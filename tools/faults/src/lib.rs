@@ -7,6 +7,7 @@
 
 mod arguments;
 pub mod check;
+pub mod cut;
 pub mod disk;
 pub mod history;
 pub mod images;

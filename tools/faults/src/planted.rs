@@ -17,7 +17,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// The planted bugs, by the names of their places in the store, and the rig that is tried first.
-pub const BUGS: [(&str, &str); 26] = [
+pub const BUGS: [(&str, &str); 27] = [
     ("answer_before_commit", "history"),
     ("wal_not_synced", "images"),
     ("checkpoint_not_synced", "images"),
@@ -44,11 +44,13 @@ pub const BUGS: [(&str, &str); 26] = [
     ("sequence_skips", "images"),
     ("write_runs_twice", "images"),
     ("clients_out_of_order", "images"),
+    ("cut_not_validated", "cut"),
 ];
 
 /// The rigs with the arguments of their short modes, the quick ones first.
-const RIGS: [(&str, &[&str]); 5] = [
+const RIGS: [(&str, &[&str]); 6] = [
     ("history", &["history", "--writes", "400", "--seed", "5"]),
+    ("cut", &["cut", "--cuts", "10000", "--seed", "3"]),
     ("images", &["images", "--count", "1500", "--seed", "7", "--jobs", "1", "--forget"]),
     ("points", &["points", "--syncs", "--sample", "140", "--seed", "3", "--jobs", "1"]),
     ("kill", &["kill", "--cycles", "8", "--seed", "11"]),
@@ -87,10 +89,10 @@ pub fn run(planted: &Planted) -> Result<String> {
         ensure!(matches!(came, Came::Passed | Came::Skipped), "{rig} fails without a bug: {why}");
     }
     let next = AtomicUsize::new(0);
-    let rows: Mutex<Vec<(usize, [Came; 5], String)>> = Mutex::default();
+    let rows: Mutex<Vec<(usize, [Came; RIGS.len()], String)>> = Mutex::default();
     let worker = || -> Result<()> {
         while let Some((place, (bug, hint))) = BUGS.iter().enumerate().nth(next.fetch_add(1, SeqCst)) {
-            let (mut row, mut first) = ([Came::NotRun; 5], String::new());
+            let (mut row, mut first) = ([Came::NotRun; RIGS.len()], String::new());
             let mut order: Vec<_> = RIGS.iter().enumerate().collect();
             order.sort_by_key(|(_, (rig, _))| rig != hint);
             for (i, (_, arguments)) in order {
@@ -122,7 +124,7 @@ pub fn run(planted: &Planted) -> Result<String> {
     Ok(format!("{table}{caught} of {} planted bugs were caught\n", BUGS.len()))
 }
 
-fn table(rows: &[(usize, [Came; 5], String)]) -> String {
+fn table(rows: &[(usize, [Came; RIGS.len()], String)]) -> String {
     let mut text = format!("{:36}", "planted bug");
     for (rig, _) in RIGS {
         let _ = write!(text, "{rig:9}"); // a String takes all that is written to it
