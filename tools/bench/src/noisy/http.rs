@@ -1,6 +1,7 @@
-//! Noise over HTTP: documents of the quiet tenants; of the noisy one documents, files, and searches for a common word.
+//! Noise over HTTP: documents and searches of the quiet tenants; of the noisy one documents, files, large documents, and
+//! searches for whatever begins so.
 
-use super::{NOISE, NOISES, Noise, QUIET, QUIET_RATE, compare, row};
+use super::{AROUND, NOISE, NOISES, Noise, QUIET, QUIET_RATE, Quiet, compare};
 use crate::arguments::Measured;
 use crate::crowd::{self, Group, Kind, Seen};
 use crate::overload::tenants;
@@ -11,9 +12,15 @@ use std::net::SocketAddr;
 /// Bytes of a giant file, and those of the noisy one at once.
 const GIANT: usize = 64 << 20;
 const GIANTS: usize = 2;
-/// Searches of the noisy one at once, and documents to search in.
+/// Bytes of a large document, and those of the noisy one at once.
+const LARGE: usize = 256 << 10;
+const LARGE_AT_ONCE: usize = 4;
+/// Searches of the noisy one at once, and how long he fills what he searches in.
 const SEARCHES: usize = 8;
 const DOCUMENTS_MS: u64 = 3_000;
+/// Each document has a word of its own that begins with `w` and its number: for the noisy one thousands of them.
+const SEARCH: &str = "/api/v1/documents/search?q=w1&limit=100";
+const QUIET_SEARCH: &str = "/api/v1/documents/search?q=w12&limit=5";
 
 pub(super) async fn run(measured: &Measured, report: &mut Report) -> anyhow::Result<()> {
     let place = measured.place()?;
@@ -26,42 +33,55 @@ pub(super) async fn run(measured: &Measured, report: &mut Report) -> anyhow::Res
     let fill = group("fill", noisy, 32, Kind::Create(2048), vec![(DOCUMENTS_MS, None)]);
     crowd::spawn(ours.address, &[fill]).await?;
     let pace = QUIET as f64 * QUIET_RATE;
-    let calm = group("quiet", quiet, QUIET, Kind::Create(0), vec![(millis, Some(pace))]);
-    crowd::spawn(ours.address, std::slice::from_ref(&calm)).await?;
-    let alone = crowd::spawn(ours.address, std::slice::from_ref(&calm)).await?;
-    for noise in NOISES.into_iter().filter(|noise| measured.wants(&[&row("http", noise.name)])) {
-        let seen = beside(ours.address, &calm, noise, noisy, millis).await?;
-        let refused: u64 = seen[0].statuses.iter().filter(|(status, _)| **status >= 400).map(|(_, n)| n).sum();
-        let did: Vec<String> = seen[1..].iter().map(|seen| format!("{:?}", seen.statuses)).collect();
-        let note = format!(
-            "of the quiet ones {refused} were refused and {} unsent; the noisy one: {}",
-            seen[0].unsent,
-            did.join(", ")
-        );
-        compare(report, "http", noise, &alone[0].latency(), &seen[0].latency(), note);
+    let calm = [
+        group("writes", quiet, QUIET, Kind::Create(0), vec![(millis, Some(pace))]),
+        group("reads", quiet, QUIET, Kind::Get(QUIET_SEARCH.to_owned()), vec![(millis, Some(pace))]),
+    ];
+    crowd::spawn(ours.address, &calm).await?;
+    let alone = told(&crowd::spawn(ours.address, &calm).await?);
+    for noise in NOISES.into_iter().filter(|noise| noise.is_wanted(measured, "http")) {
+        let loud = loud(noise, noisy, millis + 2 * AROUND.as_millis() as u64);
+        let (quiet, noisy) = beside(ours.address, &calm, &loud).await?;
+        let did: Vec<String> =
+            loud.iter().zip(&noisy).map(|(group, seen)| format!("{} {:?}", group.name, seen.statuses)).collect();
+        let unsent: u64 = quiet.iter().map(|seen| seen.unsent).sum();
+        let did = format!("{unsent} were unsent; the noisy one: {}", did.join(", "));
+        compare(report, "http", noise, &alone, &told(&quiet), &did);
     }
     ours.stop().await
 }
 
-async fn beside(
-    address: SocketAddr,
-    calm: &Group,
-    noise: Noise,
-    noisy: &[String],
-    millis: u64,
-) -> anyhow::Result<Vec<Seen>> {
-    let mut groups = vec![calm.clone()];
+/// The quiet ones and the noise, each asked by a process of its own.
+async fn beside(address: SocketAddr, calm: &[Group], loud: &[Group]) -> anyhow::Result<(Vec<Seen>, Vec<Seen>)> {
+    let quiet = async {
+        tokio::time::sleep_until((std::time::Instant::now() + AROUND).into()).await;
+        crowd::spawn(address, calm).await
+    };
+    tokio::try_join!(quiet, crowd::spawn(address, loud))
+}
+
+/// What the writers and the readers among the quiet ones saw.
+fn told(seen: &[Seen]) -> Quiet {
+    let refused = |seen: &Seen| seen.statuses.iter().filter(|(status, _)| **status >= 400).map(|(_, n)| n).sum::<u64>();
+    let [writes, reads] = [0, 1].map(|n| seen.get(n).map(Seen::latency).unwrap_or_default());
+    Quiet { writes, reads, refused: seen.iter().map(refused).sum() }
+}
+
+fn loud(noise: Noise, noisy: &[String], millis: u64) -> Vec<Group> {
+    let mut groups = Vec::new();
     if noise.tiny {
         groups.push(group("tiny", noisy, 64, Kind::Create(0), vec![(millis, Some(QUIET_RATE * NOISE))]));
     }
     if noise.giant {
         groups.push(group("giant", noisy, GIANTS, Kind::File(GIANT), vec![(millis, None)]));
     }
-    if noise.slow {
-        let search = Kind::Get("/api/v1/documents/search?q=word&limit=100".to_owned());
-        groups.push(group("slow", noisy, SEARCHES, search, vec![(millis, None)]));
+    if noise.large {
+        groups.push(group("large", noisy, LARGE_AT_ONCE, Kind::Create(LARGE), vec![(millis, None)]));
     }
-    crowd::spawn(address, &groups).await
+    if noise.slow {
+        groups.push(group("slow", noisy, SEARCHES, Kind::Get(SEARCH.to_owned()), vec![(millis, None)]));
+    }
+    groups
 }
 
 fn group(name: &str, bearers: &[String], connections: usize, kind: Kind, phases: Vec<(u64, Option<f64>)>) -> Group {

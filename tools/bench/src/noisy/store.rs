@@ -1,8 +1,8 @@
-//! Noise in the store: rows of the quiet tenants; of the noisy one rows, giants in pieces, and scans.
+//! Noise in the store: rows and short scans of the quiet tenants; of the noisy one rows, giants in pieces, many rows at once,
+//! and long scans.
 
-use super::{NOISE, NOISES, Noise, QUIET, QUIET_RATE, compare, row};
+use super::{AROUND, NOISE, NOISES, Noise, QUIET, QUIET_RATE, Quiet, compare};
 use crate::arguments::Measured;
-use crate::measure::Latency;
 use crate::report::Report;
 use anyhow::Context;
 use monolite_store::{Config, Error, Kind, Migration, Migrations, Store, Tenant, Ticket};
@@ -22,44 +22,59 @@ const NOISY: Tenant = Tenant(999);
 const PIECE: usize = 64 << 10;
 const GIANTS: usize = 2;
 const PIECES_AT_ONCE: usize = 16;
+/// Rows of a large write: some milliseconds, so that it gets a group of its own; and those at once.
+const LARGE: i64 = 5_000;
+const LARGE_AT_ONCE: usize = 8;
 /// Scans at once.
 const SCANS: usize = 8;
-/// Rows to scan.
+/// Rows that the noisy one scans, and a quiet one.
 const ROWS: i64 = 200_000;
+const FEW: i64 = 20;
 /// The noisy one's callers without a pace: a hundred for each caller of a quiet tenant.
 const CALLERS: usize = NOISE as usize;
+
+/// What the noisy one did, by what it is; the last is what he was refused.
+type Counts = [AtomicU64; 5];
 
 pub(super) async fn run(measured: &Measured, report: &mut Report) -> anyhow::Result<()> {
     let place = measured.place()?;
     let path = place.join("noisy.db");
     let store = Store::open(&path, Config { name: "noisy".into(), ..Config::default() }, Migrations::new([SCHEMA]))?;
-    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
-                INSERT INTO rows(tenant, body) SELECT i % 50, randomblob(100) FROM n";
-    store.write(move |tx| tx.execute(fill, [ROWS])).await.context("filling")?;
+    insert(&store, Tenant(0), ROWS).await.context("filling")?;
     let time = Duration::from_millis(if measured.is_short() { 3_000 } else { 15_000 });
-    quiet(&store, time / 4).await?;
-    let (alone, _) = quiet(&store, time).await?;
-    for noise in NOISES.into_iter().filter(|noise| measured.wants(&[&row("store", noise.name)])) {
-        let counts = Arc::new([const { AtomicU64::new(0) }; 4]);
+    quiet_apart(&store, time / 4).await?;
+    let alone = quiet_apart(&store, time).await?;
+    for noise in NOISES.into_iter().filter(|noise| noise.is_wanted(measured, "store")) {
+        let counts = Arc::new(Counts::default());
         let mut noisy = JoinSet::new();
-        make(&mut noisy, &store, noise, Instant::now() + time + Duration::from_millis(200), &counts);
-        tokio::time::sleep_until((Instant::now() + Duration::from_millis(200)).into()).await;
-        let (beside, refused) = quiet(&store, time).await?;
+        make(&mut noisy, &store, noise, Instant::now() + time + 2 * AROUND, &counts);
+        tokio::time::sleep_until((Instant::now() + AROUND).into()).await;
+        let beside = quiet_apart(&store, time).await?;
         while let Some(done) = noisy.join_next().await {
             done??;
         }
-        let [tiny, pieces, scans, own] = std::array::from_fn(|n| counts[n].load(Relaxed));
-        let note = format!(
-            "of the quiet ones {refused} were refused; the noisy one did {tiny} tiny writes, {pieces} pieces of 64 KiB, {scans} scans, and was refused {own} times"
+        let [tiny, pieces, large, scans, own] = std::array::from_fn(|n| counts[n].load(Relaxed));
+        let did = format!(
+            "the noisy one did {tiny} tiny writes, {pieces} pieces of 64 KiB, {large} writes of {LARGE} rows, {scans} scans, and was refused {own} times"
         );
-        compare(report, "store", noise, &alone, &beside, note);
+        compare(report, "store", noise, &alone, &beside, &did);
     }
     store.close()?;
     Ok(())
 }
 
-/// The quiet tenants for a time, each at its pace; their times from when writes were due, and how many were refused.
-async fn quiet(store: &Store, time: Duration) -> anyhow::Result<(Latency, u64)> {
+/// The quiet tenants on a thread of their own: where the noisy one's callers take their turns is not what is timed.
+async fn quiet_apart(store: &Store, time: Duration) -> anyhow::Result<Quiet> {
+    let store = store.clone();
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(quiet(&store, time))
+    };
+    tokio::task::spawn_blocking(run).await?
+}
+
+/// The quiet tenants for a time, each at its pace.
+async fn quiet(store: &Store, time: Duration) -> anyhow::Result<Quiet> {
     let begin = Instant::now();
     let mut tasks = JoinSet::new();
     for tenant in 0..QUIET {
@@ -67,33 +82,43 @@ async fn quiet(store: &Store, time: Duration) -> anyhow::Result<(Latency, u64)> 
         tasks.spawn(async move {
             let each = Duration::from_secs_f64(1.0 / QUIET_RATE);
             let mut due = begin + each.mul_f64(tenant as f64 / QUIET as f64);
-            let (mut latency, mut refused) = (Latency::default(), 0);
+            let (mut quiet, tenant) = (Quiet::default(), Tenant(tenant as u64 + 1));
             while due < begin + time {
                 tokio::time::sleep_until(due.into()).await;
-                // The clock of tokio ticks in milliseconds; what is timed begins when the write is called.
+                // The clock of tokio ticks in milliseconds; what is timed begins when the call is made.
                 let called = Instant::now();
-                match insert(&store, Tenant(tenant as u64 + 1)).await {
-                    Ok(()) => latency.record(called.elapsed()),
-                    Err(e) if e.kind() == Kind::Overloaded => refused += 1,
+                match scan(&store, tenant, FEW).await {
+                    Ok(()) => quiet.reads.record(called.elapsed()),
+                    Err(e) if e.kind() == Kind::Overloaded => quiet.refused += 1,
+                    Err(e) => return Err(e),
+                }
+                let called = Instant::now();
+                match insert(&store, tenant, 1).await {
+                    Ok(()) => quiet.writes.record(called.elapsed()),
+                    Err(e) if e.kind() == Kind::Overloaded => quiet.refused += 1,
                     Err(e) => return Err(e),
                 }
                 due += each;
             }
-            Ok((latency, refused))
+            Ok(quiet)
         });
     }
-    let (mut all, mut refused) = (Latency::default(), 0);
+    let mut all = Quiet::default();
     while let Some(done) = tasks.join_next().await {
-        let (latency, no): (Latency, u64) = done??;
-        all.add(&latency);
-        refused += no;
+        let quiet: Quiet = done??;
+        all.writes.add(&quiet.writes);
+        all.reads.add(&quiet.reads);
+        all.refused += quiet.refused;
     }
-    Ok((all, refused))
+    Ok(all)
 }
 
-async fn insert(store: &Store, tenant: Tenant) -> Result<(), Error> {
-    let written = store.write_with(Ticket::label("tiny").tenant(tenant), move |tx| -> Result<(), Error> {
-        tx.execute("INSERT INTO rows(tenant, body) VALUES (?1, randomblob(100))", [tenant.0 as i64])?;
+/// The message by which all write, each as much as he likes.
+async fn insert(store: &Store, tenant: Tenant, rows: i64) -> Result<(), Error> {
+    let written = store.write_with(Ticket::label("insert").tenant(tenant), move |tx| -> Result<(), Error> {
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
+                   INSERT INTO rows(tenant, body) SELECT ?2, randomblob(100) FROM n";
+        tx.execute(sql, [rows, tenant.0 as i64])?;
         Ok(())
     });
     written.await.map(drop)
@@ -107,36 +132,31 @@ async fn piece(store: &Store) -> Result<(), Error> {
     written.await.map(drop)
 }
 
-async fn scan(store: &Store) -> Result<(), Error> {
-    let ticket = Ticket::label("scan").tenant(NOISY).slow();
-    let read = store.read_with(ticket, |s| -> Result<i64, Error> {
-        s.query_row("SELECT sum(length(hex(body))) FROM rows WHERE tenant > 10", [], |row| row.get(0))
+/// The message by which all read, each as much as he likes.
+async fn scan(store: &Store, tenant: Tenant, rows: i64) -> Result<(), Error> {
+    let read = store.read_with(Ticket::label("scan").tenant(tenant), move |s| -> Result<i64, Error> {
+        s.query_row("SELECT sum(length(hex(body))) FROM rows WHERE id <= ?1", [rows], |row| row.get(0))
     });
     read.await.map(drop)
 }
 
 /// Starts the noisy one's callers.
-fn make(
-    to: &mut JoinSet<anyhow::Result<()>>,
-    store: &Store,
-    noise: Noise,
-    until: Instant,
-    counts: &Arc<[AtomicU64; 4]>,
-) {
+fn make(to: &mut JoinSet<anyhow::Result<()>>, store: &Store, noise: Noise, until: Instant, counts: &Arc<Counts>) {
     let mut callers = |n: usize, count: usize| {
         for _ in 0..n {
             let (store, counts) = (store.clone(), counts.clone());
             to.spawn(async move {
                 while Instant::now() < until {
                     let done = match count {
-                        0 => insert(&store, NOISY).await,
+                        0 => insert(&store, NOISY, 1).await,
                         1 => piece(&store).await,
-                        _ => scan(&store).await,
+                        2 => insert(&store, NOISY, LARGE).await,
+                        _ => scan(&store, NOISY, ROWS).await,
                     };
                     match done {
                         Ok(()) => drop(counts[count].fetch_add(1, Relaxed)),
                         Err(e) if e.kind() == Kind::Overloaded => {
-                            counts[3].fetch_add(1, Relaxed);
+                            counts[4].fetch_add(1, Relaxed);
                             tokio::time::sleep_until((Instant::now() + Duration::from_millis(5)).into()).await;
                         }
                         Err(e) => return Err(e.into()),
@@ -152,7 +172,10 @@ fn make(
     if noise.giant {
         callers(GIANTS * PIECES_AT_ONCE, 1);
     }
+    if noise.large {
+        callers(LARGE_AT_ONCE, 2);
+    }
     if noise.slow {
-        callers(SCANS, 2);
+        callers(SCANS, 3);
     }
 }
