@@ -9,7 +9,8 @@
 //! kind to wait behind the slow ones: on a busy machine their p99 went from 5 to 90 ms.)
 //!
 //! A message is one kind for everybody, and one tenant's searches in a million documents say nothing of another's in ten. So
-//! a tenant who is new to a slow kind starts in the slow lane too, and comes back by his own runs.
+//! a tenant who is new to a slow kind starts on the caller's thread, where the progress handler ends what is slow; only
+//! in kinds that it cannot end he starts in the slow lane, and comes back by his own runs.
 //!
 //! **Invariants**
 //! - No lock and one atomic load on the fast path.
@@ -28,6 +29,11 @@ const RUNS_TO_RETURN: u64 = 16;
 const SUSPECT: u64 = 0xFF;
 /// The state of a tenant whose runs of a slow kind stay under budget.
 const QUICK: u64 = 0xFE;
+/// In the state of a slow kind: its runs were stopped at their budget, so that one more on the caller's thread costs no more
+/// than that.
+const STOPPABLE: u64 = 0x40;
+/// Runs under budget that make a tenant quick of whom nothing was known.
+const RUNS_TO_KNOW: u64 = 2;
 
 /// Where a kind of read starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,9 +113,10 @@ impl SlowKinds {
         match state(&self.kinds, kind) {
             None => Start::Inline,
             Some(SUSPECT) => Start::Measured,
-            Some(_) => match state(&self.own, own(kind, tenant)) {
+            Some(slow) => match state(&self.own, own(kind, tenant)) {
                 Some(QUICK) => Start::Inline,
                 Some(SUSPECT) => Start::Measured,
+                None if slow & STOPPABLE != 0 => Start::Inline,
                 _ => Start::Slow,
             },
         }
@@ -129,22 +136,41 @@ impl SlowKinds {
         change(&self.own, own(kind, tenant), |state| Some(if state == SUSPECT { QUICK } else { state }));
     }
 
-    /// A run went over its inline budget.
+    /// A run was stopped at its inline budget.
+    pub(crate) fn stopped(&self, kind: WorkKind, tenant: Tenant) {
+        let is_new = matches!(state(&self.kinds, kind), None | Some(SUSPECT));
+        self.slow(kind, tenant, is_new || self.is_stoppable(kind));
+    }
+
+    /// A run went over its inline budget, and nothing could stop it.
+    pub(crate) fn held(&self, kind: WorkKind, tenant: Tenant) {
+        self.slow(kind, tenant, false);
+    }
+
+    /// A run in the slow lane went over the inline budget.
     pub(crate) fn ran_over(&self, kind: WorkKind, tenant: Tenant) {
-        set(&self.kinds, kind, RUNS_TO_RETURN);
+        self.slow(kind, tenant, self.is_stoppable(kind));
+    }
+
+    fn slow(&self, kind: WorkKind, tenant: Tenant, stoppable: bool) {
+        set(&self.kinds, kind, RUNS_TO_RETURN | if stoppable { STOPPABLE } else { 0 });
         set(&self.own, own(kind, tenant), RUNS_TO_RETURN);
+    }
+
+    fn is_stoppable(&self, kind: WorkKind) -> bool {
+        state(&self.kinds, kind).is_some_and(|state| state != SUSPECT && state & STOPPABLE != 0)
     }
 
     /// A run in the slow lane stayed under the inline budget.
     pub(crate) fn ran_under(&self, kind: WorkKind, tenant: Tenant) {
         change(&self.kinds, kind, |state| match state {
             SUSPECT => Some(SUSPECT),
-            0 | 1 => None,
-            left => Some(left - 1),
+            state if state & !STOPPABLE <= 1 => None,
+            state => Some(state - 1),
         });
         let own = own(kind, tenant);
         if state(&self.own, own).is_none() {
-            set(&self.own, own, RUNS_TO_RETURN);
+            set(&self.own, own, RUNS_TO_KNOW);
         }
         change(&self.own, own, |state| match state {
             SUSPECT | QUICK => Some(state),
@@ -193,7 +219,7 @@ mod tests {
     fn a_kind_that_ran_over_is_slow_until_sixteen_runs_stay_under() {
         let kinds = SlowKinds::new();
         let (a, b) = (WorkKind::of_label("a"), WorkKind::of_label("bb"));
-        kinds.ran_over(a, A);
+        kinds.stopped(a, A);
         assert_eq!((kinds.start(a, A), kinds.start(b, A)), (Start::Slow, Start::Inline));
         for _ in 0..15 {
             kinds.ran_under(a, A);
@@ -213,17 +239,34 @@ mod tests {
         assert_eq!(kinds.start(kind, A), Start::Inline);
         kinds.ticked(kind, A);
         assert_eq!(kinds.start(kind, A), Start::Measured, "a preempted read is not a slow one");
-        kinds.ran_over(kind, A);
+        kinds.held(kind, A);
         assert_eq!(kinds.start(kind, A), Start::Slow);
+    }
+
+    #[test]
+    fn a_tenant_new_to_a_slow_kind_starts_where_he_can_be_stopped() {
+        let kinds = SlowKinds::new();
+        let kind = WorkKind::of_label("list");
+        kinds.stopped(kind, A);
+        kinds.ran_over(kind, A);
+        assert_eq!((kinds.start(kind, A), kinds.start(kind, B)), (Start::Slow, Start::Inline));
+        kinds.stopped(kind, B);
+        assert_eq!((kinds.start(kind, B), kinds.start(kind, Tenant(3))), (Start::Slow, Start::Inline));
+        kinds.ticked(kind, Tenant(3));
+        assert_eq!((kinds.start(kind, Tenant(3)), kinds.start(kind, A)), (Start::Measured, Start::Slow));
+        kinds.held(kind, Tenant(3));
+        assert_eq!(kinds.start(kind, Tenant(4)), Start::Slow, "there are runs that nothing stops");
+        kinds.stopped(kind, A);
+        assert_eq!(kinds.start(kind, Tenant(4)), Start::Slow);
     }
 
     #[test]
     fn a_tenant_with_quick_reads_comes_back_while_another_goes_on_slowly() {
         let kinds = SlowKinds::new();
         let kind = WorkKind::of_label("search");
-        kinds.ran_over(kind, A);
+        kinds.held(kind, A);
         assert_eq!(kinds.start(kind, B), Start::Slow, "nothing is known of him");
-        for _ in 0..16 {
+        for _ in 0..RUNS_TO_KNOW {
             kinds.ran_under(kind, B);
             kinds.ran_over(kind, A);
         }
@@ -232,7 +275,7 @@ mod tests {
         assert_eq!((kinds.start(kind, A), kinds.start(kind, B)), (Start::Slow, Start::Measured));
         kinds.cleared(kind, B);
         assert_eq!(kinds.start(kind, B), Start::Inline);
-        kinds.ran_over(kind, B);
+        kinds.held(kind, B);
         assert_eq!(kinds.start(kind, B), Start::Slow);
     }
 }

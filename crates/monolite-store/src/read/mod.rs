@@ -168,7 +168,7 @@ where
     match (reader.connection.watch.tripped(), result) {
         (Some(why), _) => {
             if why == Tripped::Budget {
-                shared.reads.kinds.ran_over(kind, ticket.tenant);
+                shared.reads.kinds.stopped(kind, ticket.tenant);
             }
             if let Some(o) = &shared.config.observer {
                 o.moved(ticket.label);
@@ -192,7 +192,7 @@ where
 #[cold]
 fn judge(shared: &Shared, ticket: &Ticket, kind: WorkKind, cpu_ns: u64) {
     if u128::from(cpu_ns) > shared.config.inline_budget.as_nanos() {
-        shared.reads.kinds.ran_over(kind, ticket.tenant);
+        shared.reads.kinds.held(kind, ticket.tenant);
     } else {
         shared.reads.kinds.cleared(kind, ticket.tenant);
     }
