@@ -231,7 +231,8 @@ impl Parts {
             self.refuse_if_there()?;
             let (store, path) = (Arc::clone(&self.store), self.path.clone());
             // The moment is not known before the end, and S3 wants it at the beginning: the header in the first part has it.
-            let created_ms = self.buffer.get(32..40).and_then(|b| b.try_into().ok()).map_or(0, i64::from_be_bytes);
+            let header = self.buffer.starts_with(b"LTX1").then(|| self.buffer.get(32..40)).flatten();
+            let created_ms = header.and_then(|b| b.try_into().ok()).map_or(0, i64::from_be_bytes);
             let options = PutMultipartOptions { attributes: Self::attributes(created_ms), ..Default::default() };
             let upload = wait(SMALL_WAIT, async move { store.put_multipart_opts(&path, options).await })?;
             self.upload = Some(upload.map_err(|e| self.failed(e))?);

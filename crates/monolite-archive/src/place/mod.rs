@@ -10,12 +10,16 @@
 mod bucket;
 mod folder;
 mod reader;
+#[cfg(feature = "seal")]
+mod sealed;
 pub mod testing;
 
 #[cfg(feature = "s3")]
 pub use bucket::{Bucket, BucketConfig};
 pub use folder::Folder;
 pub use reader::Reader;
+#[cfg(feature = "seal")]
+pub use sealed::{Key, Sealed};
 
 use crate::layout::Layout;
 use crate::{Error, Kind, Result};
