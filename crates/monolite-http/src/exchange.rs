@@ -1,6 +1,6 @@
 //! One request of a service's route, from its head to its answer.
 //!
-//! The order is fixed: method, caller, access, preconditions, fields, admission, body, admission again, call. So nobody
+//! The order is fixed: method, caller, access, preconditions, the commits that it waits for, fields, admission, body, admission again, call. So nobody
 //! who may not use a route learns what is wrong with the rest of the request, and no body is read for them, nor for a
 //! change that would be refused for want of room.
 //!
@@ -12,6 +12,7 @@
 //! Never here: what a status is (see `status.rs`), how an answer is written (see `answer.rs`).
 
 use crate::answer;
+use crate::at_least;
 use crate::auth;
 use crate::body::Body;
 use crate::budget::Room;
@@ -62,6 +63,7 @@ impl Exchange<'_> {
         let caller = self.caller(route).await?;
         auth::admit(&caller, route.route.access)?;
         let if_match = self.precondition(route)?;
+        at_least::wait(&self.parts.headers, self.host, self.began + self.inner.limits.request_time).await?;
         let mut pairs = Vec::with_capacity(4);
         self.fields(route, &params, &mut pairs).map_err(status::of_fault)?;
         let gate = route.gate.as_ref();

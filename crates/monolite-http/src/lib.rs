@@ -26,6 +26,7 @@
 mod admin;
 mod admission;
 mod answer;
+mod at_least;
 mod auth;
 mod body;
 mod budget;

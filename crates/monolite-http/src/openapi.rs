@@ -154,6 +154,7 @@ fn parameters(route: &Route, fields: &Fields) -> Value {
     }
     if route.method == Method::Get {
         parameters.push(json!({ "name": "If-None-Match", "in": "header", "schema": tag, "description": "A known `ETag`; 304 when it is current." }));
+        parameters.push(json!({ "name": "Monolite-At-Least", "in": "header", "schema": { "type": "string" }, "description": "Commits that the answer must not be older than, such as `Users=123`; 412 where they do not come." }));
     }
     Value::Array(parameters)
 }

@@ -13,6 +13,7 @@
 #![doc = ""]
 #![doc = include_str!("../README.md")]
 
+mod awaited;
 mod caretaker;
 mod checkpoint;
 mod config;
@@ -45,6 +46,7 @@ mod wal_behind;
 mod wal_scan;
 mod write;
 
+pub use awaited::Reaches;
 pub use config::Config;
 pub use cut::{Cut, Join, Joined, Taking};
 pub use error::{Constraint, Error, Kind, Result};

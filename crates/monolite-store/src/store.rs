@@ -5,6 +5,7 @@
 //! - The last handle's drop drains the queue and waits for the writer, which ends the reads and closes the file; inside
 //!   a closure of the store it does not wait.
 
+use crate::awaited::Awaited;
 use crate::caretaker::Marking;
 use crate::checkpoint::{FRAME_BYTES, Rounds};
 use crate::config::Config;
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) epoch: AtomicU64,
     pub(crate) reads: Reads,
     pub(crate) cuts: OpenCuts,
+    pub(crate) awaited: Awaited,
     pub(crate) opener: Arc<Opener>,
     pub(crate) queue: Queue,
     pub(crate) rounds: Rounds,
@@ -340,6 +342,7 @@ impl Shared {
             path: path.to_owned(),
             epoch: AtomicU64::new(following.sequence_found()),
             reads: Reads::new(&opener, config.slots_max),
+            awaited: Awaited::default(),
             cuts: OpenCuts::new(opener.clone(), config.cuts_max),
             opener,
             queue: Queue::new(

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)] // tests
 
+mod at_least;
 mod bad_input;
 mod films;
 mod notes;

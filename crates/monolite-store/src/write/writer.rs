@@ -358,6 +358,7 @@ impl Writer {
         self.sequence = sequence;
         self.shared.epoch.fetch_max(sequence, Ordering::AcqRel);
         self.shared.following.committed();
+        self.shared.awaited.reached(sequence);
         self.shared.mark_later();
         self.shared.wal_frames.store(self.connection.wal_frames.load(Ordering::Relaxed), Ordering::Relaxed);
         if let Some(o) = &self.shared.config.observer {
