@@ -12,6 +12,8 @@
 //! Never here: which file is opened next, and by whom.
 
 use crate::history::{History, Segment};
+use crate::merge::Merge;
+use crate::place::Reader;
 use crate::plan::{Plan, Target};
 use crate::planted::planted;
 use crate::retain::Pin;
@@ -23,11 +25,15 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, SyncSender};
 
 /// How often a plan is made again because a segment went away meanwhile: it was merged into others, or had its age.
 const REPLANS_MAX: usize = 5;
 /// Bytes written at a time.
 const WRITE_BYTES: usize = 1 << 20;
+
+/// Chunks that wait for the disk.
+const CHUNKS_AHEAD: usize = 8;
 
 /// How thoroughly SQLite looks at what was restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,10 +90,12 @@ pub struct Restored {
 
 /// Makes a plan for a target of a history as it is now.
 pub fn plan(history: &History, target: Target) -> Result<Plan> {
-    retry_if_gone(|| {
-        let segments = history.segments()?;
-        Plan::to(&segments, target, |segment: &Segment| Ok(history.header(segment)?.at_ms))
-    })
+    retry_if_gone(|| plan_now(history, target))
+}
+
+fn plan_now(history: &History, target: Target) -> Result<Plan> {
+    let segments = history.segments()?;
+    Plan::to(&segments, target, |segment: &Segment| Ok(history.header(segment)?.at_ms))
 }
 
 /// Restores a target of a history into a new file. `progress` is told now and then, and may end it.
@@ -102,7 +110,7 @@ pub fn restore(
     refuse_what_is_there(&out)?;
     let mut partial = Partial::begin(&out)?;
     let restored = retry_if_gone(|| {
-        let plan = plan(history, target)?;
+        let plan = plan_now(history, target)?;
         let _pin = Pin::set(history, plan.last());
         copy(history, &plan, &mut partial, progress)
     })?;
@@ -136,26 +144,22 @@ fn copy(
     tick(0)?;
     partial.clear()?;
     let mut opened = read::open_all(history, plan.segments(), &partial.rounds, &mut |_| tick(0))?;
-    let merge = &mut opened.merge;
-    let header = merge.header();
+    let header = opened.merge.header();
     // What rounds have merged already is not read from the place again.
     let known = whole.saturating_sub(opened.bytes);
-    let page_size = header.page_size as usize;
-    let mut buffer = Vec::with_capacity(WRITE_BYTES + 2 * page_size);
-    let mut next = 1;
-    while let Some(number) = merge.next()? {
-        if number > next {
-            buffer.resize(buffer.len() + page_size, 0); // the lock page: no other may be missing
+    // Reading and decompressing go on while the disk writes.
+    std::thread::scope(|s| {
+        let (full, filled) = mpsc::sync_channel(CHUNKS_AHEAD);
+        let (empty, emptied) = mpsc::sync_channel(CHUNKS_AHEAD + 2);
+        let merge = &mut opened.merge;
+        let merging = s.spawn(move || chunks(merge, &full, &emptied));
+        for (bytes, done) in filled {
+            partial.write(&bytes)?;
+            tick(known + done)?;
+            let _ = empty.try_send(bytes); // a chunk more than is needed goes
         }
-        next = number + 1;
-        buffer.extend_from_slice(merge.page());
-        if buffer.len() >= WRITE_BYTES {
-            partial.write(&buffer)?;
-            buffer.clear();
-            tick(known + merge.bytes())?;
-        }
-    }
-    partial.write(&buffer)?;
+        merging.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
     let bytes = u64::from(header.pages) * u64::from(header.page_size);
     partial.sync(bytes)?;
     Ok(Restored {
@@ -168,6 +172,33 @@ fn copy(
         segments: plan.segments().len(),
         segment_bytes: whole,
     })
+}
+
+/// Fills chunks of the file in order, until all is read and sound or nobody takes them any more.
+fn chunks(
+    merge: &mut Merge<Reader>,
+    full: &SyncSender<(Vec<u8>, u64)>,
+    emptied: &mpsc::Receiver<Vec<u8>>,
+) -> Result<()> {
+    let page_size = merge.header().page_size as usize;
+    let mut chunk = Vec::with_capacity(WRITE_BYTES + 2 * page_size);
+    let mut next = 1;
+    while let Some(number) = merge.next()? {
+        if number > next {
+            chunk.resize(chunk.len() + page_size, 0); // the lock page: no other may be missing
+        }
+        next = number + 1;
+        chunk.extend_from_slice(merge.page());
+        if chunk.len() >= WRITE_BYTES {
+            let mut other = emptied.try_recv().unwrap_or_else(|_| Vec::with_capacity(WRITE_BYTES + 2 * page_size));
+            other.clear();
+            if full.send((std::mem::replace(&mut chunk, other), merge.bytes())).is_err() {
+                return Ok(()); // who took them failed, and says why
+            }
+        }
+    }
+    let _ = full.send((chunk, merge.bytes()));
+    Ok(())
 }
 
 fn stop(flow: ControlFlow<()>) -> Result<()> {

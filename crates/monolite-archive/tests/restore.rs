@@ -255,3 +255,22 @@ fn a_file_whose_own_sequence_is_another_is_refused() {
     assert_eq!(error.kind(), Kind::Damaged, "{error}");
     assert!(!other.exists());
 }
+
+#[test]
+fn the_pages_of_a_target_are_those_of_its_file() {
+    let (scratch, mut world) = world(17, 1024, 0);
+    world.live(20);
+    let plan = monolite_archive::plan(&world.history, Target::Latest).unwrap();
+    let mut pages = Vec::new();
+    let each = &mut |number, page: &[u8]| {
+        pages.push((number, page.to_vec()));
+        Ok(())
+    };
+    let header = monolite_archive::pages(&world.history, &plan, &scratch.path().join("rounds"), each).unwrap();
+    assert_eq!((header.last, header.pages as usize), (world.last(), pages.len()));
+    let out = scratch.path().join("out.db");
+    restored(&world.history, Target::Latest, &out).unwrap();
+    let file = std::fs::read(&out).unwrap();
+    let same = file.chunks(1024).zip(&pages).zip(1..).all(|((file, (number, page)), n)| file == page && *number == n);
+    assert!(same && file.len() == pages.len() * 1024);
+}

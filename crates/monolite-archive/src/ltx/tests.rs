@@ -78,6 +78,32 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Bytes that somebody else made up: refused, whatever they are, and never a panic.
+    #[test]
+    fn made_up_bytes_are_refused(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        cut in any::<prop::sample::Index>(), tail in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let sound = small();
+        let mut bytes = sound.clone();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(cut.index(bytes.len() * 2));
+        bytes.extend(&tail);
+        if let Ok(seen) = decode(&bytes) {
+            prop_assert_eq!(seen, decode(&sound).unwrap());
+        }
+        let _ = Index::from_bytes(&bytes);
+        let _ = Index::from_bytes(&tail);
+        prop_assert!(decode(&tail).is_err());
+    }
+}
+
 fn small() -> Vec<u8> {
     let pages = [2u32, 3, 40].map(|n| (n, page(512, n))).into_iter().collect();
     encode(header(512, 50, 5), &pages)

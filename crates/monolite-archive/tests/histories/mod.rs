@@ -5,7 +5,7 @@
 
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
-use monolite_archive::{BASES, History, Level, Place, Segment, compact, ltx};
+use monolite_archive::{BASES, History, Level, Manifest, Place, Segment, claim, compact, ltx};
 use monolite_store::rusqlite::functions::{Context, FunctionFlags};
 use monolite_store::rusqlite::{self, Connection};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +98,11 @@ impl World {
             tables: 0,
         };
         world.run("CREATE TABLE t0 (id INTEGER PRIMARY KEY, body BLOB, tag TEXT)");
+        // What lies beside the segments, litestream has to pass over.
+        let begun_ms = world.commit(1).at_ms;
+        let (service, id) = ("World".into(), "0123456789abcdef0123456789abcdef".into());
+        Manifest { format: 3, service, history: id, page_size, begun_ms }.settle(&world.history).unwrap();
+        claim(&world.history, 1, "a nonce", begun_ms).unwrap();
         // The first commit is the base that litestream needs to begin with.
         world.archive(BASES);
         world
