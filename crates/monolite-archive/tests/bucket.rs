@@ -14,9 +14,10 @@ use monolite_archive::place::{Bucket, BucketConfig, Reader};
 use monolite_archive::{Check, Claim, Error, Kind, Level, Place, Target, claim, restore, verify};
 use peers::Weed;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
 fn bucket(endpoint: &str, prefix: &str) -> Arc<dyn Place> {
@@ -42,6 +43,7 @@ fn a_bucket_keeps_what_a_place_promises() {
     large_things_go_in_parts(&place);
     racing_claims(&place);
     who_has_no_key_is_told(&weed.endpoint);
+    answers_that_get_lost(&weed.endpoint);
     histories_come_back(&weed.endpoint, scratch.path());
 }
 
@@ -124,6 +126,72 @@ fn who_has_no_key_is_told(endpoint: &str) {
         ..BucketConfig::default()
     });
     assert_eq!(place.unwrap().put_new("x", b"1", 0).unwrap_err().kind(), Kind::Denied);
+}
+
+/// The put arrives, its answer does not; what is asked again finds its own bytes. And a server that has a bad moment.
+fn answers_that_get_lost(endpoint: &str) {
+    let lose = Arc::new(AtomicUsize::new(0));
+    let refuse = Arc::new(AtomicUsize::new(0));
+    let between = between(endpoint.strip_prefix("http://").unwrap().to_owned(), Arc::clone(&lose), Arc::clone(&refuse));
+    let place = bucket(&between, "lossy");
+    lose.store(1, Ordering::SeqCst);
+    place.put_new("x", b"mine", 0).unwrap();
+    assert_eq!(lose.load(Ordering::SeqCst), 0, "an answer was lost");
+    assert_eq!(place.read_small("x").unwrap().unwrap(), b"mine");
+    lose.store(1, Ordering::SeqCst);
+    assert_eq!(place.put_new("x", b"others", 0).unwrap_err().kind(), Kind::Exists);
+    refuse.store(2, Ordering::SeqCst);
+    place.put_new("y", b"mine", 0).unwrap();
+    refuse.store(2, Ordering::SeqCst);
+    assert_eq!(place.read_small("y").unwrap().unwrap(), b"mine");
+    refuse.store(usize::MAX / 2, Ordering::SeqCst);
+    assert_eq!(place.read_small("y").unwrap_err().kind(), Kind::Unreachable);
+    assert_eq!(place.put_new("z", b"mine", 0).unwrap_err().kind(), Kind::OutcomeUnknown);
+}
+
+/// A server between client and server that loses so many answers, or says 503 so many times. Answers its address.
+fn between(upstream: String, lose: Arc<AtomicUsize>, refuse: Arc<AtomicUsize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let take =
+        |counter: &AtomicUsize| counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let Some(request) = request(&mut client) else { continue };
+            if take(&refuse) {
+                let _ = client.write_all(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                continue;
+            }
+            let mut server = TcpStream::connect(&upstream).unwrap();
+            server.write_all(&request).unwrap();
+            let mut answer = Vec::new();
+            server.read_to_end(&mut answer).unwrap();
+            if !take(&lose) {
+                let _ = client.write_all(&answer);
+            }
+        }
+    });
+    address
+}
+
+/// A request with its body, and the wish that the connection ends with it.
+fn request(client: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while !bytes.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).ok()?;
+        bytes.push(byte[0]);
+    }
+    let head = String::from_utf8(bytes).unwrap();
+    let lines = head.lines().filter_map(|line| line.split_once(':'));
+    let length = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = length.map(|(_, value)| value.trim().parse().unwrap()).next().unwrap_or(0);
+    let mut bytes = head.replacen("\r\n", "\r\nConnection: close\r\n", 1).into_bytes();
+    let at = bytes.len();
+    bytes.resize(at + length, 0);
+    client.read_exact(&mut bytes[at..]).ok()?;
+    Some(bytes)
 }
 
 fn histories_come_back(endpoint: &str, scratch: &std::path::Path) {
