@@ -6,11 +6,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod histories;
+mod keeping;
 mod peers;
 
 use histories::World;
 use monolite_archive::place::Folder;
-use monolite_archive::{BASES, Check, Place, Target, restore};
+use monolite_archive::{BASES, Check, Kind, Place, Target, restore};
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -143,4 +144,58 @@ fn both_pass_over_the_lock_page() {
     let trial = Trial { other: other.as_deref(), world: &world, scratch: scratch.path(), restored: &AtomicU64::new(0) };
     trial.latest();
     trial.sequence(2);
+}
+
+/// Two restored files are the same, but for what litestream writes of its own.
+fn assert_alike(ours: &Path, theirs: &Path, end: u64) {
+    let (mut ours, mut theirs) = (std::fs::read(ours).unwrap(), std::fs::read(theirs).unwrap());
+    for file in [&mut ours, &mut theirs] {
+        for range in [18..20, 24..28, 92..100] {
+            file[range].fill(0);
+        }
+    }
+    assert!(ours == theirs, "commit {end}");
+}
+
+/// What the archiver wrote of a real store while it was written: captured, merged, based, forgotten.
+#[test]
+fn both_restore_what_the_archiver_kept_of_a_store() {
+    let other = peers::litestream();
+    let world = keeping::World::new();
+    let store = world.store();
+    let archive = world.keep(&store, keeping::quick());
+    let mut dice = keeping::Dice(4711);
+    for step in 0..if long() { 3_000 } else { 300 } {
+        let last = keeping::work(&store, &mut dice);
+        if step % 3 == 0 {
+            archive.archived(keeping::SERVICE, last).unwrap().wait(keeping::LONG).unwrap();
+        }
+    }
+    world.assert_whole(&archive, &store);
+    let history = archive.history(keeping::SERVICE).unwrap();
+    drop(archive);
+    let replica = format!("file://{}", world.path("archive").join(history.root()).display());
+    let mut ends: Vec<u64> = history.segments().unwrap().iter().map(|s| s.name.last).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    let mut restored = 0;
+    for end in ends.into_iter().rev() {
+        let (ours, theirs) = (world.path("ours.db"), world.path("theirs.db"));
+        match restore(&history, Target::Sequence(end), &ours, Check::Full, &mut |_| ControlFlow::Continue(())) {
+            // What led to it was merged and forgotten.
+            Err(e) if matches!(e.kind(), Kind::Within | Kind::Missing) => continue,
+            done => assert_eq!(done.unwrap().sequence, end),
+        }
+        if let Some(other) = &other {
+            let flags = ["restore", "-txid", &format!("{end:016x}"), "-o"];
+            let said = Command::new(other).args(flags).arg(&theirs).arg(&replica).output().unwrap();
+            assert!(said.status.success(), "litestream restore {end}: {}", String::from_utf8_lossy(&said.stderr));
+            assert_alike(&ours, &theirs, end);
+            std::fs::remove_file(&theirs).unwrap();
+        }
+        std::fs::remove_file(&ours).unwrap();
+        restored += 1;
+    }
+    eprintln!("{restored} commits of a store restored");
+    assert!(restored > 3);
 }
