@@ -3,7 +3,8 @@
 
 use super::{AROUND, NOISE, NOISES, Noise, QUIET, QUIET_RATE, Quiet, compare};
 use crate::arguments::Measured;
-use crate::crowd::{self, Group, Kind, Seen};
+use crate::crowd::{self, Group, Kind, PATIENCE, Seen};
+use crate::measure::Latency;
 use crate::overload::tenants;
 use crate::report::Report;
 use crate::server;
@@ -60,10 +61,15 @@ async fn beside(address: SocketAddr, calm: &[Group], loud: &[Group]) -> anyhow::
     tokio::try_join!(quiet, crowd::spawn(address, loud))
 }
 
-/// What the writers and the readers among the quiet ones saw.
+/// What the writers and the readers among the quiet ones saw. Who had gone away before he was asked for waited that long.
 fn told(seen: &[Seen]) -> Quiet {
     let refused = |seen: &Seen| seen.statuses.iter().filter(|(status, _)| **status >= 400).map(|(_, n)| n).sum::<u64>();
-    let [writes, reads] = [0, 1].map(|n| seen.get(n).map(Seen::latency).unwrap_or_default());
+    let [writes, reads] = [0, 1].map(|n| {
+        let Some(seen) = seen.get(n) else { return Latency::default() };
+        let mut latency = seen.latency();
+        latency.record_many(PATIENCE, seen.unsent);
+        latency
+    });
     Quiet { writes, reads, refused: seen.iter().map(refused).sum() }
 }
 
