@@ -37,7 +37,8 @@ fn page(host: &Host, metrics: &Metrics) -> Response<Body> {
     let health = host.health();
     gauges(&mut text, &health);
     reached(&mut text, &health);
-    own(&mut text, host.gauges());
+    let program = metrics.gauges();
+    own(&mut text, host.gauges().iter().chain(&program));
     let mut response = Response::new(Body::from(text.into_bytes()));
     response.headers_mut().insert(CONTENT_TYPE, headers::METRICS_TEXT);
     response
@@ -131,8 +132,8 @@ fn reached(to: &mut String, all: &[Health]) {
 }
 
 /// What services show of their own: one family a name, however many services and labels have it.
-fn own(to: &mut String, all: &[(&'static str, Gauge)]) {
-    let mut sorted: Vec<_> = all.iter().collect();
+fn own<'a>(to: &mut String, all: impl Iterator<Item = &'a (&'static str, Gauge)>) {
+    let mut sorted: Vec<_> = all.collect();
     sorted.sort_by_key(|(_, gauge)| gauge.name);
     let mut last = "";
     for (service, gauge) in sorted {

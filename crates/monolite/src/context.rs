@@ -1,6 +1,7 @@
 //! What a verb works with: the configuration, the output, and ways to the data.
 
 use crate::app::{MakeAuthenticator, MakeService};
+use crate::archive::{Keeping, Where};
 use crate::config::{Config, Key};
 use crate::control::Client;
 use crate::link::Link;
@@ -117,7 +118,10 @@ impl Context {
         }
         let link = match self.client()? {
             Some(client) => Link::running(client, self.services.clone()),
-            None => Link::stopped(self.open(BackgroundMode::Off)?),
+            None => {
+                let (host, keeping) = self.open()?;
+                Link::stopped(host, keeping)
+            }
         };
         Ok(self.link.get_or_init(|| link))
     }
@@ -144,8 +148,18 @@ impl Context {
             .configure(move |_, store| crate::store_keys::store(&config, store))
     }
 
-    /// Opens the data folder here.
-    pub(crate) fn open(&self, background: BackgroundMode) -> crate::Result<Host> {
-        Ok(self.assembly(self.data()).background(background).open()?)
+    /// The same at the data folder, for an archive that follows.
+    pub(crate) fn followed(&self) -> Assembly {
+        let config = self.config.clone();
+        let followed = Where::of(&config, self.data()) != Where::Nowhere;
+        self.assembly(self.data())
+            .configure(move |_, store| monolite_store::Config { followed, ..crate::store_keys::store(&config, store) })
+    }
+
+    /// Opens the data folder here, and keeps its history while it is open.
+    fn open(&self) -> crate::Result<(Host, Option<Keeping>)> {
+        let host = self.followed().background(BackgroundMode::Off).open()?;
+        let keeping = Keeping::begin(&self.config, self.data(), &host)?;
+        Ok((host, keeping))
     }
 }

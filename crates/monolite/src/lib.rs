@@ -10,6 +10,7 @@
 //! Absent on purpose: SQL, HTTP types beyond an axum router, state of its own.
 
 mod app;
+mod archive;
 mod context;
 mod run;
 mod table;

@@ -4,6 +4,7 @@
 //! - A call means the same either way: as the system, with the same refusals.
 //! - Shared by threads: as many calls at once as the verb has threads.
 
+use crate::archive::Keeping;
 use crate::control::{self, Client, Request};
 use monolite_runtime::Host;
 use monolite_service::{Error, Failure, FailureKind, Message, Service};
@@ -20,7 +21,7 @@ pub struct Link(Kind);
 
 enum Kind {
     Running { client: Client, services: Vec<Service> },
-    Stopped(Box<Host>),
+    Stopped(Box<Host>, Option<Keeping>),
 }
 
 struct Refused {
@@ -33,8 +34,8 @@ impl Link {
         Link(Kind::Running { client, services })
     }
 
-    pub(crate) fn stopped(host: Host) -> Self {
-        Link(Kind::Stopped(Box::new(host)))
+    pub(crate) fn stopped(host: Host, keeping: Option<Keeping>) -> Self {
+        Link(Kind::Stopped(Box::new(host), keeping))
     }
 
     /// Whether a server runs on the data folder.
@@ -61,7 +62,7 @@ impl Link {
 
     fn try_call<M: Message>(&self, message: &M) -> Result<M::Reply, Refused> {
         match &self.0 {
-            Kind::Stopped(host) => host.call_blocking(&host.system(), message.clone()).map_err(|e| Refused {
+            Kind::Stopped(host, _) => host.call_blocking(&host.system(), message.clone()).map_err(|e| Refused {
                 retry_after: match &e {
                     Error::Failed(failure) => retry_after(failure),
                     Error::Refused(_) => None,
@@ -93,7 +94,10 @@ pub(crate) fn retry_after(failure: &Failure) -> Option<Duration> {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if let Kind::Stopped(host) = &self.0 {
+        if let Kind::Stopped(host, keeping) = &mut self.0 {
+            if let Some(keeping) = keeping.take() {
+                keeping.finish();
+            }
             // What was acknowledged is safe whatever this says.
             let _ = host.shutdown();
         }

@@ -1,9 +1,12 @@
 //! A running server, as the control socket sees it.
 
+use crate::archive::{ArchiveStatus, Keeping};
 use crate::status::{ServerStatus, ServiceStatus};
+use crate::verb::Usage;
 use monolite_runtime::Host;
 use monolite_service::Service;
 use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
 /// What runs.
@@ -12,6 +15,8 @@ pub(crate) struct Serving {
     pub(crate) version: &'static str,
     pub(crate) host: Host,
     pub(crate) services: Vec<Service>,
+    /// The archive; taken at the end.
+    pub(crate) keeping: RwLock<Option<Keeping>>,
     pub(crate) data: PathBuf,
     pub(crate) listen: String,
     pub(crate) admin: String,
@@ -19,6 +24,21 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
+    /// The archive, where there is one.
+    pub(crate) fn keeping<T>(&self, ask: impl FnOnce(&Keeping) -> crate::Result<T>) -> crate::Result<T> {
+        match &*self.keeping.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(keeping) => ask(keeping),
+            None => {
+                Err(Usage("this server archives nothing: archive.to is \"off\", or it is stopping".to_owned()).into())
+            }
+        }
+    }
+
+    /// How the archive does, where there is one.
+    pub(crate) fn archive(&self) -> Option<ArchiveStatus> {
+        self.keeping.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Keeping::status)
+    }
+
     /// How it does.
     pub(crate) fn status(&self) -> ServerStatus {
         ServerStatus {
@@ -29,6 +49,7 @@ impl Serving {
             data: self.data.display().to_string(),
             listen: Some(self.listen.clone()),
             admin: Some(self.admin.clone()),
+            archive: self.archive(),
             uptime_seconds: Some(self.since.elapsed().as_secs()),
             services: self
                 .host

@@ -23,6 +23,7 @@ pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
 }
 
 fn standard() -> Vec<Key> {
+    let archive = monolite_archive::Config::default();
     let (http, limits) = (HttpConfig::default(), Limits::default());
     let count = |number: usize| Value::Number(number as u64);
     let size = |bytes: usize| Value::Bytes(bytes as u64);
@@ -31,6 +32,33 @@ fn standard() -> Vec<Key> {
         Key::new("server.listen", "127.0.0.1:8080", "Where requests are answered."),
         Key::new("server.admin", "127.0.0.1:8081", "Where metrics and health are answered, for operators."),
         Key::new("server.drain", limits.drain_time, "How long requests in flight may go on after SIGTERM."),
+        Key::new(
+            "archive.to",
+            "",
+            "Where each commit is archived: a folder, best on another disk; off: nowhere. Unless given: archive in the data folder.",
+        ),
+        Key::new("archive.interval", archive.interval, "From a commit to the making of the segment that holds it."),
+        Key::new(
+            "archive.at_bound",
+            "refuse",
+            "Where commits can be kept nowhere any more: refuse writes, or rebase (a gap).",
+        ),
+        Key::new(
+            "archive.spool_max",
+            Value::Bytes(archive.spool_bytes_max),
+            "Bytes of one service that wait for the archive.",
+        ),
+        Key::new("archive.spool_age_max", archive.spool_age_max, "The greatest age of what waits for the archive."),
+        Key::new(
+            "archive.base_rate",
+            Value::Bytes(archive.base_bytes_per_second),
+            "Bytes a second that a base copy reads.",
+        ),
+        Key::new(
+            "archive.cut_every",
+            Duration::from_secs(60),
+            "How often all files' commits of one moment are recorded; 0s: never.",
+        ),
         Key::new("log.filter", "warn,monolite=info", "What is logged, in the words of RUST_LOG, which beats it."),
         Key::new("log.format", "text", "text, or json lines."),
         Key::new("http.body_max", size(http.body_max), "A request's body, for routes that state no limit."),

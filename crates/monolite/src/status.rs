@@ -1,5 +1,6 @@
 //! The status of a server and its services, as it travels and is printed.
 
+use crate::archive::ArchiveStatus;
 use monolite_runtime::{Health, Writer};
 use monolite_store::State;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub(crate) struct ServerStatus {
     pub(crate) listen: Option<String>,
     /// Where it listens for operators.
     pub(crate) admin: Option<String>,
+    /// The archive; absent where nothing is archived, or no server runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) archive: Option<ArchiveStatus>,
     /// Since how many seconds.
     pub(crate) uptime_seconds: Option<u64>,
     /// Its services.

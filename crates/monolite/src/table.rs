@@ -45,6 +45,7 @@ pub(crate) fn verbs(own: Vec<Entry>) -> Vec<Entry> {
         Entry::of::<commands::Db>(),
         Entry::of::<commands::Check>(),
         Entry::of::<commands::Backup>(),
+        Entry::of::<commands::Restore>(),
         Entry::of::<commands::New>(),
         Entry::of::<commands::OpenApi>(),
         Entry::of::<commands::ConfigVerb>(),

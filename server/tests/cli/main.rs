@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in helpers of tests too: a failure must stop the test
 
 mod architecture;
+mod archives;
 mod backups;
 mod bad_folders;
 mod configuration;

@@ -3,6 +3,7 @@
 //! **Invariants**
 //! - Every queue, wait and room of the archiver has its bound here.
 
+use crate::Result;
 use crate::retain::Keep;
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ pub enum AtBound {
 /// The moment, in unix milliseconds.
 pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// Asked with a service's name.
-pub type Pinned = Arc<dyn Fn(&str) -> Vec<u64> + Send + Sync>;
+/// Asked with a service's name; while it fails, nothing of that service is deleted.
+pub type Pinned = Arc<dyn Fn(&str) -> Result<Vec<u64>> + Send + Sync>;
 
 /// The limits of an archiver.
 #[derive(Clone)]

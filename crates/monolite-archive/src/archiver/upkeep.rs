@@ -207,7 +207,9 @@ impl Keeper {
             return Ok(()); // the place is not asked who reads
         }
         let mut pins = pins(&self.history, now)?;
-        pins.extend(config.pinned.iter().flat_map(|pinned| pinned(&self.service)));
+        if let Some(pinned) = &config.pinned {
+            pins.extend(pinned(&self.service)?);
+        }
         for segment in expendable(&segments, &config.keep, &pins, now) {
             self.history.delete(&segment)?;
             self.line().segments.retain(|s| *s != segment);

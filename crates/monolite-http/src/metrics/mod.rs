@@ -19,7 +19,7 @@ use crate::admission::{Gate, GroupMax, Pressure};
 use crate::budget::Budget;
 use crate::stream::Places;
 use http::StatusCode;
-use monolite_service::{CheckpointMode, Observer, SlowRun, SlowWork};
+use monolite_service::{CheckpointMode, Gauge, Observer, SlowRun, SlowWork};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub(crate) struct All {
     pub(crate) gates: Mutex<BTreeMap<&'static str, Arc<Gate>>>,
     pub(crate) budget: Mutex<Option<Arc<Budget>>>,
     pub(crate) places: Mutex<Option<Arc<Places>>>,
+    /// The program's own.
+    pub(crate) gauges: Mutex<Vec<(&'static str, Gauge)>>,
 }
 
 /// What one store does.
@@ -77,6 +79,15 @@ impl Metrics {
     /// The observer of a service's store.
     pub fn observer(&self, service: &'static str) -> Arc<dyn Observer> {
         locked(&self.0.stores).entry(service).or_default().clone()
+    }
+
+    /// Shows what the program knows of services, beside what they know of themselves.
+    pub fn add_gauges(&self, gauges: impl IntoIterator<Item = (&'static str, Gauge)>) {
+        locked(&self.0.gauges).extend(gauges);
+    }
+
+    pub(crate) fn gauges(&self) -> Vec<(&'static str, Gauge)> {
+        locked(&self.0.gauges).clone()
     }
 
     /// The page, without the gauges of stores.

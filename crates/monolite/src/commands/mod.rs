@@ -6,6 +6,7 @@ mod config;
 mod db;
 mod new;
 mod openapi;
+mod restore;
 mod serve;
 mod status;
 
@@ -15,6 +16,7 @@ pub(crate) use config::ConfigVerb;
 pub(crate) use db::Db;
 pub(crate) use new::New;
 pub(crate) use openapi::OpenApi;
+pub(crate) use restore::Restore;
 pub(crate) use serve::Serve;
 pub(crate) use status::Status;
 

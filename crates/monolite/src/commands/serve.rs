@@ -5,6 +5,7 @@
 //! - Ready is said (stderr, systemd) when requests are answered, not before.
 //! - The first SIGTERM or SIGINT drains; the second stops now. Acknowledged writes are on disk either way.
 
+use crate::archive::{Keeping, Where};
 use crate::context::Context;
 use crate::control::Listener;
 use crate::notify;
@@ -17,8 +18,9 @@ use monolite_store::State;
 use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::sync::Arc;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 /// Run the server
@@ -50,11 +52,22 @@ impl Verb for Serve {
         let admin = bind(context, "server.admin", "--admin")?;
         let metrics = Metrics::new();
         let host = open(context, &metrics)?;
+        let keeping = match Keeping::begin(context.config(), context.data(), &host) {
+            Ok(keeping) => keeping,
+            Err(e) => {
+                let _ = host.shutdown(); // nothing was written
+                return Err(e);
+            }
+        };
+        if let Some(keeping) = &keeping {
+            metrics.add_gauges(keeping.gauges());
+        }
         let serving = Arc::new(Serving {
             name: context.name,
             version: context.version,
             host: host.clone(),
             services: context.services().to_vec(),
+            keeping: RwLock::new(keeping),
             data: std::path::absolute(context.data())?,
             listen: listen.local_addr()?.to_string(),
             admin: admin.local_addr()?.to_string(),
@@ -67,6 +80,9 @@ impl Verb for Serve {
         drop(control);
         notify::tell("STOPPING=1");
         runtime.shutdown_background();
+        if let Some(keeping) = serving.keeping.write().unwrap_or_else(PoisonError::into_inner).take() {
+            keeping.finish();
+        }
         host.shutdown().context("the files were not closed in order; nothing acknowledged is lost")?;
         if let Drained::CutShort(open) = drained {
             context.note(format!("stopped with {open} connections cut"));
@@ -127,8 +143,23 @@ fn open(context: &Context, metrics: &Metrics) -> Result<Host> {
         context.note(format!("warning: other users may look into {}; chmod 700 ends that", data.display()));
     }
     let metrics = metrics.clone();
-    let assembly = context.assembly(context.data()).background(BackgroundMode::Thread).on_damage(OnDamage::Quarantine);
+    let assembly = context.followed().background(BackgroundMode::Thread).on_damage(OnDamage::Quarantine);
     Ok(assembly.observe(move |service| metrics.observer(service)).open()?)
+}
+
+/// Where history goes, and what that does not survive.
+fn archived(context: &Context, serving: &Serving) -> String {
+    let Some(status) = serving.archive() else {
+        return "off: the loss of this disk is the loss of all data (archive.to)".to_owned();
+    };
+    let place = match Where::of(context.config(), &serving.data) {
+        Where::Folder(folder) => folder,
+        Where::Nowhere => return status.place,
+    };
+    let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
+    let same = device(&place).is_some() && device(&place) == device(&serving.data);
+    let caution = if same { "; the same disk: it survives mistakes, not the disk (archive.to)" } else { "" };
+    format!("each commit, within a second, in {}{caution}", place.display())
 }
 
 fn bind(context: &Context, key: &str, flag: &str) -> Result<TcpListener> {
@@ -168,6 +199,7 @@ fn greet(context: &Context, serving: &Serving) {
             context.note(format!("  DAMAGED     {} does not serve, the others do: {why}", health.service));
         }
     }
+    context.note(format!("  archive     {}", archived(context, serving)));
     for line in &context.first_steps {
         context.note(format!("  {line}"));
     }

@@ -66,6 +66,7 @@ fn stopped(context: &Context) -> ServerStatus {
         data: context.data().display().to_string(),
         listen: None,
         admin: None,
+        archive: None,
         uptime_seconds: None,
         services: services.collect(),
     }
@@ -82,6 +83,17 @@ fn print(context: &Context, status: &ServerStatus) -> Result {
         _ => out.line("no server runs on this data folder")?,
     }
     out.line(format!("  data in {}", status.data))?;
+    if let Some(archive) = &status.archive {
+        let behind: u64 = archive.files.iter().map(|f| f.published.saturating_sub(f.archived)).sum();
+        let lag = archive.files.iter().map(|f| f.lag_ms).max().unwrap_or(0);
+        out.line(format!(
+            "  archived in {}, {behind} commits and {lag} ms behind (backup status tells more)",
+            archive.place
+        ))?;
+        for file in archive.files.iter().filter(|f| f.state != "keeping") {
+            out.line(format!("  ARCHIVE: {} is {}", file.service, file.state))?;
+        }
+    }
     let rows = status.services.iter().map(|s| {
         [
             s.service.clone(),

@@ -12,7 +12,7 @@ use monolite_runtime::{Rejection, block_on};
 use monolite_store::Ticket;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Answers one request; long work tells how far it is.
 pub(super) fn answer(serving: &Serving, request: Request, progress: &mut dyn FnMut(Step)) -> Reply {
@@ -22,6 +22,12 @@ pub(super) fn answer(serving: &Serving, request: Request, progress: &mut dyn FnM
         Request::Query { service, sql, bounds } => query(serving, &service, sql, bounds).and_then(|rows| raw(&rows)),
         Request::QueryAll { sql, bounds } => query_all(serving, &sql, bounds).and_then(|rows| raw(&rows)),
         Request::Check => raw(&folder::examine_all(&files(serving), &serving.services, progress)),
+        Request::Archive => serving.keeping(|keeping| raw(&keeping.status())),
+        Request::ArchiveNow { most } => serving.keeping(|keeping| {
+            let took = keeping.now(Duration::from_millis(most))?;
+            raw(&u64::try_from(took.as_millis())?)
+        }),
+        Request::Mark { name } => serving.keeping(|keeping| raw(&keeping.cut(&name)?)),
         Request::Backup { folder } => {
             folder::copy_running(&folder, &serving.host, progress).and_then(|copies| raw(&copies))
         }

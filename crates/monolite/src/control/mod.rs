@@ -59,6 +59,18 @@ pub(crate) enum Request {
     },
     /// Check all files.
     Check,
+    /// How the archive does.
+    Archive,
+    /// Wait until all that was committed is archived.
+    ArchiveNow {
+        /// In milliseconds.
+        most: u64,
+    },
+    /// Record a cut.
+    Mark {
+        /// Its name.
+        name: String,
+    },
     /// Copy all files to an empty folder.
     Backup {
         /// An absolute path on the server's machine.

@@ -1,0 +1,256 @@
+//! The archive of an open host: started beside it, asked about it, ended before it.
+//!
+//! **Invariants**
+//! - A file that is behind its archive, or went on apart from it, is refused before anything is served or written.
+//! - An archive that cannot be reached does not keep anybody from working: commits are spooled, and the status says so.
+//! - A cut is recorded once every commit of it is archived, each at the end of a segment.
+
+use super::ledger::Ledger;
+use super::status::{ArchiveStatus, FileStatus};
+use super::{Where, check_mark, restoring};
+use crate::config::{Config, ConfigError};
+use crate::folder::ServiceFile;
+use anyhow::Context as _;
+use monolite_archive::cuts::{CutPoint, Position};
+use monolite_archive::place::Folder;
+use monolite_archive::{Archive, AtBound, Kind, Place};
+use monolite_runtime::Host;
+use monolite_service::{Gauge, GaugeKind};
+use monolite_store::State as StoreState;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a cut's commits may take to be archived, before that cut is given up.
+const CUT_WAIT: Duration = Duration::from_secs(30);
+
+/// How long the end waits for the last commits to be archived.
+const FINISH_MAX: Duration = Duration::from_secs(5);
+
+/// The archive of an open host.
+pub(crate) struct Keeping {
+    archive: Archive,
+    place: Arc<dyn Place>,
+    ledger: Ledger,
+    host: Host,
+    clock: Option<JoinHandle<()>>,
+    ended: Arc<(Mutex<bool>, Condvar)>,
+    /// Why the clock could not record a cut.
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// The archive's limits as configured.
+pub(crate) fn config(config: &Config) -> Result<monolite_archive::Config, ConfigError> {
+    let at_bound = match config.text("archive.at_bound") {
+        "refuse" => AtBound::Refuse,
+        "rebase" => AtBound::Rebase,
+        other => {
+            let origin = config.origin("archive.at_bound");
+            return Err(ConfigError(format!("{origin}: archive.at_bound is refuse or rebase, not {other:?}")));
+        }
+    };
+    Ok(monolite_archive::Config {
+        interval: config.time("archive.interval"),
+        spool_bytes_max: config.bytes("archive.spool_max"),
+        spool_age_max: config.time("archive.spool_age_max"),
+        base_bytes_per_second: config.bytes("archive.base_rate"),
+        at_bound,
+        ..monolite_archive::Config::default()
+    })
+}
+
+impl Keeping {
+    /// Starts the archive of a host whose stores were opened to be followed; none where none is configured.
+    pub(crate) fn begin(config: &Config, data: &Path, host: &Host) -> crate::Result<Option<Keeping>> {
+        let Where::Folder(folder) = Where::of(config, data) else { return Ok(None) };
+        let cannot = || format!("cannot archive into {}", folder.display());
+        let place: Arc<dyn Place> = Arc::new(Folder::open(&folder).with_context(cannot)?);
+        let ledger = Ledger::new(place.clone());
+        let pinned = ledger.clone();
+        let limits = monolite_archive::Config {
+            pinned: Some(Arc::new(move |service| pinned.pins(service))),
+            ..self::config(config)?
+        };
+        let archive = Archive::start(place.clone(), limits)?;
+        for health in host.health() {
+            let (service, Some(store)) = (health.service, host.store(health.service)) else { continue };
+            if matches!(health.status.state, StoreState::Damaged(_) | StoreState::Closed) {
+                continue; // quarantined: its history stays as it is
+            }
+            let file = ServiceFile::of(data, service).path;
+            let scratch = file.parent().context("a service's file has a folder")?.join("spool");
+            archive.keep(service, store, &scratch).map_err(|e| refused(service, &file, e))?;
+        }
+        let mut keeping = Keeping {
+            archive,
+            place,
+            ledger,
+            host: host.clone(),
+            clock: None,
+            ended: Arc::default(),
+            trouble: Arc::default(),
+        };
+        keeping.clock = keeping.start_clock(config.time("archive.cut_every"))?;
+        Ok(Some(keeping))
+    }
+
+    /// Records a cut of all files, once it is archived.
+    pub(crate) fn cut(&self, mark: &str) -> crate::Result<CutPoint> {
+        check_mark(mark)?;
+        cut(&self.archive, &self.ledger, &self.host, Some(mark))
+    }
+
+    /// Waits until all that was committed is archived; answers the time that took.
+    pub(crate) fn now(&self, most: Duration) -> crate::Result<Duration> {
+        let began = Instant::now();
+        let kept: Vec<String> = self.archive.status().into_iter().map(|status| status.service).collect();
+        for service in kept {
+            let Some(store) = self.host.store(&service) else { continue };
+            let published = store.status().sequence;
+            let left = most.saturating_sub(began.elapsed());
+            self.archive.archived(&service, published)?.wait(left).with_context(|| service.clone())?;
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Ends it, after what was committed so far is archived, or after some seconds: the rest waits in the files' WALs.
+    pub(crate) fn finish(self) {
+        let _ = self.now(FINISH_MAX);
+    }
+
+    /// How it does.
+    pub(crate) fn status(&self) -> ArchiveStatus {
+        let newest = self.ledger.newest();
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let unread = newest.as_ref().err().map(|e| format!("recorded cuts could not be read: {e}"));
+        ArchiveStatus {
+            place: self.place.describe(),
+            last_cut: newest.ok().flatten().map(|cut| restoring::moment(cut.at_ms)),
+            trouble: trouble.or(unread),
+            files: self.archive.status().into_iter().map(FileStatus::of).collect(),
+        }
+    }
+
+    /// What the metrics page shows of it.
+    pub(crate) fn gauges(&self) -> Vec<(&'static str, Gauge)> {
+        self.host.services().flat_map(|service| gauges(&self.archive, service)).collect()
+    }
+
+    fn start_clock(&self, every: Duration) -> crate::Result<Option<JoinHandle<()>>> {
+        if every.is_zero() {
+            return Ok(None);
+        }
+        let (archive, ledger, host) = (self.archive.clone(), self.ledger.clone(), self.host.clone());
+        let (ended, trouble) = (self.ended.clone(), self.trouble.clone());
+        let clock = move || {
+            let mut last: Option<BTreeMap<String, Position>> = None;
+            while !wait(&ended, every) {
+                // Nothing was written since: the last cut is still the newest.
+                if last.as_ref().is_some_and(|last| *last == now(&host)) {
+                    continue;
+                }
+                let made = cut(&archive, &ledger, &host, None);
+                let made = made.and_then(|cut| Ok(ledger.thin(host.now().0).map(|()| cut)?));
+                let wrong = made.as_ref().err().map(|e| format!("no cut could be recorded: {e:#}"));
+                *trouble.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
+                last = made.ok().map(|cut| cut.services).or(last);
+            }
+        };
+        Ok(Some(std::thread::Builder::new().name("cuts".to_owned()).spawn(clock)?))
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        *self.ended.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.ended.1.notify_all();
+        if let Some(clock) = self.clock.take() {
+            let _ = clock.join(); // nothing to be done about its panic
+        }
+    }
+}
+
+/// Waits so long, or until the end; whether it is the end.
+fn wait(ended: &(Mutex<bool>, Condvar), most: Duration) -> bool {
+    let guard = ended.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let waited = ended.1.wait_timeout_while(guard, most, |ended| !*ended);
+    *waited.unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// What each file's last commit is, not of one moment.
+fn now(host: &Host) -> BTreeMap<String, Position> {
+    let file = |health: monolite_runtime::Health| {
+        let store = host.store(health.service)?;
+        Some((health.service.to_owned(), Position { history: history(store), sequence: health.status.sequence }))
+    };
+    host.health().into_iter().filter_map(file).collect()
+}
+
+fn cut(archive: &Archive, ledger: &Ledger, host: &Host, mark: Option<&str>) -> crate::Result<CutPoint> {
+    let kept: Vec<String> = archive.status().into_iter().map(|status| status.service).collect();
+    let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+    let cut = host.cut(&kept)?;
+    let sequences: Vec<(&str, u64)> = cut.sequences().collect();
+    drop(cut);
+    let at_ms = host.now().0;
+    for (service, sequence) in &sequences {
+        archive.archived(service, *sequence)?.wait(CUT_WAIT)?;
+    }
+    let position = |(service, sequence): (&str, u64)| {
+        let store = host.store(service)?;
+        Some((service.to_owned(), Position { history: history(store), sequence }))
+    };
+    let cut = CutPoint { format: 1, at_ms, services: sequences.into_iter().filter_map(position).collect() };
+    ledger.record(mark, &cut)?;
+    Ok(cut)
+}
+
+fn history(store: &monolite_store::Store) -> String {
+    store.history().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Why a file may not go on here, and the way out.
+fn refused(service: &str, file: &Path, e: monolite_archive::Error) -> anyhow::Error {
+    let way = match e.kind() {
+        Kind::Behind | Kind::Apart => format!(
+            "; `monolite restore {service} --into DIR` brings the newest archived commit back, to be put in the place of {}. To go on from \
+             the file as it is, let it archive elsewhere (archive.to)",
+            file.display()
+        ),
+        _ => String::new(),
+    };
+    anyhow::anyhow!("{service} cannot be archived: {e}{way}")
+}
+
+fn gauges(archive: &Archive, service: &'static str) -> Vec<(&'static str, Gauge)> {
+    let gauge = |name, help, read: fn(&monolite_archive::Status) -> u64| {
+        let archive = archive.clone();
+        let of = move || archive.status().iter().find(|s| s.service == service).map_or(0, read);
+        Gauge::new(name, help, of)
+    };
+    let all = [
+        gauge("monolite_archive_lag_milliseconds", "Age of the first commit that is not archived.", |s| {
+            u64::try_from(s.lag.as_millis()).unwrap_or(u64::MAX)
+        }),
+        gauge("monolite_archive_commits_behind", "Commits that are not archived.", |s| {
+            s.published.saturating_sub(s.archived)
+        }),
+        gauge("monolite_archive_spool_bytes", "Bytes that wait for the archive to take them.", |s| s.spooled.1),
+        gauge("monolite_archive_spool_segments", "Segments that wait for the archive to take them.", |s| {
+            s.spooled.0 as u64
+        }),
+        gauge("monolite_archive_bytes", "Bytes of the service's history.", |s| s.segments.1),
+        gauge("monolite_archive_last_put_seconds", "When a segment was put last, as unix time; 0: not yet.", |s| {
+            s.last_put_ms.map_or(0, |ms| u64::try_from(ms / 1000).unwrap_or(0))
+        }),
+        gauge("monolite_archive_last_base_seconds", "When this process made a base, as unix time; 0: not yet.", |s| {
+            s.last_base_ms.map_or(0, |ms| u64::try_from(ms / 1000).unwrap_or(0))
+        }),
+        gauge("monolite_archive_gaps_total", "Times that commits were missing and a new base was needed.", |s| s.gaps)
+            .kind(GaugeKind::Counter),
+        gauge("monolite_archive_errors_total", "Failures of the archive.", |s| s.errors).kind(GaugeKind::Counter),
+    ];
+    all.map(|gauge| (service, gauge)).into()
+}

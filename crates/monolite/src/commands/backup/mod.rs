@@ -1,0 +1,78 @@
+//! `backup`: copies, and what is in the archive.
+
+mod copy;
+mod list;
+mod running;
+mod verify;
+
+use crate::context::Context;
+use crate::verb::{Result, Verb};
+use std::path::PathBuf;
+
+/// Copy the data, and look into the archive
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    #[command(subcommand)]
+    verb: BackupVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum BackupVerb {
+    /// Copy all files into an empty folder and verify the copies; the server may run
+    ///
+    /// The copy is a data folder: `serve --data DIR` runs on it. All files are copied as of one moment.
+    Copy {
+        /// The folder; it must be empty or not be there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Show how the archive of the running server does
+    Status,
+    /// Wait until all that was committed is in the archive
+    Now {
+        /// At most so many seconds
+        #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+        most: u64,
+    },
+    /// Record a cut by name: all files at this moment, to which `restore --all --to NAME` goes
+    Mark {
+        /// The name: a letter, then letters, digits, '-', '_' and '.'
+        name: String,
+    },
+    /// List what the archive holds: each service's histories, and the cuts
+    List {
+        /// One service only
+        service: Option<String>,
+        /// The archive's folder, instead of the configured one
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+    },
+    /// Read all that the archive holds and check it: every checksum, no gaps, and that it leads to its newest commit
+    ///
+    /// With --restore each newest state is restored besides and checked by SQLite. The exit code is 1 where something is wrong.
+    Verify {
+        /// One service only
+        service: Option<String>,
+        /// The archive's folder, instead of the configured one
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+        /// A folder with room for the largest file: each is restored there, checked and removed
+        #[arg(long, value_name = "DIR")]
+        restore: Option<PathBuf>,
+    },
+}
+
+impl Verb for Backup {
+    const NAME: &'static str = "backup";
+
+    fn run(self, context: &Context) -> Result {
+        match self.verb {
+            BackupVerb::Copy { folder } => copy::run(context, &folder),
+            BackupVerb::Status => running::status(context),
+            BackupVerb::Now { most } => running::now(context, most),
+            BackupVerb::Mark { name } => running::mark(context, name),
+            BackupVerb::List { service, from } => list::run(context, service.as_deref(), from),
+            BackupVerb::Verify { service, from, restore } => verify::run(context, service.as_deref(), from, restore),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! `backup verify`: is all that the archive holds sound?
+
+use crate::archive::restoring::moment;
+use crate::archive::{Where, histories, services};
+use crate::context::Context;
+use crate::output::size;
+use crate::progress::Progress;
+use crate::verb::{Found, Result};
+use monolite_archive::{Check, History, Restored, Target};
+use serde::Serialize;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// What was found in one history.
+#[derive(Serialize)]
+struct Report {
+    service: String,
+    history: String,
+    segments: usize,
+    bytes: u64,
+    pages: u64,
+    from: u64,
+    to: u64,
+    /// The moment of the state that was restored, where one was.
+    restored: Option<String>,
+    problems: Vec<String>,
+}
+
+pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf>, scratch: Option<PathBuf>) -> Result {
+    let place = Where::or(from, context.config(), context.data()).to_read()?;
+    let bar = (!context.is_quiet()).then(|| Progress::bytes(Some(1)));
+    let mut reports = Vec::new();
+    for name in services(&place)?.into_iter().filter(|name| service.is_none_or(|service| service == name)) {
+        for (history, manifest) in histories(&place, &name)? {
+            let mut told = |done, whole| {
+                if let Some(bar) = &bar {
+                    bar.of(whole);
+                    bar.at(done);
+                    bar.doing(name.clone());
+                }
+                ControlFlow::Continue(())
+            };
+            let found = monolite_archive::verify(&history, &mut told)?;
+            let mut problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+            let restored = match &scratch {
+                Some(folder) => restored(&history, folder, &mut problems)?,
+                None => None,
+            };
+            reports.push(Report {
+                service: manifest.service,
+                history: manifest.history,
+                segments: found.segments,
+                bytes: found.bytes,
+                pages: found.pages,
+                from: found.first,
+                to: found.last,
+                restored: restored.map(|restored| moment(restored.at_ms)),
+                problems,
+            });
+        }
+    }
+    drop(bar);
+    print(context, &reports)?;
+    if reports.iter().all(|report| report.problems.is_empty()) { Ok(()) } else { Err(Found.into()) }
+}
+
+/// The newest state, restored and removed again; what is wrong with it is a problem.
+fn restored(history: &History, folder: &Path, problems: &mut Vec<String>) -> Result<Option<Restored>> {
+    std::fs::create_dir_all(folder)?;
+    let out = folder.join(format!("verify-{}.db", std::process::id()));
+    let restored =
+        monolite_archive::restore(history, Target::Latest, &out, Check::Full, &mut |_| ControlFlow::Continue(()));
+    match restored {
+        Ok(restored) => {
+            std::fs::remove_file(&out)?;
+            Ok(Some(restored))
+        }
+        Err(e) => {
+            problems.push(format!("the newest state was not restored: {e}"));
+            Ok(None)
+        }
+    }
+}
+
+fn print(context: &Context, reports: &[Report]) -> Result {
+    let out = context.output();
+    if out.is_json() {
+        return reports.iter().try_for_each(|report| out.json(report));
+    }
+    let rows = reports.iter().map(|r| {
+        let result = if r.problems.is_empty() { "sound".to_owned() } else { format!("{} problems", r.problems.len()) };
+        let restored = r.restored.clone().unwrap_or_else(|| "-".to_owned());
+        [
+            r.service.clone(),
+            result,
+            r.segments.to_string(),
+            size(r.bytes),
+            r.from.to_string(),
+            r.to.to_string(),
+            restored,
+        ]
+    });
+    out.table(&["service", "result", "segments", "bytes", "from commit", "to commit", "restored"], rows)?;
+    for report in reports {
+        for problem in &report.problems {
+            out.line(format!("{} {}: {problem}", report.service, report.history))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! `restore`: files back from the archive, into a folder of their own.
+
+use crate::archive::restoring::{Done, Part};
+use crate::archive::{Where, restoring, wanted};
+use crate::context::Context;
+use crate::output::size;
+use crate::progress::Progress;
+use crate::verb::{Result, Usage, Verb};
+use monolite_archive::{Phase, Place};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Restore files from the archive into a folder
+///
+/// All files of one moment with --all: to a cut, which is recorded each minute and by `backup mark`. Or one service to any
+/// moment that was archived. Nothing is ever written over. The folder is a data folder: `serve --data DIR` runs on it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    /// The service to restore
+    #[arg(required_unless_present = "all")]
+    service: Option<String>,
+    /// Restore all files at one cut
+    #[arg(long, conflicts_with_all = ["service", "history"])]
+    all: bool,
+    /// To latest; a moment such as 2026-11-23T14:05:00Z; a cut by its name; a commit of the one service; newest: each as far as it goes
+    #[arg(long, default_value = "latest", value_name = "MOMENT")]
+    to: String,
+    /// The folder; it is made where it is not there
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+    /// The archive's folder, instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// Which of a service's histories, where it has several [default: the one begun last]
+    #[arg(long, value_name = "ID")]
+    history: Option<String>,
+    /// Restore files that do not fit together all the same
+    #[arg(long)]
+    accept: bool,
+    /// Say what would be restored, and check that all segments for it are there
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Verb for Restore {
+    const NAME: &'static str = "restore";
+
+    fn run(self, context: &Context) -> Result {
+        let wanted = wanted(&self.to)?;
+        let place = self.place(context)?;
+        let into = std::path::absolute(&self.into)?;
+        let (parts, cut) = match &self.service {
+            Some(service) => (vec![restoring::one(&place, service, self.history.as_deref(), &wanted)?], None),
+            None => restoring::all(&place, &wanted)?,
+        };
+        parts.iter().try_for_each(|part| part.refuse_existing(&into))?;
+        if !self.dry_run {
+            self.refuse_what_does_not_fit(&place, &parts, cut.is_some())?;
+        }
+        if let Some(cut) = &cut {
+            let name = cut.mark.as_ref().map_or(String::new(), |mark| format!(" {mark}"));
+            context.note(format!("the cut{name} of {}", restoring::moment(cut.at_ms)));
+        }
+        let done = match self.dry_run {
+            true => parts.iter().map(|part| part.planned(&into)).collect(),
+            false => restore(context, &parts, &into)?,
+        };
+        print(context, &done)?;
+        let later: Vec<String> = done.iter().filter(|d| d.later_commits > 0).map(later).collect();
+        if !later.is_empty() {
+            context.note(format!("the archive goes on after that: {}", later.join(", ")));
+        }
+        if !self.dry_run {
+            context.note(format!("restored into {}", into.display()));
+        }
+        Ok(())
+    }
+}
+
+impl Restore {
+    fn place(&self, context: &Context) -> Result<Arc<dyn Place>> {
+        Where::or(self.from.clone(), context.config(), context.data()).to_read()
+    }
+
+    /// One file of the past beside newer ones breaks what holds between them.
+    fn refuse_what_does_not_fit(&self, place: &Arc<dyn Place>, parts: &[Part], is_cut: bool) -> Result {
+        if self.accept || is_cut {
+            return Ok(());
+        }
+        if self.all {
+            let text = "--to newest restores each file as far as it goes: what one says of another may not hold. \
+                        --accept does it; --to latest restores the newest cut, at which all fit together";
+            return Err(Usage(text.to_owned()).into());
+        }
+        let [part] = parts else { return Ok(()) };
+        let ahead = restoring::ahead(place, part)?;
+        if ahead.is_empty() {
+            return Ok(());
+        }
+        let ahead: Vec<String> = ahead.iter().map(|(s, at)| format!("{s} (to {})", restoring::moment(*at))).collect();
+        Err(Usage(format!(
+            "{} would be of {}, and these go on after that: {}. They may name what it does not have any more, or have done what it has \
+             not done yet. --all restores all files at one moment; --accept restores this one all the same",
+            part.service,
+            restoring::moment(part.at_ms),
+            ahead.join(", ")
+        ))
+        .into())
+    }
+}
+
+fn restore(context: &Context, parts: &[Part], into: &Path) -> Result<Vec<Done>> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let stop = stopped.clone();
+    crate::interrupt::on_interrupt(move |times| {
+        stop.store(true, Ordering::Relaxed);
+        if times > 1 {
+            std::process::exit(1);
+        }
+    })?;
+    let whole: u64 = parts.iter().map(Part::bytes).sum();
+    let bar = (!context.is_quiet()).then(|| Progress::bytes(Some(whole)));
+    let mut before = 0;
+    let mut done = Vec::new();
+    for part in parts {
+        let mut told = |progress: monolite_archive::Progress| {
+            if let Some(bar) = &bar {
+                bar.at(before + progress.done);
+                let doing = if progress.phase == Phase::Checking { "checking " } else { "" };
+                bar.doing(format!("{doing}{}", part.service));
+            }
+            if stopped.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        done.push(part.restore(into, &mut told)?);
+        before += part.bytes();
+    }
+    Ok(done)
+}
+
+fn print(context: &Context, done: &[Done]) -> Result {
+    let out = context.output();
+    if out.is_json() {
+        return done.iter().try_for_each(|done| out.json(done));
+    }
+    let rows = done.iter().map(|d| {
+        let bytes = d.bytes.map_or_else(|| "-".to_owned(), size);
+        [
+            d.service.clone(),
+            d.sequence.to_string(),
+            d.moment.clone(),
+            bytes,
+            d.segments.to_string(),
+            size(d.segment_bytes),
+        ]
+    });
+    out.table(&["service", "commit", "moment", "file", "segments", "read"], rows)
+}
+
+fn later(done: &Done) -> String {
+    format!("{} by {} commits", done.service, done.later_commits)
+}

@@ -1,0 +1,177 @@
+//! The archive from outside: kept by default, restored to a cut, a moment and a commit, and what is refused.
+
+use crate::world::{Server, World};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const COUNT: &str = "SELECT count(*) FROM documents";
+
+fn write(server: &Server, token: &str, times: usize) {
+    for n in 0..times {
+        let body = json!({ "n": n }).to_string();
+        assert_eq!(server.request("POST", "/api/v1/documents", token, &body).0, 201);
+    }
+}
+
+/// A restored folder as a world of its own.
+fn as_world(restored: &Path) -> World {
+    let world = World::new();
+    std::fs::rename(restored, world.data()).unwrap();
+    world
+}
+
+fn documents(restored: &Path) -> u64 {
+    as_world(restored).value("Documents", COUNT).as_u64().unwrap()
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn into(world: &World, name: &str) -> (PathBuf, String) {
+    let path = world.folder.path().join(name);
+    let text = path.to_str().unwrap().to_owned();
+    (path, text)
+}
+
+fn copy(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(done.success());
+}
+
+#[test]
+fn a_served_folder_is_archived_and_comes_back_to_a_cut_a_moment_and_its_end() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    write(&server, &token, 5);
+    let cut: Value = serde_json::from_str(&world.run(&["backup", "mark", "before-mistake", "--json"]).good()).unwrap();
+    assert_eq!(cut["services"].as_object().unwrap().len(), 6);
+    world.run(&["backup", "now"]).good();
+    let listed = lines(&world.run(&["backup", "list", "Documents", "--json"]).good());
+    let moment = listed[0]["newest_moment"].as_str().unwrap().to_owned();
+    write(&server, &token, 3);
+    world.run(&["backup", "now"]).good();
+    world.run(&["backup", "status"]).good();
+    assert_eq!(world.run(&["backup", "mark", "1st"]).code, Some(2));
+
+    let (cut_to, cut_text) = into(&world, "cut");
+    let told = world.run(&["restore", "--all", "--to", "before-mistake", "--into", &cut_text, "--dry-run"]).good();
+    assert!(told.contains("Documents") && !cut_to.exists(), "{told}");
+    let told = world.run(&["restore", "--all", "--to", "before-mistake", "--into", &cut_text, "--json"]).good();
+    let restored: Vec<(String, u64)> =
+        lines(&told).iter().map(|r| (r["service"].as_str().unwrap().into(), r["sequence"].as_u64().unwrap())).collect();
+    for (service, sequence) in &restored {
+        assert_eq!(cut["services"][service]["sequence"].as_u64(), Some(*sequence), "{service}");
+    }
+    assert_eq!(restored.len(), 6);
+    world.run(&["restore", "--all", "--to", "before-mistake", "--into", &cut_text]).bad(2, &["is there already"]);
+
+    let (all_to, all_text) = into(&world, "newest");
+    world.run(&["restore", "--all", "--to", "newest", "--into", &all_text]).bad(2, &["--accept"]);
+    assert!(!all_to.exists(), "nothing was made");
+    world.run(&["restore", "--all", "--to", "newest", "--into", &all_text, "--accept"]).good();
+    assert_eq!(documents(&all_to), 8);
+
+    // One file of the past beside others of now.
+    let (one_to, one_text) = into(&world, "one");
+    let one = ["restore", "Documents", "--to", &moment, "--into", &one_text];
+    let fits = world.run(&one);
+    assert!(matches!(fits.code, Some(0 | 2)), "{fits:?}");
+    if fits.code == Some(2) {
+        world.run(&[&one[..], &["--accept"]].concat()).good();
+    }
+    assert!(documents(&one_to) <= 5);
+    server.stop();
+
+    // The restored folder serves, and knows who was signed in.
+    let back = as_world(&cut_to);
+    let server = back.serve();
+    assert_eq!(server.get("/api/v1/sessions/current", &token).0, 200);
+    assert_eq!(back.value("Documents", COUNT), 5);
+    write(&server, &token, 1);
+    server.stop();
+    let told = back.run(&["backup", "verify", "--restore", back.folder.path().join("v").to_str().unwrap()]).good();
+    assert_eq!(told.matches("sound").count(), 6, "{told}");
+}
+
+#[test]
+fn a_server_that_is_killed_goes_on_with_its_history() {
+    let world = World::new();
+    world.admin("ann@example.org");
+    let mut written = 0;
+    for _ in 0..3 {
+        let mut server = world.serve();
+        let token = world.token("ann@example.org");
+        write(&server, &token, 20);
+        written += 20;
+        server.child.kill().unwrap();
+        server.child.wait().unwrap();
+    }
+    let server = world.serve();
+    world.run(&["backup", "now"]).good();
+    let status: Value = serde_json::from_str(&world.run(&["backup", "status", "--json"]).good()).unwrap();
+    for file in status["files"].as_array().unwrap() {
+        assert_eq!(file["state"], json!("keeping"), "{file}");
+        assert_eq!(file["published"], file["archived"], "{file}");
+    }
+    server.stop();
+    let (to, text) = into(&world, "back");
+    world.run(&["restore", "Documents", "--into", &text]).good();
+    assert_eq!(documents(&to), written);
+}
+
+#[test]
+fn a_file_that_is_older_than_its_archive_is_not_served() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    write(&server, &token, 2);
+    server.stop();
+    let (kept, _) = into(&world, "kept");
+    copy(&world.data().join("Documents"), &kept);
+    let server = world.serve();
+    write(&server, &token, 2);
+    server.stop();
+    std::fs::remove_dir_all(world.data().join("Documents")).unwrap();
+    copy(&kept, &world.data().join("Documents"));
+    // The mark beside the file tells too; an operator who put the whole folder back has put it back with it.
+    let refused = world.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    refused.bad(1, &["Documents", "put back from an older copy", "monolite restore Documents --into"]);
+    let (to, text) = into(&world, "back");
+    world.run(&["restore", "Documents", "--into", &text]).good();
+    assert_eq!(documents(&to), 4);
+}
+
+#[test]
+fn archiving_can_be_off_or_elsewhere_and_mistakes_are_told() {
+    let world = World::new();
+    let mut off = world.serve_with(world.command(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--set",
+        "archive.to=off",
+    ]));
+    assert!(off.said.contains("archive     off"), "{}", off.said);
+    assert!(!world.data().join("archive").exists());
+    off.signal("TERM");
+    off.rest();
+    world.run(&["backup", "list"]).bad(1, &["there is no archive in"]);
+    world.run(&["restore", "--all", "--into", "x", "--set", "archive.to=off"]).bad(2, &["nothing is archived"]);
+    let (elsewhere, text) = into(&world, "elsewhere");
+    let to = format!("archive.to={text}");
+    let server =
+        world.serve_with(world.command(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", &to]));
+    world.run(&["backup", "now", "--set", &to]).good();
+    server.stop();
+    assert!(elsewhere.join("Users").is_dir() && !world.data().join("archive").exists());
+    world.run(&["restore", "Nobody", "--into", "x", "--from", &text]).bad(2, &["no history of Nobody", "Users"]);
+    world.run(&["restore", "--all", "--into", "x", "--from", &text, "--to", "2001-01-01"]).bad(2, &["zone"]);
+    world.run(&["restore", "Users", "--into", "x", "--from", &text, "--to", "99999"]).bad(1, &["99999"]);
+    world.run(&["restore", "--all", "--into", "x", "--from", &text, "--to", "nothing"]).bad(1, &["no cut is called"]);
+    world.run(&["serve", "--set", "archive.at_bound=perhaps"]).bad(2, &["archive.at_bound"]);
+}
