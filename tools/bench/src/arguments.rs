@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// The slowest start after a kill that passes.
-const START_MAX: Duration = Duration::from_secs(1);
+const START_MAX_MS: u64 = 1000;
 
 /// Measures the store and the server beside their peers; ratios above 1 mean that ours is ahead.
 #[derive(Parser)]
@@ -92,6 +92,9 @@ pub(crate) struct Measured {
 /// The kill rig's arguments.
 #[derive(Args)]
 struct Killed {
+    /// The slowest start after a kill that passes, in milliseconds; more on a machine that does other work.
+    #[arg(long, default_value_t = START_MAX_MS)]
+    start_max_ms: u64,
     /// How many times to kill.
     #[arg(long, default_value_t = 50)]
     cycles: u32,
@@ -223,7 +226,8 @@ pub fn run() -> ExitCode {
         Command::Peers(p) => crate::compare::run(&p).and_then(|report| p.measured.finish(report)),
         Command::Grow(g) => g.measured.run(|_| crate::grow::run(&g)),
         Command::Kill(k) => {
-            let kill = Kill { server: k.server, within: k.dir, cycles: k.cycles, seed: k.seed, start_max: START_MAX };
+            let start_max = Duration::from_millis(k.start_max_ms);
+            let kill = Kill { server: k.server, within: k.dir, cycles: k.cycles, seed: k.seed, start_max };
             crate::kill::run(&kill).map(|survived| println!("{survived}"))
         }
         Command::Giants(g) => {
