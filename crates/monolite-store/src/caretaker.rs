@@ -11,10 +11,11 @@ use crate::mark::Mark;
 use crate::planted::planted;
 use crate::reply::{far_from_now, lock};
 use crate::store::Shared;
+use crate::threads::Started;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// How late a mark is written. With the time that a busy machine adds, at most about a second.
@@ -87,20 +88,17 @@ struct Caretaker {
     numbers: AtomicU64,
 }
 
+static CARETAKER: Caretaker =
+    Caretaker { due: Mutex::new(BTreeMap::new()), asked: Condvar::new(), numbers: AtomicU64::new(0) };
+
+/// Starts the caretaker.
+pub(crate) fn start() -> std::io::Result<()> {
+    static STARTED: Started = Started::new();
+    STARTED.start("caretaker", || serve(&CARETAKER))
+}
+
 fn submit(shared: &Arc<Shared>, wait: Duration, what: Due) {
-    static CARETAKER: OnceLock<&'static Caretaker> = OnceLock::new();
-    let caretaker = CARETAKER.get_or_init(|| {
-        let c: &'static Caretaker = Box::leak(Box::new(Caretaker {
-            due: Mutex::new(BTreeMap::new()),
-            asked: Condvar::new(),
-            numbers: AtomicU64::new(0),
-        }));
-        if let Err(error) = std::thread::Builder::new().name("caretaker".to_owned()).spawn(move || serve(c)) {
-            // The writer's thread may be here, between a commit and its answers: what is durable is answered.
-            *lock(&shared.trouble) = Some(format!("no marks are written and no pages looked at: {error}"));
-        }
-        c
-    });
+    let caretaker = &CARETAKER;
     let key = (far_from_now(wait), caretaker.numbers.fetch_add(1, Ordering::Relaxed));
     let mut due = lock(&caretaker.due);
     let first = due.first_key_value().is_none_or(|(known, _)| key < *known);

@@ -21,12 +21,13 @@ use crate::reply::lock;
 use crate::sqlite::connection::{Connection, Role};
 use crate::sqlite::raw::{self, Checkpoint};
 use crate::store::Shared;
+use crate::threads::Started;
 use crate::write::writer::Writer;
 use rusqlite::ffi;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes of a WAL frame at the store's page size.
@@ -196,18 +197,16 @@ pub(crate) fn ask(shared: &Arc<Shared>) {
 
 /// Asks the checkpointer for rounds on a store. A store is in its queue at most once (`Rounds::active`).
 fn submit(shared: Arc<Shared>) {
-    static CHECKPOINTER: OnceLock<&'static Checkpointer> = OnceLock::new();
-    let checkpointer = CHECKPOINTER.get_or_init(|| {
-        let c: &'static Checkpointer =
-            Box::leak(Box::new(Checkpointer { stores: Mutex::new(VecDeque::new()), ready: Condvar::new() }));
-        std::thread::Builder::new()
-            .name("checkpointer".to_owned())
-            .spawn(move || serve(c))
-            .expect("a process that cannot start a thread cannot serve");
-        c
-    });
-    lock(&checkpointer.stores).push_back(shared);
-    checkpointer.ready.notify_one();
+    lock(&CHECKPOINTER.stores).push_back(shared);
+    CHECKPOINTER.ready.notify_one();
+}
+
+static CHECKPOINTER: Checkpointer = Checkpointer { stores: Mutex::new(VecDeque::new()), ready: Condvar::new() };
+
+/// Starts the checkpointer.
+pub(crate) fn start() -> std::io::Result<()> {
+    static STARTED: Started = Started::new();
+    STARTED.start("checkpointer", || serve(&CHECKPOINTER))
 }
 
 fn serve(checkpointer: &'static Checkpointer) {

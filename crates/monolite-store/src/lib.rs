@@ -40,6 +40,7 @@ mod sqlite;
 mod standing;
 mod status;
 mod store;
+mod threads;
 mod ticket;
 mod wal;
 mod wal_behind;

@@ -97,8 +97,8 @@ impl Store {
             let e = if no_room { Error::new(Kind::Full, format!("the disk is full: {e}")) } else { e };
             e.within(format!("cannot open {}", path.display()))
         };
-        read::start_lane().map_err(|e| within(Error::io("cannot start the threads of the slow lane", e)))?;
-        let opened = crate::open::open(path, &config, &migrations).map_err(within)?;
+        let ready = crate::threads::start();
+        let opened = ready.and_then(|()| crate::open::open(path, &config, &migrations)).map_err(within)?;
         let config = named(path, config);
         let opener = Arc::new(Opener::new(path, &config, Some(opened.lock), opened.gate.clone()));
         let following = Following::new(path, opened.gate, opened.found);
@@ -110,8 +110,8 @@ impl Store {
             .name(format!("writer:{}", shared.config.name))
             .spawn(move || writer.serve())
             .map_err(|e| within(Error::io("cannot start the writer's thread", e)))?;
-        let writer_id = Some(thread.thread().id());
-        let life = Life { shared: shared.clone(), writer: Mutex::new(Some(thread)), writer_id };
+        let life =
+            Life { writer_id: Some(thread.thread().id()), writer: Mutex::new(Some(thread)), shared: shared.clone() };
         shared.begin_scrubbing(opened.sums);
         Ok(Store { shared, life: Arc::new(life) })
     }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{child, childs_path, done, limit_memory, memory_in_use};
-use monolite_store::{Config, Error, Kind, Migrations, Store, Ticket};
+use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store, Ticket};
 use std::process::Command;
 
 /// What a thread's stack takes of the address space, and what is left of it: for anything but a thread.
@@ -43,16 +43,24 @@ fn child_that_opens_without_threads() {
 }
 
 #[test]
-fn slow_reads_of_an_open_store_need_no_more_threads() {
-    small_child("child_that_reads_without_threads");
+fn an_open_store_needs_no_more_threads() {
+    small_child("child_that_goes_on_without_threads");
 }
 
 #[test]
 #[ignore = "a process of its own, run by the test above"]
-fn child_that_reads_without_threads() {
+fn child_that_goes_on_without_threads() {
     let Some(path) = childs_path() else { return };
-    let store = Store::open(&path, Config::default(), Migrations::new([])).unwrap();
+    let config = Config { wal_soft_bytes: 64 << 10, ..Config::default() };
+    let schema = Migration::Quick { name: "1", sql: "CREATE TABLE t(b BLOB) STRICT" };
+    let store = Store::open(&path, config, Migrations::new([schema])).unwrap();
     no_more_threads(true);
     let read = store.read_with(Ticket::default().slow(), |s| s.query_row("SELECT 1", [], |r| r.get::<_, i64>(0)));
     assert_eq!(done(read).map(|seen| seen.value).map_err(|e: Error| e.kind()), Ok(1));
+    // Some checkpoints, and marks beside the file.
+    for _ in 0..50 {
+        store.write_blocking(|tx| tx.execute("INSERT INTO t VALUES (zeroblob(20000))", [])).unwrap();
+    }
+    assert_eq!((store.status().state, store.status().trouble), (State::Serving, None));
+    store.close().unwrap();
 }
