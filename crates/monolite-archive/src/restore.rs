@@ -17,7 +17,7 @@ use crate::place::Reader;
 use crate::plan::{Plan, Target};
 use crate::planted::planted;
 use crate::retain::Pin;
-use crate::{Error, Kind, Result, check, read};
+use crate::{Error, Kind, Result, check, read, verify};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -86,6 +86,8 @@ pub struct Restored {
     pub segments: usize,
     /// Bytes of those segments.
     pub segment_bytes: u64,
+    /// Damaged segments that it was restored around: it is whole, the archive is not.
+    pub avoided: Vec<Segment>,
 }
 
 /// Makes a plan for a target of a history as it is now.
@@ -112,7 +114,7 @@ pub fn restore(
     let restored = retry_if_gone(|| {
         let plan = plan_now(history, target)?;
         let _pin = Pin::set(history, plan.last());
-        copy(history, &plan, &mut partial, progress)
+        copy_around_damage(history, plan, &mut partial, progress)
     })?;
     let (done, whole) = (restored.segment_bytes, restored.segment_bytes);
     let mut tick = || stop(progress(Progress { phase: Phase::Checking, done, whole }));
@@ -120,6 +122,36 @@ pub fn restore(
     check::check(&partial.path, check, restored.sequence, &mut || tick().is_err())?;
     partial.finish(&out)?;
     Ok(restored)
+}
+
+/// Where a segment turns out to be damaged, the same commit may be reached without it: by what it was merged from, or
+/// from an older base.
+fn copy_around_damage(
+    history: &History,
+    mut plan: Plan,
+    partial: &mut Partial,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Restored> {
+    let mut avoided: Vec<Segment> = Vec::new();
+    loop {
+        let damage = match copy(history, &plan, partial, progress) {
+            Err(e) if e.kind() == Kind::Damaged => e,
+            other => return other.map(|restored| Restored { avoided, ..restored }),
+        };
+        let known = avoided.len();
+        for segment in plan.segments() {
+            match verify::read(history, segment, &mut |_| ControlFlow::Continue(())) {
+                Err(e) if e.kind() == Kind::Damaged => avoided.push(*segment),
+                other => drop(other?),
+            }
+        }
+        let mut segments = history.segments()?;
+        segments.retain(|segment| !avoided.contains(segment));
+        match Plan::to(&segments, Target::Sequence(plan.last()), |s| Ok(s.created_ms)) {
+            Ok(other) if avoided.len() > known => plan = other,
+            _ => return Err(damage),
+        }
+    }
 }
 
 /// Plans and reads again where a listed segment was deleted before it was read.
@@ -171,6 +203,7 @@ fn copy(
         bytes,
         segments: plan.segments().len(),
         segment_bytes: whole,
+        avoided: Vec::new(),
     })
 }
 

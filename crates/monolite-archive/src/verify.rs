@@ -92,7 +92,8 @@ pub fn verify(history: &History, progress: &mut dyn FnMut(u64, u64) -> ControlFl
     let mut sound = Vec::new();
     let mut ends = Vec::new();
     for segment in &segments {
-        match read(history, segment, verified.bytes, whole, progress) {
+        let before = verified.bytes;
+        match read(history, segment, &mut |done| progress(before + done, whole)) {
             Ok((pages, at_ms)) => {
                 verified.pages += pages;
                 sound.push(*segment);
@@ -121,23 +122,22 @@ pub fn verify(history: &History, progress: &mut dyn FnMut(u64, u64) -> ControlFl
     Ok(verified)
 }
 
-fn read(
+/// Reads one segment to its end; answers its pages and its moment. `progress` hears the bytes of it that were read.
+pub(crate) fn read(
     history: &History,
     segment: &Segment,
-    before: u64,
-    whole: u64,
-    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<(u64, i64)> {
     let stopped = || Err(crate::Error::new(Kind::Stopped, "the look at the archive was stopped"));
     let mut decoder = history.read(segment, RANGE)?;
     let mut told = 0;
-    if progress(before, whole).is_break() {
+    if progress(0).is_break() {
         return stopped();
     }
     while decoder.next()?.is_some() {
         if decoder.bytes() - told >= RANGE as u64 {
             told = decoder.bytes();
-            if progress(before + told, whole).is_break() {
+            if progress(told).is_break() {
                 return stopped();
             }
         }

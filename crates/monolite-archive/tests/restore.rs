@@ -120,7 +120,10 @@ fn path_of(world: &World, segment: &monolite_archive::Segment, scratch: &Path) -
 #[test]
 fn damage_in_any_segment_of_the_plan_is_refused_and_named() {
     let (scratch, mut world) = world(10, 1024, 0);
-    world.live(25);
+    (0..12).for_each(|_| {
+        world.run("INSERT INTO t0 (body) VALUES (noise(9000))");
+        world.archive(Level::CAPTURED);
+    });
     let out = scratch.path().join("out.db");
     let plan = monolite_archive::plan(&world.history, Target::Latest).unwrap();
     for segment in plan.segments() {
@@ -273,4 +276,41 @@ fn the_pages_of_a_target_are_those_of_its_file() {
     let file = std::fs::read(&out).unwrap();
     let same = file.chunks(1024).zip(&pages).zip(1..).all(|((file, (number, page)), n)| file == page && *number == n);
     assert!(same && file.len() == pages.len() * 1024);
+}
+
+#[test]
+fn a_damaged_segment_is_gone_around_where_another_way_leads_to_the_same_commit() {
+    let (scratch, mut world) = world(18, 4096, 0);
+    (0..9).for_each(|_| {
+        world.run("INSERT INTO t0 (body) VALUES (noise(9000))");
+        world.archive(Level::CAPTURED);
+    });
+    let captured = world.history.level(Level::CAPTURED).unwrap();
+    let compact = |inputs: &[monolite_archive::Segment], level| {
+        monolite_archive::compact(&world.history, inputs, level, scratch.path()).unwrap()
+    };
+    let merged = compact(&captured[6..], Level::new(1).unwrap());
+    let to_the_base = monolite_archive::plan(&world.history, Target::Sequence(7)).unwrap();
+    let base = compact(to_the_base.segments(), BASES);
+    let out = scratch.path().join("out.db");
+    assert_eq!(restored(&world.history, Target::Latest, &out).unwrap().segments, 2);
+    let damage = |segment| {
+        let path = path_of(&world, segment, scratch.path());
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    for (damaged, avoided) in [(&merged, 1), (&base, 2)] {
+        damage(damaged);
+        std::fs::remove_file(&out).unwrap();
+        let done = restored(&world.history, Target::Latest, &out).unwrap();
+        assert_eq!((done.avoided.len(), done.sequence), (avoided, 10));
+        assert!(done.avoided.iter().any(|segment| segment.name == damaged.name));
+        world.check(10, &out, "around");
+    }
+    damage(&captured[3]);
+    std::fs::remove_file(&out).unwrap();
+    assert_eq!(restored(&world.history, Target::Latest, &out).unwrap_err().kind(), Kind::Damaged);
+    assert!(!out.exists());
 }
