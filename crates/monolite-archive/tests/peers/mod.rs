@@ -55,7 +55,13 @@ impl Weed {
             r#"{{"identities":[{{"name":"t","credentials":[{{"accessKey":"{KEY}","secretKey":"{SECRET}"}}],"actions":["Admin"]}}]}}"#
         );
         std::fs::write(&config, identity).unwrap();
-        let data = scratch.join("weed");
+        // A port that was free may be taken before it is used: then others are.
+        let started = (0..3).find_map(|n| Self::on_free_ports(&found, scratch, &format!("weed-{n}")).ok());
+        Some(started.expect("SeaweedFS does not start"))
+    }
+
+    fn on_free_ports(found: &Path, scratch: &Path, data: &str) -> Result<Weed, ()> {
+        let data = scratch.join(data);
         std::fs::create_dir(&data).unwrap();
         let listeners: Vec<TcpListener> = (0..10).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
@@ -67,11 +73,12 @@ impl Weed {
             command.arg(format!("-{name}.port={}", port[0])).arg(format!("-{name}.port.grpc={}", port[1]));
         }
         command.args([format!("-s3.port.iceberg={}", ports[8]), format!("-s3.port.lance={}", ports[9])]);
-        command.arg(format!("-dir={}", data.display())).arg(format!("-s3.config={}", config.display()));
+        command.arg(format!("-dir={}", data.display())).arg(format!("-s3.config={}/s3.json", scratch.display()));
         command.arg(format!("-filer.localSocket={}", scratch.join("filer.sock").display()));
         command.arg(format!("-s3.localSocket={}", scratch.join("s3.sock").display()));
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let told = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut weed = Weed { child, endpoint: format!("http://127.0.0.1:{}", ports[6]) };
+        let told = BufReader::new(weed.child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let (tell, heard) = mpsc::sync_channel(10_000);
         // Reads to its end: a server whose log nobody reads would stand still.
         std::thread::spawn(move || told.for_each(|line| drop(tell.try_send(line))));
@@ -79,10 +86,13 @@ impl Weed {
         while !log.last().is_some_and(|line: &String| line.contains("Start Seaweed S3 API Server")) {
             match heard.recv_timeout(Duration::from_secs(60)) {
                 Ok(line) => log.push(line),
-                Err(e) => panic!("SeaweedFS does not start ({e}): {log:#?}"),
+                Err(e) => {
+                    eprintln!("SeaweedFS does not start ({e}): {log:#?}");
+                    return Err(());
+                }
             }
         }
-        Some(Weed { child, endpoint: format!("http://127.0.0.1:{}", ports[6]) })
+        Ok(weed)
     }
 }
 
