@@ -36,7 +36,7 @@ mod verify;
 
 pub use archiver::{Archive, Archived, AtBound, Config, Now, Pinned, State, Status};
 pub use error::{Error, Kind, Result};
-pub use history::{History, Segment};
+pub use history::{History, Segment, Writing};
 pub use layout::{BASES, Layout, Level, SegmentName, history_root};
 pub use manifest::{Claim, FORMAT, Manifest, claim};
 pub use merge::{INPUTS_MAX, Merge};
