@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// Bytes of one reading.
 pub(crate) const PIECE: u64 = 8 << 20;
 /// Bytes between two notes of how far the copy goes.
-const NOTED: u64 = 128 << 20;
+const NOTED: u64 = 16 << 20;
 
 /// A copy on its way.
 pub(crate) struct Copying {
@@ -34,7 +34,6 @@ pub(crate) struct Copying {
     /// The pages of a file so small that one reading has them all.
     memory: Vec<u8>,
     since_note: u64,
-    epoch: u64,
 }
 
 /// How far a copy goes, as it is noted beside it.
@@ -48,6 +47,8 @@ struct Note {
     next: u32,
     /// The newest commit that any reading saw.
     seen: u64,
+    /// The writer epoch of that.
+    epoch: u64,
 }
 
 impl Copying {
@@ -57,8 +58,8 @@ impl Copying {
             return Ok(going_on);
         }
         discard(scratch);
-        let note = Note { history: history.to_owned(), from, page_size: 0, pages: 0, next: 1, seen: from };
-        Ok(Copying { note, file: None, scratch: scratch.to_owned(), memory: Vec::new(), since_note: 0, epoch: 0 })
+        let note = Note { history: history.to_owned(), from, page_size: 0, pages: 0, next: 1, seen: from, epoch: 0 };
+        Ok(Copying { note, file: None, scratch: scratch.to_owned(), memory: Vec::new(), since_note: 0 })
     }
 
     fn left(scratch: &Path, history: &str, run: u64) -> Option<Copying> {
@@ -71,7 +72,6 @@ impl Copying {
             scratch: scratch.to_owned(),
             memory: Vec::new(),
             since_note: 0,
-            epoch: 0,
         })
     }
 
@@ -102,8 +102,7 @@ impl Copying {
         if note.pages == 0 {
             (note.pages, note.page_size) = (seen.pages_in_file, seen.page_size);
         }
-        self.epoch = seen.epoch as u64;
-        note.seen = note.seen.max(seen.sequence);
+        (note.seen, note.epoch) = (note.seen.max(seen.sequence), seen.epoch as u64);
         let whole = note.next == 1 && seen.read == note.pages;
         let at = u64::from(note.next - 1) * u64::from(note.page_size);
         if whole {
@@ -145,7 +144,7 @@ impl Copying {
         let header = match &merge {
             Some(merge) => Header { first: 1, ..merge.header() },
             None => {
-                let (page_size, pages, epoch) = (note.page_size, note.pages, self.epoch);
+                let (page_size, pages, epoch) = (note.page_size, note.pages, note.epoch);
                 Header { page_size, pages, first: 1, last, at_ms, epoch }
             }
         };

@@ -34,7 +34,7 @@ mod spool;
 mod state;
 mod verify;
 
-pub use archiver::{Archive, Archived, AtBound, Config, Now, Pinned, State, Status};
+pub use archiver::{Archive, Archived, AtBound, Config, Marked, Now, Pinned, State, Status};
 pub use error::{Error, Kind, Result};
 pub use history::{History, Segment, Writing};
 pub use layout::{BASES, Layout, Level, SegmentName, history_root};

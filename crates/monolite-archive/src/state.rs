@@ -5,6 +5,7 @@
 //! - What cannot be proven to go on from the archive gets a new base.
 
 use crate::history::{History, Segment};
+use crate::layout::SegmentName;
 use crate::ltx::Header;
 use crate::manifest::{Claim, Manifest, claim};
 use crate::plan::{Plan, Target};
@@ -40,19 +41,30 @@ pub(crate) struct Standing {
     pub(crate) archived: Option<Tip>,
     /// The newest commit in the place or in the spool: what follows it is to be captured.
     pub(crate) captured: Option<Tip>,
+    /// Everything after this commit is kept without a gap, where something is kept.
+    pub(crate) run: Option<u64>,
     /// Why a new base is needed, if it is.
     pub(crate) base: Option<String>,
+}
+
+/// The file whose archive is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Side<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) found: &'a Found,
+    /// The last commit that this process has kept of the open store before; 0 for none.
+    pub(crate) kept: u64,
 }
 
 /// Compares an archive with a file; makes the manifest and claims the writer epoch.
 pub(crate) fn settle(
     history: &History,
     spool: &Spool,
-    service: &str,
-    found: &Found,
+    side: Side<'_>,
     scratch: &Path,
     now_ms: i64,
 ) -> Result<Standing> {
+    let Side { service, found, .. } = side;
     let manifest = Manifest {
         format: FORMAT,
         service: service.to_owned(),
@@ -70,7 +82,7 @@ pub(crate) fn settle(
     };
     let captured = with_spool(spool, archived, &mut base)?;
     if let Some(tip) = captured {
-        refuse_apart(service, &tip, found)?;
+        refuse_apart(side, &tip)?;
     }
     manifest.settle(history)?;
     let epoch = (found.epoch + 1) as u64;
@@ -81,7 +93,8 @@ pub(crate) fn settle(
         );
         return Err(Error::new(Kind::Apart, text));
     }
-    Ok(Standing { segments, archived, captured, base })
+    let run = captured.map(|tip| run(&segments, &spool.all(), tip.sequence));
+    Ok(Standing { segments, archived, captured, run, base })
 }
 
 /// Forgets what the place has, and joins what waits to it.
@@ -102,9 +115,10 @@ fn with_spool(spool: &Spool, archived: Option<Tip>, base: &mut Option<String>) -
 }
 
 /// Refuses a file that does not go on from its archive, as far as its last commit says.
-fn refuse_apart(service: &str, tip: &Tip, found: &Found) -> Result<()> {
+fn refuse_apart(side: Side<'_>, tip: &Tip) -> Result<()> {
+    let Side { service, found, kept } = side;
     let moment = moment::text(tip.at_ms);
-    if found.sequence < tip.sequence {
+    if found.sequence.max(kept) < tip.sequence {
         let text = format!(
             "{service} is at commit {}, but its archive has commit {} of {moment}: the file was put back from an older copy. \
              Nothing was changed. Restore the newest commit from the archive, or begin a new history",
@@ -116,6 +130,14 @@ fn refuse_apart(service: &str, tip: &Tip, found: &Found) -> Result<()> {
         return Err(apart(service, tip, found.epoch as u64));
     }
     Ok(())
+}
+
+/// How far back everything up to a commit is kept without a gap.
+fn run(segments: &[Segment], spooled: &[Segment], last: u64) -> u64 {
+    let mut all: Vec<_> = segments.iter().chain(spooled).filter(|s| !s.name.is_base()).map(|s| s.name).collect();
+    all.sort_unstable_by_key(|name| std::cmp::Reverse((name.last, name.first)));
+    let joins = |run: u64, name: &SegmentName| if name.last >= run { run.min(name.first - 1) } else { run };
+    all.iter().fold(last, joins)
 }
 
 /// Commit `tip` of the file is not that of the archive.

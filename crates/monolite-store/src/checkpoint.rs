@@ -26,7 +26,7 @@ use crate::write::writer::Writer;
 use rusqlite::ffi;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,11 +40,9 @@ const LAST_ROUND_FRAMES: u64 = 128;
 const PATIENCE: Duration = Duration::from_millis(1);
 /// The most of those.
 const PATIENCE_TIMES_MAX: u32 = 64;
-/// How long the writer waits there for a follower, for each `wal_soft_bytes`: about two times what it takes to make a few
-/// frames safe on a disk.
+/// How long the writer waits there for a follower: about two times what it takes to make a few frames safe on a disk. Not at
+/// all for one that has released nothing since it was waited for in vain.
 const FOLLOWER_PATIENCE: Duration = Duration::from_millis(10);
-/// How long the checkpointer waits for one before it asks the writer for the last round.
-const FOLLOWER_AHEAD: Duration = Duration::from_millis(50);
 /// How long until the next look, where no read in the slow lane ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 
@@ -65,6 +63,8 @@ pub(crate) struct Progress {
     next_frames: u64,
     /// Whether all of it was copied the last time.
     copied: bool,
+    /// How far a follower was that was waited for in vain.
+    in_vain: u64,
 }
 
 impl Rounds {
@@ -138,8 +138,8 @@ impl Writer {
         let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
         let times = u32::try_from(frames / soft.max(1)).unwrap_or(u32::MAX).clamp(1, PATIENCE_TIMES_MAX);
         let patience = PATIENCE * times;
-        let held = self.shared.following.gate.is_held();
-        let mut follower = if held { FOLLOWER_PATIENCE * times } else { Duration::ZERO };
+        let (goes_on, released) = self.shared.following.goes_on_from(self.wal.in_vain);
+        let mut follower = if goes_on { FOLLOWER_PATIENCE } else { Duration::ZERO };
         self.wal.copied = false;
         self.connection.watch.disarm();
         loop {
@@ -147,7 +147,9 @@ impl Writer {
             match self.connection.privileged(|c| raw::checkpoint(c, Checkpoint::Restart)) {
                 // Its follower has not released all of it yet: it was asked for that.
                 Ok(now) if !now.done && now.copied == now.frames && !follower.is_zero() => {
-                    self.shared.following.wait_for_frames(now.frames, Instant::now() + follower);
+                    if !self.shared.following.wait_for(self.sequence, follower) {
+                        self.wal.in_vain = released;
+                    }
                     follower = Duration::ZERO;
                 }
                 Ok(now) if now.done || start.elapsed() > patience => {
@@ -224,7 +226,6 @@ fn serve(checkpointer: &'static Checkpointer) {
             Ok(Err(error)) => shared.checkpoint_failed(&error),
             Err(_) => *lock(&shared.trouble) = Some("a checkpoint panicked; the next one tries again".to_owned()),
         }
-        shared.following.wait_for(shared.epoch.load(Acquire), FOLLOWER_AHEAD);
         shared.rounds.done.store(true, Relaxed);
         shared.queue.errand();
     }

@@ -12,12 +12,16 @@ use super::status::State;
 use crate::history::{History, Segment};
 use crate::layout::{Layout, Level, SegmentName};
 use crate::ltx::Header;
-use crate::state::{self, Tip};
-use crate::{Error, Kind, Result};
+use crate::state::{self, Side, Tip};
+use crate::{Error, Kind, Result, base, moment};
 use monolite_store::{Batch, Follower, Kind as StoreKind, Missed, Why};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+/// A moment that is so far ahead came from a clock that was wrong.
+const CLOCK_AHEAD_MS: i64 = 5 * 60_000;
 
 /// The state of a store's capture.
 pub(super) struct Capture {
@@ -29,6 +33,8 @@ pub(super) struct Capture {
     pub(super) tip: Option<Tip>,
     /// Whether the next batch was proven to go on from the tip.
     proven: bool,
+    /// Commits that have to be the end of a segment: those of marks.
+    pub(super) ends: BTreeSet<u64>,
     /// Taken, and kept nowhere yet.
     pending: Option<(Batch, Header)>,
     /// Commits are dropped, since a bound was reached.
@@ -40,7 +46,8 @@ pub(super) struct Capture {
 impl Capture {
     pub(super) fn new(follower: Follower) -> Capture {
         let (settled, proven, dropping, refusing) = (false, false, false, false);
-        Capture { follower: Some(follower), settled, tip: None, proven, pending: None, dropping, refusing, tries: 0 }
+        let (ends, pending, tip, tries) = (BTreeSet::new(), None, None, 0);
+        Capture { follower: Some(follower), settled, tip, proven, ends, pending, dropping, refusing, tries }
     }
 }
 
@@ -59,9 +66,10 @@ impl Keeper {
     /// Asks the place where the archive stands, and lets the follower begin there.
     pub(super) fn settle(self: &Arc<Self>, c: &mut Capture) -> Result<()> {
         let now = (self.inner.config.now)();
-        let found = &self.found;
-        let standing = state::settle(&self.history, &self.spool, &self.service, found, &self.scratch, now)?;
         let follower = c.follower.as_mut().expect("a store that is not settled has not ended");
+        let (found, kept) = (&self.found, follower.released());
+        let side = Side { service: &self.service, found, kept };
+        let standing = state::settle(&self.history, &self.spool, side, &self.scratch, now)?;
         let tip = match standing.captured {
             Some(tip) => tip,
             // Nothing is kept: a base will have what is there, and what follows is captured.
@@ -69,15 +77,26 @@ impl Keeper {
         };
         follower.begin_after(tip.sequence, tip.pages);
         c.tip = Some(tip);
-        c.proven = standing.captured.is_none_or(|tip| tip.sequence == found.sequence);
+        c.proven = standing.captured.is_none_or(|tip| tip.sequence == found.sequence || tip.sequence <= kept);
         c.settled = true;
         let archived = standing.archived.map_or(0, |tip| tip.sequence);
         let mut line = self.line();
         line.segments = standing.segments;
-        line.run = tip.sequence;
+        line.run = standing.run.unwrap_or(tip.sequence);
+        line.run_ms = tip.at_ms;
         line.base = standing.base;
+        if line.base.is_none() {
+            base::discard(&self.scratch); // a copy that a crash ended after its base was put
+        }
         drop(line);
         self.notes().captured = tip.sequence;
+        if tip.at_ms > now.saturating_add(CLOCK_AHEAD_MS) {
+            let text = format!(
+                "the newest commit in the archive is of {}, which is to come: until then all moments will be that one",
+                moment::text(tip.at_ms)
+            );
+            self.failed("the clock", &Error::invalid(text));
+        }
         self.archived(archived);
         self.state(if self.spool.first().is_some() { State::Spooling } else { State::Keeping });
         if self.spool.first().is_some() {
@@ -152,6 +171,11 @@ impl Keeper {
                 if is_final(&e) {
                     return Err(e);
                 }
+                if e.kind() == Kind::Damaged {
+                    // Another program started the WAL over while it was read.
+                    self.gap(c, &e.to_string());
+                    continue;
+                }
                 c.pending = Some((batch, header));
                 return Ok(Ended::Later);
             }
@@ -167,7 +191,9 @@ impl Keeper {
             let follower = c.follower.as_mut().expect("looked at by the caller");
             self.published.fetch_max(follower.published(), Ordering::AcqRel);
             let tip = c.tip.expect("a settled capture has a tip");
-            let batch = match follower.next(None, self.inner.config.segment_bytes) {
+            let reached = follower.last().unwrap_or(0);
+            c.ends.retain(|end| *end > reached);
+            let batch = match follower.next(c.ends.first().copied(), self.inner.config.segment_bytes) {
                 Ok(Some(batch)) => batch,
                 Ok(None) => return Ok(None),
                 Err(Missed::Gap(gap)) if gap.why == Why::Replaced => {
@@ -181,6 +207,10 @@ impl Keeper {
                 Err(Missed::Store(e)) => return Err(e.into()),
                 Err(other) => return Err(Error::new(Kind::Io, other.to_string())),
             };
+            if batch.first == 1 {
+                self.gap(c, "the first commit of a file is kept by a base alone");
+                continue;
+            }
             if !c.proven {
                 match (batch.before, tip.epoch) {
                     (Some((_, epoch)), Some(known)) if epoch as u64 != known => {
@@ -212,6 +242,7 @@ impl Keeper {
         c.proven = true;
         let mut line = self.line();
         line.run = sequence;
+        line.run_ms = at_ms;
         line.base = Some(why.to_owned());
         drop(line);
         let mut notes = self.notes();
@@ -348,13 +379,33 @@ fn put(history: &History, header: Header, batch: &mut Batch) -> Result<Segment> 
     let name = SegmentName { first: header.first, last: header.last };
     let written = (|| {
         let mut writing = history.write(Level::CAPTURED, header)?;
-        batch.for_each(|number, page| writing.page(number, page))?;
+        batch.for_each(|number, page| writing.page(number, page).map_err(Failed::Place)).map_err(
+            |failed| match failed {
+                Failed::Place(e) => e,
+                // Whatever it is, it will be the same the next time: the batch is lost, and that is a gap.
+                Failed::Batch(e) => {
+                    Error::new(Kind::Damaged, format!("a batch of commits cannot be read any more: {e}"))
+                }
+            },
+        )?;
         writing.finish()
     })();
     match written {
         Ok(bytes) => Ok(Segment { level: Level::CAPTURED, name, bytes, created_ms: header.at_ms }),
         Err(e) if matches!(e.kind(), Kind::Exists | Kind::OutcomeUnknown) => ours(history, &header, e),
         Err(e) => Err(e),
+    }
+}
+
+/// What failed while a batch was put.
+enum Failed {
+    Batch(monolite_store::Error),
+    Place(Error),
+}
+
+impl From<monolite_store::Error> for Failed {
+    fn from(e: monolite_store::Error) -> Failed {
+        Failed::Batch(e)
     }
 }
 

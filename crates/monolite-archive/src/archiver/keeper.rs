@@ -15,9 +15,10 @@ use crate::spool::Spool;
 use crate::{Error, Level};
 use monolite_store::{Found, PageReader};
 use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 pub(super) struct Keeper {
@@ -49,6 +50,8 @@ pub(super) struct Line {
     pub(super) segments: Vec<Segment>,
     /// Everything after this commit is captured without a gap.
     pub(super) run: u64,
+    /// The moment of that, where no segment ends with it.
+    pub(super) run_ms: i64,
     /// Why a new base is needed.
     pub(super) base: Option<String>,
 }
@@ -64,8 +67,10 @@ pub(super) enum Part {
 /// A part runs once at a time; asked for meanwhile, it runs once more.
 #[derive(Default)]
 pub(super) struct Turn {
-    running: AtomicBool,
+    running: Mutex<()>,
     again: AtomicBool,
+    /// Asked for at once, and not begun yet.
+    asked: AtomicBool,
 }
 
 impl Keeper {
@@ -80,24 +85,47 @@ impl Keeper {
         pool.at(Instant::now() + wait, move || keeper.run(part));
     }
 
+    /// Runs a part at once; asked for by many, once.
+    pub(super) fn now(self: &Arc<Self>, part: Part) {
+        if !self.turns[part as usize].asked.swap(true, Ordering::SeqCst) {
+            self.after(part, Duration::ZERO);
+        }
+    }
+
+    /// No part runs any more, nor will one.
+    pub(super) fn retire(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.waits.end(&format!("{} is kept anew", self.service));
+        for turn in &self.turns {
+            drop(lock(&turn.running));
+        }
+        lock(&self.capture).follower = None;
+    }
+
     fn run(self: &Arc<Self>, part: Part) {
         let turn = &self.turns[part as usize];
+        turn.asked.store(false, Ordering::SeqCst);
         turn.again.store(true, Ordering::SeqCst);
-        if turn.running.swap(true, Ordering::SeqCst) {
-            return; // whoever runs looks again
-        }
-        let done = Done(turn);
+        let running = match turn.running.try_lock() {
+            Ok(running) => running,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return, // whoever runs looks again
+        };
         while turn.again.swap(false, Ordering::SeqCst) {
-            if self.stopped.load(Ordering::Acquire) {
+            if self.stopped.load(Ordering::SeqCst) {
                 return;
             }
-            match part {
+            let done = catch_unwind(AssertUnwindSafe(|| match part {
                 Part::Capture => self.capture(),
                 Part::Upload => self.upload(),
                 Part::Upkeep => self.tend(),
+            }));
+            if done.is_err() {
+                self.failed(&format!("{part:?} panicked"), &Error::invalid("a bug; it is tried again"));
+                self.after(part, self.inner.config.retry.1);
             }
         }
-        drop(done);
+        drop(running);
         // Asked for between the last look and the end of the turn.
         if turn.again.load(Ordering::SeqCst) {
             self.after(part, Duration::ZERO);
@@ -236,13 +264,5 @@ impl Drop for Noted<'_> {
             *lock(&self.changes.number) += 1;
             self.changes.told.notify_all();
         }
-    }
-}
-
-struct Done<'a>(&'a Turn);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        self.0.running.store(false, Ordering::SeqCst);
     }
 }

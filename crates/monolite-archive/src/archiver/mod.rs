@@ -21,7 +21,7 @@ mod wait;
 
 pub use config::{AtBound, Config, Now, Pinned};
 pub use status::{State, Status};
-pub use wait::Archived;
+pub use wait::{Archived, Marked};
 
 use crate::history::History;
 use crate::place::Place;
@@ -87,6 +87,10 @@ impl Archive {
     /// changed. Those of the scratch folder and of [`Store::follow`].
     pub fn keep(&self, service: &str, store: &Store, scratch: &Path) -> Result<()> {
         let inner = &self.life.inner;
+        let before = lock(&inner.keepers).remove(service);
+        if let Some(before) = before {
+            before.retire(); // two would delete what the other one counts on
+        }
         let follower = store.follow()?;
         let (found, reader) = (follower.found(), follower.reader());
         let history = hex(&found.history);
@@ -139,9 +143,32 @@ impl Archive {
     pub fn archived(&self, service: &str, sequence: u64) -> Result<Archived> {
         let keeper = self.keeper(service)?;
         if keeper.waits.archived() < sequence {
-            keeper.after(Part::Capture, Duration::ZERO);
+            keeper.now(Part::Capture);
         }
-        Ok(Archived { waits: keeper.waits.clone(), sequence })
+        Ok(Archived::new(keeper.waits.clone(), sequence))
+    }
+
+    /// Makes one moment of several stores restorable: captures are held while `at` takes a consistent cut and says the
+    /// commit of each service in it; each of them then ends a segment. The answer waits until all are in the place.
+    ///
+    /// # Errors
+    /// Those of `at`; [`Kind::Missing`] where it names a service that is not kept.
+    pub fn mark(&self, at: impl FnOnce() -> Result<BTreeMap<String, u64>>) -> Result<Marked> {
+        let keepers = lock(&self.life.inner.keepers).clone();
+        // In the order of their names: two marks at once do not wait for each other in a circle.
+        let mut held: BTreeMap<&str, _> =
+            keepers.iter().map(|(name, keeper)| (name.as_str(), lock(&keeper.capture))).collect();
+        let commits = at()?;
+        if let Some(name) = commits.keys().find(|name| !keepers.contains_key(*name)) {
+            return Err(Error::new(Kind::Missing, format!("{name} is not archived by this process")));
+        }
+        for (name, sequence) in &commits {
+            let capture = held.get_mut(name.as_str()).expect("looked at above");
+            capture.ends.insert(*sequence);
+        }
+        drop(held);
+        let waits = commits.iter().map(|(name, sequence)| self.archived(name, *sequence)).collect::<Result<_>>()?;
+        Ok(Marked { waits, commits })
     }
 
     /// Asks for a new base of a store; made beside, see [`Status::last_base`].

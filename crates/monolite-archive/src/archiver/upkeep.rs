@@ -28,6 +28,11 @@ const INPUTS_MAX: usize = 128;
 pub(super) struct Upkeep {
     copying: Option<Copying>,
     piece: Vec<u8>,
+    /// When the copy's next piece is read, and when the next turn is.
+    piece_due: Option<Instant>,
+    next: Option<Instant>,
+    /// When what was merged may be deleted.
+    forget_due: Option<Instant>,
     tries: u32,
 }
 
@@ -57,7 +62,12 @@ impl Keeper {
             Ok(None) => upkeep.tries = 0,
             Ok(Some(wait)) => {
                 upkeep.tries = 0;
-                self.after(Part::Upkeep, wait);
+                let (now, wanted) = (Instant::now(), Instant::now() + wait);
+                // What else asked for upkeep meanwhile needs no turn of its own.
+                if upkeep.next.is_none_or(|next| next <= now || wanted < next) {
+                    upkeep.next = Some(wanted);
+                    self.after(Part::Upkeep, wait);
+                }
             }
             Err(e) => {
                 upkeep.tries += 1;
@@ -80,7 +90,16 @@ impl Keeper {
                 lock(&self.merges)[level] = None;
             }
         }
-        self.forget()?;
+        if merged || upkeep.forget_due.is_some_and(|due| due <= Instant::now()) {
+            self.forget()?;
+            upkeep.forget_due = None;
+        }
+        if merged {
+            let kept = self.inner.config.keep.merged_ms.iter().min().map_or(0, |ms| ms.unsigned_abs());
+            let kept = Duration::from_millis(kept + 1);
+            upkeep.forget_due = Some(Instant::now() + kept);
+            self.after(Part::Upkeep, kept);
+        }
         let wants_base = self.line().base.is_some();
         if wants_base && self.notes().state != State::Opening && !self.is_dropping() {
             return self.copy(upkeep);
@@ -99,14 +118,22 @@ impl Keeper {
         }
         if upkeep.copying.is_none() {
             let from = self.waits.archived().max(run);
+            upkeep.piece_due = None;
             upkeep.copying = Some(Copying::begin(&self.scratch, &hex(&self.found.history), from, run)?);
+        }
+        if let Some(wait) = upkeep.piece_due.map(|due| due.saturating_duration_since(Instant::now()))
+            && !wait.is_zero()
+        {
+            return Ok(Some(wait));
         }
         let copying = upkeep.copying.as_mut().expect("begun above");
         let read = copying.step(&self.reader, &mut upkeep.piece)?;
         self.notes().copying = Some(copying.progress());
         if let Some(bytes) = read {
             let pace = self.inner.config.base_bytes_per_second.max(1);
-            return Ok(Some(Duration::from_secs_f64(bytes as f64 / pace as f64)));
+            let wait = Duration::from_millis(bytes.saturating_mul(1000) / pace);
+            upkeep.piece_due = Instant::now().checked_add(wait);
+            return Ok(Some(wait));
         }
         let (from, seen) = (copying.from(), copying.seen());
         let archived = self.waits.archived().max(run);
@@ -116,7 +143,10 @@ impl Keeper {
         }
         let Some(over) = self.over(from, archived)? else { return Ok(Some(Duration::ZERO)) };
         let copying = upkeep.copying.take().expect("looked at above");
-        let at_ms = (self.inner.config.now)();
+        let ends = |s: &&Segment| s.name.last == archived;
+        let line = self.line();
+        let at_ms = line.segments.iter().find(ends).map_or(line.run_ms, |s| s.created_ms);
+        drop(line);
         let base = match copying.finish(&self.history, &over, at_ms) {
             Ok((base, _)) => base,
             Err(e) if e.kind() == Kind::Exists => self.there(BASES, SegmentName { first: 1, last: archived }, e)?,
@@ -131,7 +161,7 @@ impl Keeper {
         drop(line);
         let mut notes = self.notes();
         notes.copying = None;
-        notes.last_base_ms = Some(at_ms);
+        notes.last_base_ms = Some((self.inner.config.now)());
         drop(notes);
         self.archived(base.name.last);
         Ok(None)
@@ -186,8 +216,6 @@ impl Keeper {
         }
         if merged {
             self.merge_later(level + 1);
-            let kept = self.inner.config.keep.merged_ms.get(level).map_or(0, |ms| ms.unsigned_abs());
-            self.after(Part::Upkeep, Duration::from_millis(kept + 1));
         }
         Ok(merged)
     }

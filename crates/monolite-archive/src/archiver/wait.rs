@@ -2,10 +2,11 @@
 //!
 //! **Invariants**
 //! - Who waits is woken when its commit is in the place, not in the spool; or with the reason why it will not come.
-//! - A future that is dropped leaves a waker that finds nobody, until the next commit is archived.
+//! - A future has one waker here at most, and none once it is dropped.
 
 use super::pool::lock;
 use crate::{Error, Kind, Result};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,9 @@ pub(super) struct Waits {
 
 #[derive(Default)]
 struct State {
-    wakers: Vec<(u64, Waker)>,
+    /// By the commit, then by the number of the future: one waker for each.
+    wakers: BTreeMap<(u64, u64), Waker>,
+    numbers: u64,
     /// Why no commit comes into the archive any more.
     over: Option<String>,
 }
@@ -37,8 +40,8 @@ impl Waits {
     pub(super) fn reached(&self, sequence: u64) {
         self.archived.fetch_max(sequence, Ordering::AcqRel);
         let mut state = lock(&self.state);
-        let (woken, left) = std::mem::take(&mut state.wakers).into_iter().partition(|(wanted, _)| *wanted <= sequence);
-        state.wakers = left;
+        let left = state.wakers.split_off(&(sequence + 1, 0));
+        let woken = std::mem::replace(&mut state.wakers, left);
         drop(state);
         self.wake(woken);
     }
@@ -52,7 +55,7 @@ impl Waits {
         self.wake(woken);
     }
 
-    fn wake(&self, woken: Vec<(u64, Waker)>) {
+    fn wake(&self, woken: BTreeMap<(u64, u64), Waker>) {
         self.changed.notify_all();
         woken.into_iter().for_each(|(_, waker)| waker.wake());
     }
@@ -74,7 +77,7 @@ impl Waits {
         Ok(())
     }
 
-    fn poll(&self, sequence: u64, waker: &Waker) -> Poll<Result<()>> {
+    fn poll(&self, sequence: u64, number: &mut Option<u64>, waker: &Waker) -> Poll<Result<()>> {
         if self.archived() >= sequence {
             return Poll::Ready(Ok(()));
         }
@@ -85,18 +88,32 @@ impl Waits {
         if let Some(why) = &state.over {
             return Poll::Ready(Err(Error::new(Kind::Stopped, why.clone())));
         }
-        state.wakers.push((sequence, waker.clone()));
+        let number = *number.get_or_insert_with(|| {
+            state.numbers += 1;
+            state.numbers
+        });
+        state.wakers.insert((sequence, number), waker.clone());
         Poll::Pending
+    }
+
+    fn forget(&self, sequence: u64, number: u64) {
+        let waker = lock(&self.state).wakers.remove(&(sequence, number));
+        drop(waker); // it may end a task, which may wait itself
     }
 }
 
 /// Ready when a commit is in the archive. It has no time limit of its own; dropping it ends the wait.
 pub struct Archived {
-    pub(super) waits: Arc<Waits>,
-    pub(super) sequence: u64,
+    waits: Arc<Waits>,
+    sequence: u64,
+    number: Option<u64>,
 }
 
 impl Archived {
+    pub(super) fn new(waits: Arc<Waits>, sequence: u64) -> Archived {
+        Archived { waits, sequence, number: None }
+    }
+
     /// Blocks until the commit is in the archive, at most so long.
     ///
     /// # Errors
@@ -111,6 +128,36 @@ impl Future for Archived {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.waits.poll(self.sequence, cx.waker())
+        let this = self.get_mut();
+        this.waits.poll(this.sequence, &mut this.number, cx.waker())
+    }
+}
+
+impl Drop for Archived {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.waits.forget(self.sequence, number);
+        }
+    }
+}
+
+/// Commits of several stores, of one moment, on their way into the archive.
+pub struct Marked {
+    pub(super) waits: Vec<Archived>,
+    /// The commit of each service.
+    pub commits: BTreeMap<String, u64>,
+}
+
+impl Marked {
+    /// Blocks until all are in the archive, at most so long.
+    ///
+    /// # Errors
+    /// Those of [`Archived::wait`].
+    pub fn wait(self, most: Duration) -> Result<BTreeMap<String, u64>> {
+        let began = Instant::now();
+        for wait in self.waits {
+            wait.wait(most.saturating_sub(began.elapsed()))?;
+        }
+        Ok(self.commits)
     }
 }

@@ -23,6 +23,9 @@ use std::time::Duration;
 /// How often a WAL that changes under the eyes is looked at again.
 const LOOKS_MAX: usize = 3;
 
+/// Frames that may be left for a release to ask for the WAL's start over.
+const NEARLY_ALL: u64 = 1024;
+
 /// What a store found when it opened its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
@@ -78,6 +81,11 @@ impl Follower {
     /// The last published commit.
     pub fn published(&self) -> u64 {
         self.shared.epoch.load(Ordering::Acquire)
+    }
+
+    /// The last commit that was released, by this follower or one before it; 0 where none was since the store was opened.
+    pub fn released(&self) -> u64 {
+        self.shared.following.gate.sequence()
     }
 
     /// The last commit that was taken.
@@ -137,8 +145,11 @@ impl Follower {
         while self.taken.front().is_some_and(|taken| taken.sequence <= sequence) {
             released = self.taken.pop_front();
         }
-        if let Some(released) = released {
-            self.shared.following.gate.release(released);
+        let Some(released) = released else { return };
+        self.shared.following.gate.release(released);
+        let left = self.shared.wal_frames.load(Ordering::Relaxed).saturating_sub(released.frames);
+        if self.is_urgent() && left < NEARLY_ALL {
+            crate::checkpoint::ask(&self.shared); // the WAL waited for this
         }
     }
 
@@ -208,6 +219,10 @@ impl Follower {
         let Some(beginning) = Cursor::beginning(file)? else { return Ok(Looked::Nothing) };
         let at = match &self.at {
             Some(at) if at.salts == beginning.salts => at.clone(),
+            // Started over by another program: what it wrote without a number may have gone with the old frames.
+            Some(at) if !self.shared.following.gate.let_go(at.salts, at.frames, beginning.salts) => {
+                return Err(self.gap(None, Why::Lost));
+            }
             _ => beginning,
         };
         let mut reading = Reading::new(file, at)?;

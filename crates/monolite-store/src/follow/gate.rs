@@ -30,6 +30,8 @@ pub(super) struct Released {
 pub(crate) struct Gate {
     held: AtomicBool,
     released: Mutex<Released>,
+    /// The generation that was let go last, and its frames: what another program started over is not here.
+    let_go: Mutex<([u8; 8], u64)>,
     changed: Condvar,
 }
 
@@ -48,12 +50,25 @@ impl Gate {
         if !self.is_held() || index.frames == 0 {
             return true;
         }
-        let released = lock(&self.released);
-        released.salts == index.salts && released.frames >= index.frames
+        let released = *lock(&self.released);
+        let lets = released.salts == index.salts && released.frames >= index.frames;
+        if lets {
+            *lock(&self.let_go) = (index.salts, index.frames);
+        }
+        lets
     }
 
+    /// Holds it for a new follower, which has released nothing.
     pub(super) fn hold(&self) {
+        let mut released = lock(&self.released);
+        *released = Released { sequence: released.sequence, ..Released::default() };
         self.held.store(true, Ordering::Release);
+    }
+
+    /// Whether the generation that followed this one followed it by our own doing, and at this length.
+    pub(super) fn let_go(&self, salts: [u8; 8], frames: u64, next: [u8; 8]) -> bool {
+        let first = |salts: [u8; 8]| u32::from_be_bytes([salts[0], salts[1], salts[2], salts[3]]);
+        *lock(&self.let_go) == (salts, frames) && first(next) == first(salts).wrapping_add(1)
     }
 
     pub(super) fn open(&self) {
@@ -65,6 +80,11 @@ impl Gate {
     pub(super) fn release(&self, to: Released) {
         *lock(&self.released) = to;
         self.changed.notify_all();
+    }
+
+    /// The last commit that was released, by whichever follower.
+    pub(super) fn sequence(&self) -> u64 {
+        lock(&self.released).sequence
     }
 
     /// Waits until enough is released, or nobody holds the gate; answers whether it came to that.

@@ -103,14 +103,15 @@ impl Following {
         self.urgent.store(false, Ordering::Release);
     }
 
-    /// Waits until the follower has released this commit.
-    pub(crate) fn wait_for(&self, sequence: u64, most: Duration) {
-        self.gate.wait_for(|released| released.sequence >= sequence, Instant::now() + most);
+    /// Waits until the follower has released this commit; answers whether it has.
+    pub(crate) fn wait_for(&self, sequence: u64, most: Duration) -> bool {
+        self.gate.wait_for(|released| released.sequence >= sequence, Instant::now() + most)
     }
 
-    /// Waits until so many frames of the WAL are released; answers whether they are.
-    pub(crate) fn wait_for_frames(&self, frames: u64, until: Instant) -> bool {
-        self.gate.wait_for(|released| released.frames >= frames, until)
+    /// Whether there is a follower to wait for, and it has released more than this since; answers how far it is.
+    pub(crate) fn goes_on_from(&self, released: u64) -> (bool, u64) {
+        let now = self.gate.sequence();
+        (self.gate.is_held() && self.taken.load(Ordering::Acquire) && now > released, now)
     }
 
     /// The store ends: the follower may take what is left.
