@@ -44,6 +44,8 @@ enum Command {
     Noisy(Measured),
     /// Five times as many changes as the server can do, open loop.
     Overload(Measured),
+    /// Cuts over several files while all are written at full rate, and what they cost the writers.
+    Cut(Measured),
     /// The callers of `noisy` and `overload`; they start it.
     #[command(hide = true)]
     Crowd {
@@ -239,6 +241,7 @@ pub fn run() -> ExitCode {
         }
         Command::Noisy(m) => m.run(crate::noisy::run),
         Command::Overload(m) => m.run(crate::overload::run),
+        Command::Cut(m) => m.run(crate::cut::run),
         Command::Crowd { address } => crate::crowd::run_here(address),
         Command::Load(load) => load.run_here(),
         Command::Drive => crate::drive::run_here(),

@@ -14,6 +14,7 @@
 mod arguments;
 mod compare;
 mod crowd;
+mod cut;
 mod drive;
 pub mod giants;
 mod grow;
