@@ -42,6 +42,13 @@ macro_rules! counter {
 counter!(Give, Given);
 counter!(Take, Taken);
 
+/// Is never right.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+struct Wrong {
+    page: u64,
+}
+message!(Wrong => i64, check |m, c| c.range("page", m.page, 1..=9));
+
 /// Takes from one file and gives to the other, in that order: two writes, each durable before the next begins.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 struct Move {
@@ -62,7 +69,8 @@ fn host(folder: &tempfile::TempDir) -> Host {
 
 fn open(folder: &Path) -> Host {
     let giving = Give::service("Giver").flow(shift);
-    let assembly = Assembly::new(folder).service(Take::service("Taker")).service(giving);
+    let assembly =
+        Assembly::new(folder).service(Take::service("Taker").read(|_: &Snapshot, _: &Wrong| Ok(0))).service(giving);
     assembly.background(BackgroundMode::Off).open().unwrap()
 }
 
@@ -131,6 +139,10 @@ fn what_a_cut_does_not_have_is_said() {
     assert!(format!("{other:?}").contains("Giver"), "{other:?}");
     let writes = cut.call(&system, &Take { to: 1 }).unwrap_err();
     assert!(format!("{writes:?}").contains("does not only read"), "{writes:?}");
+    let wrong = cut.call(&system, &Wrong { page: 0 }).unwrap_err();
+    assert!(format!("{wrong:?}").contains("Invalid"), "a message is checked: {wrong:?}");
+    let counted = host.counts().into_iter().find(|c| c.message == "Taker.Wrong").unwrap();
+    assert_eq!((counted.calls, counted.refused), (1, 1), "and counted");
     let denied = cut.read::<_, Failure>("Taker", |s| s.one::<i64>("UPDATE n SET v = 9 RETURNING v", []));
     assert!(denied.is_err());
     assert_eq!(cut.call(&system, &Taken {}).unwrap(), 0);

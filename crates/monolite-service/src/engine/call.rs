@@ -91,13 +91,7 @@ impl Calls {
         if let (Some(tally), true) = (&self.tally, handler.site.store.is_some() && !handler.is_flow()) {
             tally.add_time(took);
         }
-        let how = match &answered {
-            Ok(_) => Ended::Replied,
-            Err(Error::Refused(_)) => Ended::Refused,
-            Err(Error::Failed(f)) if by_caller(f.kind()) => Ended::Refused,
-            Err(Error::Failed(_)) => Ended::Failed,
-        };
-        handler.site.meter.ended(took, how);
+        handler.site.meter.ended(took, ended(&answered));
         answered
     }
 
@@ -221,8 +215,18 @@ impl Calls {
     }
 }
 
+/// How a call ended, for its meter.
+pub(super) fn ended<T, R>(answered: &Result<T, Error<R>>) -> Ended {
+    match answered {
+        Ok(_) => Ended::Replied,
+        Err(Error::Refused(_)) => Ended::Refused,
+        Err(Error::Failed(f)) if by_caller(f.kind()) => Ended::Refused,
+        Err(Error::Failed(_)) => Ended::Failed,
+    }
+}
+
 /// Checks a message; a panic in its check is this call's failure.
-fn checked<M: Message>(message: &M) -> Result<(), Failure> {
+pub(super) fn checked<M: Message>(message: &M) -> Result<(), Failure> {
     let looked = catch_unwind(AssertUnwindSafe(|| {
         let mut check = Check::new();
         message.check(&mut check);

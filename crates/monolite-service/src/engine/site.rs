@@ -1,5 +1,6 @@
 //! A site: the place in an engine where a handler is bound.
 
+use super::call;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::handler::Work;
@@ -10,7 +11,7 @@ use crate::snapshot::Snapshot;
 use monolite_store::{self as store, Store};
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How a call ended, for its meter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,12 +83,17 @@ impl<M: Message> Handler<M> {
         &self.site
     }
 
-    /// Answers from a snapshot that the engine holds; none where the message does not only read.
+    /// Answers from a snapshot that the engine holds, as a call does: the message is checked, the call counted. None where
+    /// the message does not only read.
     pub fn answer_from(&self, db: &store::Snapshot<'_>, caller: &Caller, message: &M) -> Option<Outcome<M>> {
-        match &*self.work {
-            Work::Read(run) => Some(run(&self.site.snapshot(db, caller), message)),
-            _ => None,
-        }
+        let Work::Read(run) = &*self.work else { return None };
+        let began = Instant::now();
+        let answered = match call::checked(message) {
+            Ok(()) => run(&self.site.snapshot(db, caller), message),
+            Err(wrong) => Err(wrong.into()),
+        };
+        self.site.meter.ended(began.elapsed(), call::ended(&answered));
+        Some(answered)
     }
 
     /// A handler that answers in place of a service: for tests.

@@ -34,7 +34,10 @@ pub(crate) fn copy_running(folder: &Path, host: &Host, progress: &mut dyn FnMut(
     into_empty(folder)?;
     let cut = host.long_cut(&[])?;
     let services: Vec<&str> = cut.sequences().map(|(service, _)| service).collect();
-    each(folder, &services, |service, to| {
+    // Whose WAL has grown most is next, since the cut keeps it from starting over until its copy is made.
+    let wal = |place: &usize| host.store(services[*place]).map_or(0, |store| store.status().wal_bytes);
+    let next = |left: &[usize]| left.iter().copied().max_by_key(wal);
+    each(folder, &services, next, |service, to| {
         let mut told = |done, total| progress(Step { what: services[service].to_owned(), done, total });
         Ok(cut.copy_to(services[service], to, &mut told)?)
     })
@@ -51,33 +54,47 @@ pub(crate) fn copy_stopped(
     let readers =
         files.iter().map(|file| Reader::open(&file.path, Owner::Nobody)).collect::<crate::Result<Vec<_>>>()?;
     let services: Vec<&str> = files.iter().map(|file| file.service.as_str()).collect();
-    each(folder, &services, |service, to| {
-        let mut told = |done, total| progress(Step { what: services[service].to_owned(), done, total });
-        Ok(maintain::copy_to(readers[service].connection(), to, &mut told)?)
-    })
+    each(
+        folder,
+        &services,
+        |left| left.first().copied(),
+        |service, to| {
+            let mut told = |done, total| progress(Step { what: services[service].to_owned(), done, total });
+            Ok(maintain::copy_to(readers[service].connection(), to, &mut told)?)
+        },
+    )
 }
 
-/// Copies one service after another, which `copy` does by its place.
+/// Copies one service after another, in the order that `next` chooses of those left; answers in the order given.
 fn each(
     folder: &Path,
     services: &[&str],
+    next: impl Fn(&[usize]) -> Option<usize>,
     mut copy: impl FnMut(usize, &Path) -> crate::Result<store::Copied>,
 ) -> crate::Result<Vec<Copied>> {
-    let one = |(place, service): (usize, &&str)| {
-        let to = ServiceFile::of(folder, service);
+    let mut one = |place: usize| -> crate::Result<(usize, Copied)> {
+        let to = ServiceFile::of(folder, services[place]);
         let made = copy(place, &to.path)?;
         File::open(folder)?.sync_all()?;
         let (bytes, file) = (to.sizes().0, to.path.display().to_string());
-        Ok(Copied { service: to.service, file, bytes, sequence: made.sequence })
+        Ok((place, Copied { service: to.service, file, bytes, sequence: made.sequence }))
     };
-    let copied: crate::Result<Vec<Copied>> = services.iter().enumerate().map(one).collect();
-    if copied.is_err() {
-        // The folder was empty: these are ours.
-        for service in services {
-            let _ = std::fs::remove_dir_all(folder.join(service));
+    let (mut left, mut copied): (Vec<usize>, Vec<(usize, Copied)>) = ((0..services.len()).collect(), Vec::new());
+    while let Some(place) = next(&left) {
+        left.retain(|other| *other != place);
+        match one(place) {
+            Ok(made) => copied.push(made),
+            Err(e) => {
+                // The folder was empty: these are ours.
+                for service in services {
+                    let _ = std::fs::remove_dir_all(folder.join(service));
+                }
+                return Err(e);
+            }
         }
     }
-    copied
+    copied.sort_by_key(|(place, _)| *place);
+    Ok(copied.into_iter().map(|(_, made)| made).collect())
 }
 
 fn into_empty(folder: &Path) -> crate::Result {
@@ -89,5 +106,30 @@ fn into_empty(folder: &Path) -> crate::Result {
             made.with_context(|| format!("cannot create {}", folder.display()))
         }
         Err(e) => Err(e).with_context(|| format!("cannot look at {}", folder.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn copies_are_made_in_the_order_that_is_chosen_and_told_in_the_one_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let (services, made) = (["A", "B", "C"], RefCell::new(Vec::new()));
+        let copy = |place: usize, to: &Path| {
+            std::fs::create_dir_all(to.parent().unwrap())?;
+            std::fs::write(to, services[place])?;
+            made.borrow_mut().push(services[place]);
+            anyhow::ensure!(made.borrow().len() != 5, "the second copy of the second run fails");
+            Ok(store::Copied { pages: 1, sequence: place as u64, took: Default::default() })
+        };
+        let last = |left: &[usize]| left.last().copied();
+        let copied = each(folder.path(), &services, last, copy).unwrap();
+        assert_eq!(*made.borrow(), ["C", "B", "A"]);
+        assert_eq!(copied.iter().map(|c| c.service.as_str()).collect::<Vec<_>>(), services);
+        each(folder.path(), &services, last, copy).unwrap_err();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
     }
 }
