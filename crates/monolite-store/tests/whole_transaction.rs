@@ -60,6 +60,8 @@ fn among_innocents(
         counted.fetch_add(1, SeqCst);
         tx.execute("INSERT INTO t(v) VALUES ('before')", [])
     });
+    // From now, not from before the store was opened.
+    let ticket = ticket.deadline.map_or(ticket, |_| soon());
     let culprit = store.write_with(ticket, culprit);
     let after = store.write_with(Ticket::default(), |tx| tx.execute("INSERT INTO t(v) VALUES ('after')", []));
     drop(go);
