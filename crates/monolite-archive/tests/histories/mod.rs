@@ -5,7 +5,7 @@
 
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
-use monolite_archive::{BASES, History, Level, Manifest, Place, Segment, claim, compact, ltx};
+use monolite_archive::{BASES, History, Kind, Level, Manifest, Place, Plan, Segment, Target, claim, compact, ltx};
 use monolite_store::rusqlite::functions::{Context, FunctionFlags};
 use monolite_store::rusqlite::{self, Connection};
 use std::collections::{BTreeMap, BTreeSet};
@@ -275,11 +275,17 @@ impl World {
         }
     }
 
-    /// The commits that a segment ends with: those that can be restored by number.
+    /// The commits that a segment ends with, but for those to which nothing leads by itself any more: what did was merged.
     pub fn ends(&self) -> Vec<u64> {
-        let mut ends: Vec<u64> = self.history.segments().unwrap().iter().map(|s| s.name.last).collect();
+        let segments = self.history.segments().unwrap();
+        let mut ends: Vec<u64> = segments.iter().map(|s| s.name.last).collect();
         ends.sort_unstable();
         ends.dedup();
+        let merged = |end: &u64| {
+            let plan = Plan::to(&segments, Target::Sequence(*end), |s| Ok(s.created_ms));
+            plan.is_err_and(|e| e.kind() == Kind::Within)
+        };
+        ends.retain(|end| !merged(end));
         ends
     }
 
