@@ -13,7 +13,7 @@ use crate::folder::ServiceFile;
 use anyhow::Context as _;
 use monolite_archive::cuts::{CutPoint, Position};
 use monolite_archive::place::Folder;
-use monolite_archive::{Archive, AtBound, Kind, Place};
+use monolite_archive::{Archive, AtBound, Error, Kind, Place};
 use monolite_runtime::Host;
 use monolite_service::{Gauge, GaugeKind};
 use monolite_store::State as StoreState;
@@ -191,16 +191,16 @@ fn now(host: &Host) -> BTreeMap<String, Position> {
 fn cut(archive: &Archive, ledger: &Ledger, host: &Host, mark: Option<&str>) -> crate::Result<CutPoint> {
     let kept: Vec<String> = archive.status().into_iter().map(|status| status.service).collect();
     let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
-    let cut = host.cut(&kept)?;
-    let sequences: Vec<(&str, u64)> = cut.sequences().collect();
-    drop(cut);
-    let at_ms = host.now().0;
-    for (service, sequence) in &sequences {
-        archive.archived(service, *sequence)?.wait(CUT_WAIT)?;
-    }
-    let position = |(service, sequence): (&str, u64)| {
-        let store = host.store(service)?;
-        Some((service.to_owned(), Position { history: history(store), sequence }))
+    let mut at_ms = 0;
+    let marked = archive.mark(|| {
+        let cut = host.cut(&kept).map_err(|e| Error::new(Kind::Stopped, format!("no cut could be taken: {e}")))?;
+        at_ms = host.now().0;
+        Ok(cut.sequences().map(|(service, sequence)| (service.to_owned(), sequence)).collect())
+    })?;
+    let sequences = marked.wait(CUT_WAIT)?;
+    let position = |(service, sequence): (String, u64)| {
+        let store = host.store(&service)?;
+        Some((service, Position { history: history(store), sequence }))
     };
     let cut = CutPoint { format: 1, at_ms, services: sequences.into_iter().filter_map(position).collect() };
     ledger.record(mark, &cut)?;
