@@ -55,7 +55,7 @@ fn many(folder: &Path, count: usize, time: Duration) {
     }
     let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
     let cpu = ticks();
-    let (_keep, never) = std::sync::mpsc::channel::<()>();
+    let (_keep, never) = std::sync::mpsc::sync_channel::<()>(0);
     let _ = never.recv_timeout(time); // nobody sends: it is the time that is waited for
     let idle = (ticks() - cpu) as f64 / time.as_secs_f64();
     let kept = status("VmRSS:");
