@@ -2,7 +2,7 @@
 //! `--cfg monolite_planted`; in any other, `planted!("..")` is the word `false` and this module is empty.
 //!
 //! **Invariants**
-//! - One bug at a time, chosen before the first store is opened: by [`plant`], else by the environment's `MONOLITE_PLANTED`, so that
+//! - One bug at a time, chosen before the first store is opened: by `plant`, else by the environment's `MONOLITE_PLANTED`, so that
 //!   a server built so has it too.
 
 /// Whether a bug is planted.
