@@ -366,6 +366,8 @@ impl Keeper {
         self.state(State::Keeping);
         drop(c);
         self.after(Part::Capture, Duration::ZERO);
+        // Upkeep that looked before the state changed made no base, and nobody else asks while nothing is written.
+        self.after(Part::Upkeep, Duration::ZERO);
     }
 
     pub(super) fn is_dropping(&self) -> bool {
