@@ -40,9 +40,9 @@ const TRUST_GROW: f64 = 1.03;
 pub(super) const ROUND_MIN: Duration = Duration::from_millis(50);
 const ROUND_COMMITS: u32 = 2;
 
-/// Refusals a second at which each is held back for a second, the most; below, by the square of their number.
-const REFUSALS_MAX: f64 = 1000.0;
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// How long a refusal is held back for each refusal a second, and at most.
+const PAUSE_EACH: Duration = Duration::from_micros(10);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 /// What happened in one round.
 #[derive(Debug, Clone, Copy, Default)]
@@ -176,7 +176,7 @@ impl Control {
     /// How long to hold a refusal back. A connection has one request at a time: where refusals are many, this keeps them
     /// from taking the processor that the changes under way need.
     pub(super) fn pause(&self) -> Duration {
-        PAUSE_MAX.mul_f64((self.refusals / REFUSALS_MAX).powi(2).min(1.0))
+        Duration::from_secs_f64((PAUSE_EACH.as_secs_f64() * self.refusals).min(PAUSE_MAX.as_secs_f64()))
     }
 
     /// When this many changes, and those who were refused meanwhile, will have had their turn.
@@ -202,7 +202,7 @@ mod tests {
             control.pause()
         };
         assert_eq!(paused(0), Duration::ZERO);
-        assert!(paused(10) < Duration::from_millis(1));
-        assert_eq!((paused(500), paused(u64::MAX)), (Duration::from_millis(250), PAUSE_MAX));
+        assert!(paused(50) < Duration::from_millis(1));
+        assert_eq!((paused(10_000), paused(u64::MAX)), (Duration::from_millis(100), PAUSE_MAX));
     }
 }
