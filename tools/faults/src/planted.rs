@@ -50,7 +50,7 @@ pub const BUGS: [(&str, &str); 27] = [
 /// The rigs with the arguments of their short modes, the quick ones first.
 const RIGS: [(&str, &[&str]); 6] = [
     ("history", &["history", "--writes", "400", "--seed", "5"]),
-    ("cut", &["cut", "--cuts", "10000", "--seed", "3"]),
+    ("cut", &["cut", "--cuts", "30000", "--seed", "3"]),
     ("images", &["images", "--count", "1500", "--seed", "7", "--jobs", "1", "--forget"]),
     ("points", &["points", "--syncs", "--sample", "140", "--seed", "3", "--jobs", "1"]),
     ("kill", &["kill", "--cycles", "8", "--seed", "11"]),
