@@ -90,6 +90,11 @@ impl Copying {
         (self.note.next - 1, self.note.pages)
     }
 
+    /// Bytes of the pages.
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::from(self.note.pages) * u64::from(self.note.page_size)
+    }
+
     /// Reads one piece. Answers the bytes of it; `None` once all are read.
     pub(crate) fn step(&mut self, reader: &PageReader, piece: &mut Vec<u8>) -> Result<Option<u64>> {
         let note = &mut self.note;

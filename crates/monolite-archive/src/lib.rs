@@ -15,6 +15,7 @@
 
 mod archiver;
 mod base;
+mod beside;
 mod check;
 pub mod cuts;
 mod error;
@@ -24,6 +25,7 @@ pub mod ltx;
 mod manifest;
 mod merge;
 mod moment;
+mod openings;
 pub mod place;
 mod plan;
 mod planted;
@@ -45,4 +47,5 @@ pub use plan::{Plan, Target};
 pub use read::{compact, open, pages};
 pub use restore::{Check, Phase, Progress, Restored, plan, restore};
 pub use retain::{Keep, expendable, pins};
+pub use state::hex;
 pub use verify::{Problem, Verified, verify};

@@ -10,9 +10,8 @@ use crate::ltx::Header;
 use crate::manifest::{Claim, Manifest, claim};
 use crate::plan::{Plan, Target};
 use crate::spool::Spool;
-use crate::{Error, FORMAT, Kind, Result, moment};
+use crate::{Error, FORMAT, Kind, Result, beside, moment};
 use monolite_store::Found;
-use std::io::Write;
 use std::path::Path;
 
 /// The newest commit that is kept.
@@ -155,10 +154,8 @@ pub(crate) fn apart(service: &str, tip: &Tip, epoch: u64) -> Error {
 
 /// The nonce of this writer epoch: the one that was made before for the same epoch, or a new one.
 fn nonce(scratch: &Path, epoch: u64) -> Result<String> {
-    let path = scratch.join("claim");
-    let context = |e| Error::io(format!("the claim {}", path.display()), e);
     let line = format!("{epoch:016x} ");
-    if let Ok(there) = std::fs::read_to_string(&path)
+    if let Some(there) = beside::read(scratch, "claim")
         && let Some(nonce) = there.strip_prefix(&line)
         && nonce.len() == 32
     {
@@ -167,14 +164,11 @@ fn nonce(scratch: &Path, epoch: u64) -> Result<String> {
     let mut random = [0u8; 16];
     getrandom::fill(&mut random).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
     let nonce = hex(&random);
-    let partial = scratch.join("claim.partial");
-    let mut file = std::fs::File::create(&partial).map_err(context)?;
-    file.write_all(format!("{line}{nonce}").as_bytes()).and_then(|()| file.sync_all()).map_err(context)?;
-    std::fs::rename(&partial, &path).map_err(context)?;
-    std::fs::File::open(scratch).and_then(|folder| folder.sync_all()).map_err(context)?;
+    beside::write(scratch, "claim", format!("{line}{nonce}").as_bytes())?;
     Ok(nonce)
 }
 
-pub(crate) fn hex(bytes: &[u8; 16]) -> String {
+/// 16 bytes as 32 hexadecimal digits: how a history is named.
+pub fn hex(bytes: &[u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(*bytes))
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use monolite_store::rusqlite::Connection;
+use monolite_store::rusqlite::{self, Connection};
 use monolite_store::{Batch, Config, Error, Follower, Kind, Migration, Migrations, Missed, Store, Why};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -329,6 +329,46 @@ fn after_a_kill_the_follower_begins_where_it_is_told_and_misses_nothing() {
     assert_eq!(image.last, Some(store.sequence()));
     image.assert_is(&path);
     image.check(folder.path());
+}
+
+#[test]
+fn what_an_earlier_run_left_in_the_wal_can_be_released_though_nothing_is_written() {
+    let salts = |path: &Path| std::fs::read(path.with_file_name("S.db-wal")).unwrap()[16..24].to_vec();
+    let passive = |other: &Connection| {
+        let done = other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| Ok((r.get(1)?, r.get(2)?)));
+        let (frames, copied): (i64, i64) = done.unwrap();
+        assert_eq!(frames, copied);
+    };
+    // With a commit of another program behind what was released, the WAL is kept.
+    for beside in [false, true] {
+        let (folder, path) = folder();
+        let store = open(&path, config());
+        let mut follower = store.follow().unwrap();
+        let mut image = Image::default();
+        insert(&store, 20, 3000, 1);
+        image.take(&mut follower, ALL);
+        assert!(!follower.release_found().unwrap(), "it has released what it took");
+        drop(follower);
+        store.abandon();
+        let other = Connection::open(&path).unwrap();
+        other.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        if beside {
+            other.execute_batch("PRAGMA wal_autocheckpoint=0; DELETE FROM t WHERE id % 2").unwrap();
+        }
+        let store = open(&path, config());
+        let mut follower = store.follow().unwrap();
+        follower.begin_after(image.last.unwrap(), Some(image.size));
+        assert!(follower.next(None, ALL).unwrap().is_none());
+        assert!(follower.release_found().unwrap());
+        assert!(!follower.release_found().unwrap(), "once");
+        passive(&other);
+        let before = salts(&path);
+        insert(&store, 2, 100, 2);
+        assert_eq!(salts(&path) == before, beside, "whether the WAL was kept");
+        image.take(&mut follower, ALL);
+        image.assert_is(&path);
+        image.check(folder.path());
+    }
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn a_served_folder_is_archived_and_comes_back_to_a_cut_a_moment_and_its_end() {
 }
 
 #[test]
-fn a_server_that_is_killed_goes_on_with_its_history() {
+fn a_server_that_is_killed_goes_on_with_its_history_without_a_gap() {
     let world = World::new();
     world.admin("ann@example.org");
     let mut written = 0;
@@ -115,6 +115,7 @@ fn a_server_that_is_killed_goes_on_with_its_history() {
     for file in status["files"].as_array().unwrap() {
         assert_eq!(file["state"], json!("keeping"), "{file}");
         assert_eq!(file["published"], file["archived"], "{file}");
+        assert_eq!(file["gaps"], json!(0), "{file}");
     }
     server.stop();
     let (to, text) = into(&world, "back");

@@ -13,7 +13,7 @@ use crate::history::{History, Segment};
 use crate::layout::{Layout, Level, SegmentName};
 use crate::ltx::Header;
 use crate::state::{self, Side, Tip};
-use crate::{Error, Kind, Result, base, moment};
+use crate::{Error, Kind, Result, base, moment, openings};
 use monolite_store::{Batch, Follower, Kind as StoreKind, Missed, Why};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -163,6 +163,7 @@ impl Keeper {
                 return Ok(Ended::AtBound);
             }
             let Some((mut batch, header)) = self.next(c)? else {
+                self.release_found(c);
                 let ended = c.follower.as_ref().is_none_or(Follower::is_ended);
                 return Ok(if ended { Ended::Closed } else { Ended::Idle });
             };
@@ -179,6 +180,16 @@ impl Keeper {
                 c.pending = Some((batch, header));
                 return Ok(Ended::Later);
             }
+        }
+    }
+
+    /// What an earlier run archived and left in the WAL is released, where the store is only read since.
+    fn release_found(&self, c: &mut Capture) {
+        let Some(follower) = c.follower.as_mut().filter(|_| c.proven && c.ends.is_empty()) else { return };
+        match follower.release_found() {
+            Ok(false) => {}
+            Ok(true) => self.notes().released = follower.released(),
+            Err(e) => self.failed("looking at the WAL", &Error::new(Kind::Io, e.to_string())),
         }
     }
 
@@ -216,8 +227,8 @@ impl Keeper {
                     (Some((_, epoch)), Some(known)) if epoch as u64 != known => {
                         return Err(state::apart(&self.service, &tip, epoch as u64));
                     }
-                    // The WAL begins with the next commit, of another writer: nothing proves that it goes on from ours.
-                    (None, Some(known)) if batch.epoch as u64 != known => {
+                    // The WAL begins with the next commit, of another writer of whose beginning nothing is known.
+                    (None, Some(known)) if !self.is_from(batch.first_epoch as u64, &tip, known) => {
                         self.gap(c, "the WAL does not prove that it goes on from the archive");
                         continue;
                     }
@@ -229,6 +240,11 @@ impl Keeper {
             let header = Header { page_size, pages, first: batch.first, last: batch.last, at_ms, epoch };
             return Ok(Some((batch, header)));
         }
+    }
+
+    /// Whether the first commit that this writer made comes right after the tip, which is of that one.
+    fn is_from(&self, writer: u64, tip: &Tip, known: u64) -> bool {
+        writer == known || openings::vouch(&self.scratch, self.found.history, writer, tip.sequence, known)
     }
 
     /// Commits are missing: capture goes on from now, and a new base is needed.
@@ -276,7 +292,9 @@ impl Keeper {
         if let Some(follower) = &mut c.follower {
             follower.release(header.last);
         }
-        self.notes().captured = header.last;
+        let mut notes = self.notes();
+        (notes.captured, notes.released) = (header.last, header.last);
+        drop(notes);
         if there {
             self.archived(header.last);
         }

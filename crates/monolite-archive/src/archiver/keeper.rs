@@ -50,7 +50,7 @@ pub(super) struct Line {
     pub(super) segments: Vec<Segment>,
     /// Everything after this commit is captured without a gap.
     pub(super) run: u64,
-    /// The moment of that, where no segment ends with it.
+    /// When the file was found at that commit, where no segment ends with it: the commit itself is older.
     pub(super) run_ms: i64,
     /// Why a new base is needed.
     pub(super) base: Option<String>,
@@ -214,6 +214,7 @@ impl Keeper {
             state: notes.state.clone(),
             published: self.published.load(Ordering::Acquire).max(notes.published),
             captured: notes.captured,
+            released: notes.released,
             archived: notes.archived,
             lag: notes.since.map_or(Duration::ZERO, |since| since.elapsed()),
             spooled,

@@ -27,16 +27,19 @@ use crate::history::History;
 use crate::place::Place;
 use crate::spool::Spool;
 use crate::state::hex;
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, openings};
 use capture::{Capture, is_final};
 use keeper::{Keeper, Line, Part};
 use monolite_store::Store;
-use pool::{Pool, lock};
+use pool::{Pool, Priority, lock};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Threads of upkeep: one for what takes long, one for the rest.
+const UPKEEPERS: usize = 2;
 
 /// Keeps the history of stores in one place. Clones are handles to the same archiver; the last one's drop ends it.
 #[derive(Clone)]
@@ -51,6 +54,8 @@ struct Inner {
     capturers: Pool,
     uploaders: Pool,
     upkeeper: Pool,
+    /// Held by upkeep that takes long: one at a time, so that a thread is left for the short work of all others.
+    long: Mutex<()>,
     keepers: Mutex<BTreeMap<String, Arc<Keeper>>>,
 }
 
@@ -65,16 +70,17 @@ impl Archive {
     /// # Errors
     /// [`Kind::Io`] where a thread cannot be started.
     pub fn start(place: Arc<dyn Place>, config: Config) -> Result<Archive> {
-        let start = |name: &str, threads| {
-            Pool::start(name, threads).map_err(|e| Error::io(format!("cannot start the threads {name}"), e))
+        let start = |name: &str, threads, priority| {
+            Pool::start(name, threads, priority).map_err(|e| Error::io(format!("cannot start the threads {name}"), e))
         };
-        let (capturers, mut threads) = start("archiver", config.capturers)?;
-        let (uploaders, more) = start("archive-upload", config.uploaders)?;
+        let (capturers, mut threads) = start("archiver", config.capturers, Priority::Same)?;
+        let (uploaders, more) = start("archive-upload", config.uploaders, Priority::Same)?;
         threads.extend(more);
-        let (upkeeper, more) = start("archive-upkeep", 1)?;
+        let (upkeeper, more) = start("archive-upkeep", UPKEEPERS, Priority::Behind)?;
         threads.extend(more);
         let keepers = Mutex::default();
-        let inner = Arc::new(Inner { config, place, capturers, uploaders, upkeeper, keepers });
+        let inner = Inner { config, place, capturers, uploaders, upkeeper, long: Mutex::new(()), keepers };
+        let inner = Arc::new(inner);
         Ok(Archive { life: Arc::new(Life { inner, threads: Mutex::new(threads) }) })
     }
 
@@ -120,6 +126,9 @@ impl Archive {
             Ok(()) => {}
             Err(e) if is_final(&e) => return Err(e),
             Err(e) => keeper.failed("the archive's state is not known", &e),
+        }
+        if let Err(e) = openings::note(scratch, &keeper.found) {
+            keeper.failed("noting the opening", &e); // the next one may not be able to prove that it goes on
         }
         let hears = Arc::downgrade(&keeper);
         let urgent = capture.follower.as_ref().expect("just made").urgency();
@@ -186,6 +195,19 @@ impl Archive {
     /// [`Kind::Missing`] where no such service is kept.
     pub fn history(&self, service: &str) -> Result<History> {
         Ok(self.keeper(service)?.history.clone())
+    }
+
+    /// The services that are kept, by name.
+    pub fn services(&self) -> Vec<String> {
+        lock(&self.life.inner.keepers).keys().cloned().collect()
+    }
+
+    /// How one store's archive stands.
+    ///
+    /// # Errors
+    /// [`Kind::Missing`] where no such service is kept.
+    pub fn status_of(&self, service: &str) -> Result<Status> {
+        Ok(self.keeper(service)?.status())
     }
 
     /// How each store's archive stands.

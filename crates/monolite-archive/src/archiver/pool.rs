@@ -12,6 +12,19 @@ use std::time::Instant;
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// How far behind others the threads of a pool stand, in the words of `nice`: what waits behind a commit has none, what can
+/// wait gives way to the writers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// As the process.
+    Same,
+    /// Behind whatever else wants a processor.
+    Behind,
+}
+
+/// The same as the store's slow lane has.
+const NICE: i32 = 10;
+
 /// Work by the time it is due.
 #[derive(Clone)]
 pub(super) struct Pool {
@@ -31,12 +44,22 @@ struct Due {
 }
 
 impl Pool {
-    pub(super) fn start(name: &str, threads: usize) -> std::io::Result<(Pool, Vec<JoinHandle<()>>)> {
+    pub(super) fn start(
+        name: &str,
+        threads: usize,
+        priority: Priority,
+    ) -> std::io::Result<(Pool, Vec<JoinHandle<()>>)> {
         let pool = Pool { shared: Arc::new(Shared { due: Mutex::default(), changed: Condvar::new() }) };
         let mut handles = Vec::new();
         for n in 0..threads.max(1) {
             let shared = pool.shared.clone();
-            let spawned = std::thread::Builder::new().name(format!("{name}:{n}")).spawn(move || serve(&shared));
+            let spawned = std::thread::Builder::new().name(format!("{name}:{n}")).spawn(move || {
+                if priority == Priority::Behind {
+                    // A courtesy; without the right to it the work is done as well.
+                    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+                }
+                serve(&shared);
+            });
             match spawned {
                 Ok(handle) => handles.push(handle),
                 Err(error) => {

@@ -32,6 +32,8 @@ pub struct Status {
     pub published: u64,
     /// The last commit that is in the place or in the spool.
     pub captured: u64,
+    /// The last commit whose frames the store's WAL is not needed for any more; 0 before the first look.
+    pub released: u64,
     /// The last commit that is in the place.
     pub archived: u64,
     /// How long ago the first commit was made that is not in the place; zero where all are.
@@ -62,6 +64,7 @@ pub(super) struct Notes {
     pub(super) state: State,
     pub(super) published: u64,
     pub(super) captured: u64,
+    pub(super) released: u64,
     pub(super) archived: u64,
     /// When the first commit was made that is not in the place.
     pub(super) since: Option<Instant>,
@@ -79,6 +82,7 @@ impl Default for Notes {
             state: State::Opening,
             published: 0,
             captured: 0,
+            released: 0,
             archived: 0,
             since: None,
             last_put_ms: None,

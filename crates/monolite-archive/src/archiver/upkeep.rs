@@ -3,7 +3,8 @@
 //! **Invariants**
 //! - The list of segments in memory is the truth of what this program put; the place is not listed again.
 //! - What is deleted is what `retain.rs` says, with the pins that lie in the place at that moment: restores read there.
-//! - A base copy is one piece at a time, at a pace; other stores' upkeep goes on between two.
+//! - A base copy is one piece at a time, at a pace. What takes long at once (making a large base, a large merge) is done by one
+//!   store at a time, beside which the others' short work goes on. All of it gives way to the writers.
 
 use super::keeper::{Keeper, Part};
 use super::pool::lock;
@@ -16,12 +17,17 @@ use crate::read;
 use crate::retain::{expendable, pins};
 use crate::state::hex;
 use crate::{Error, Kind, Result};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Inputs of one merge, and most segments that are laid over a base copy.
 const INPUTS_MAX: usize = 128;
+
+/// Upkeep that reads more than this takes long.
+const LONG_BYTES: u64 = 64 << 20;
+/// How soon to look again where another store's took long.
+const LONG_WAIT: Duration = Duration::from_secs(1);
 
 /// The state of a store's upkeep.
 #[derive(Default)]
@@ -82,10 +88,14 @@ impl Keeper {
 
     /// Answers when it should be called again, where there is more.
     fn tend_all(self: &Arc<Self>, upkeep: &mut Upkeep) -> Result<Option<Duration>> {
-        let mut merged = false;
+        let (mut merged, mut later) = (false, None);
         for level in 0..self.inner.config.levels.len() {
             let is_due = |due: &Option<Instant>| due.is_some_and(|at| at <= Instant::now());
             if lock(&self.merges).get(level).is_some_and(is_due) {
+                let Some(_turn) = self.turn(self.unmerged(level).iter().map(|s| s.bytes).sum()) else {
+                    later = Some(LONG_WAIT);
+                    continue;
+                };
                 merged |= self.merge(level)?;
                 lock(&self.merges)[level] = None;
             }
@@ -102,12 +112,12 @@ impl Keeper {
         }
         let wants_base = self.line().base.is_some();
         if wants_base && self.notes().state != State::Opening && !self.is_dropping() {
-            return self.copy(upkeep);
+            return Ok(self.copy(upkeep)?.or(later));
         }
         if merged {
             self.merge_into_base()?;
         }
-        Ok(None)
+        Ok(later)
     }
 
     /// A piece of a base copy, or its end.
@@ -141,12 +151,10 @@ impl Keeper {
             self.after(Part::Capture, Duration::ZERO);
             return Ok(Some(self.inner.config.interval));
         }
+        let Some(_turn) = self.turn(copying.bytes()) else { return Ok(Some(LONG_WAIT)) };
         let Some(over) = self.over(from, archived)? else { return Ok(Some(Duration::ZERO)) };
         let copying = upkeep.copying.take().expect("looked at above");
-        let ends = |s: &&Segment| s.name.last == archived;
-        let line = self.line();
-        let at_ms = line.segments.iter().find(ends).map_or(line.run_ms, |s| s.created_ms);
-        drop(line);
+        let at_ms = self.moment_of(archived)?;
         let base = match copying.finish(&self.history, &over, at_ms) {
             Ok((base, _)) => base,
             Err(e) if e.kind() == Kind::Exists => self.there(BASES, SegmentName { first: 1, last: archived }, e)?,
@@ -165,6 +173,16 @@ impl Keeper {
         drop(notes);
         self.archived(base.name.last);
         Ok(None)
+    }
+
+    /// The moment of a commit that a segment ends with, as that one's header has it: the place's own times are those of
+    /// uploads or of copies. Of a commit that was never captured it is known that it was made before it was found.
+    fn moment_of(&self, commit: u64) -> Result<i64> {
+        let line = self.line();
+        let segment = line.segments.iter().find(|s| s.name.last == commit).copied();
+        let found_ms = line.run_ms;
+        drop(line);
+        segment.map_or(Ok(found_ms), |segment| Ok(self.history.header(&segment)?.at_ms))
     }
 
     /// The segments that lead from one commit to another; `None` where they were too many and some were merged.
@@ -196,12 +214,8 @@ impl Keeper {
 
     /// Merges what the next level does not have yet. Answers whether something was merged.
     fn merge(self: &Arc<Self>, level: usize) -> Result<bool> {
-        let (Some(from), Some(to)) = (Level::new(level as u8), Level::new(level as u8 + 1)) else { return Ok(false) };
-        let segments = self.line().segments.clone();
-        let end = segments.iter().filter(|s| s.level == to).map(|s| s.name.last).max().unwrap_or(0);
-        let mut inputs: Vec<Segment> =
-            segments.into_iter().filter(|s| s.level == from && s.name.last > end && !s.name.is_base()).collect();
-        inputs.sort_by_key(|s| (s.name.first, s.name.last));
+        let Some(to) = Level::new(level as u8 + 1) else { return Ok(false) };
+        let inputs = self.unmerged(level);
         let mut merged = false;
         for group in contiguous(&inputs) {
             for group in group.chunks(INPUTS_MAX).filter(|group| group.len() > 1) {
@@ -218,6 +232,29 @@ impl Keeper {
             self.merge_later(level + 1);
         }
         Ok(merged)
+    }
+
+    /// What the next level does not have yet.
+    fn unmerged(&self, level: usize) -> Vec<Segment> {
+        let (Some(from), Some(to)) = (Level::new(level as u8), Level::new(level as u8 + 1)) else { return Vec::new() };
+        let segments = self.line().segments.clone();
+        let end = segments.iter().filter(|s| s.level == to).map(|s| s.name.last).max().unwrap_or(0);
+        let mut inputs: Vec<Segment> =
+            segments.into_iter().filter(|s| s.level == from && s.name.last > end && !s.name.is_base()).collect();
+        inputs.sort_by_key(|s| (s.name.first, s.name.last));
+        inputs
+    }
+
+    /// The turn for upkeep that reads so many bytes; `None` while another store's takes long.
+    fn turn(&self, bytes: u64) -> Option<Option<MutexGuard<'_, ()>>> {
+        if bytes < LONG_BYTES {
+            return Some(None);
+        }
+        match self.inner.long.try_lock() {
+            Ok(turn) => Some(Some(turn)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(Some(poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// A segment that a try before put, whose answer was lost.
@@ -256,6 +293,7 @@ impl Keeper {
         if !large || over.len() >= INPUTS_MAX {
             return Ok(());
         }
+        let Some(_turn) = self.turn(plan.bytes()) else { return Ok(()) }; // the next merge looks again
         let name = SegmentName { first: 1, last: plan.last() };
         let made = match read::compact(&self.history, plan.segments(), BASES, &self.scratch) {
             Err(e) if e.kind() == Kind::Exists => self.there(BASES, name, e)?,

@@ -26,6 +26,8 @@ pub struct Batch {
     pub last: u64,
     /// The writer epoch of the last commit.
     pub epoch: i64,
+    /// The writer epoch of the first commit.
+    pub first_epoch: i64,
     /// The number and the writer epoch of the commit before the first, where the WAL still has that.
     pub before: Option<(u64, i64)>,
     /// Bytes of a page.
@@ -45,6 +47,7 @@ pub(super) struct Parts {
     pub(super) first: u64,
     pub(super) last: u64,
     pub(super) epoch: i64,
+    pub(super) first_epoch: i64,
     pub(super) before: Option<(u64, i64)>,
     pub(super) size: u32,
     /// The fewest pages that the file had since the batch before this one.
@@ -55,7 +58,7 @@ pub(super) struct Parts {
 
 impl Batch {
     pub(super) fn new(parts: Parts, at: &Cursor, file: WalFile) -> Batch {
-        let Parts { first, last, epoch, before, size, least, frames: mut pages } = parts;
+        let Parts { first, last, epoch, first_epoch, before, size, least, frames: mut pages } = parts;
         let frames = pages.len() as u64;
         let locked = LOCKED_BYTE / at.page as u32 + 1;
         pages.sort_unstable();
@@ -79,7 +82,7 @@ impl Batch {
             pages.sort_unstable();
         }
         let (page_size, salts) = (at.page as u32, at.salts);
-        Batch { first, last, epoch, before, page_size, pages_in_file: size, frames, pages, salts, file }
+        Batch { first, last, epoch, first_epoch, before, page_size, pages_in_file: size, frames, pages, salts, file }
     }
 
     /// How many pages are in it.

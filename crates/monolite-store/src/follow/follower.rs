@@ -139,6 +139,35 @@ impl Follower {
         Err(self.gap(None, Why::Lost))
     }
 
+    /// Releases what lies in the WAL up to the commit that it was told to begin after, which an earlier run left there and
+    /// whose frames nobody has taken since. Once, as long as nothing was taken; answers whether it did. Only for a caller
+    /// who knows that this commit is the one in the WAL.
+    ///
+    /// # Errors
+    /// [`Missed::Store`] where the WAL could not be read.
+    pub fn release_found(&mut self) -> Result<bool, Missed> {
+        let Some(last) = self.last.filter(|_| self.at.is_none() && self.taken.is_empty()) else { return Ok(false) };
+        if self.is_ended() || !self.shared.is_in_place() {
+            return Ok(false);
+        }
+        let Some(mut file) = WalFile::open(&self.shared.path, self.shared.config.vfs)? else { return Ok(false) };
+        let Some(beginning) = Cursor::beginning(&mut file)? else { return Ok(false) };
+        let mut reading = Reading::new(&mut file, beginning)?;
+        let mut is_last = false;
+        while let Some(frame) = reading.next()? {
+            let row = row(frame.data, &self.shared.following.found.history);
+            is_last |= row.is_some_and(|row| row.sequence == last);
+            if frame.size != 0 && is_last {
+                let end = reading.at.clone();
+                let found = Released { salts: end.salts, frames: end.frames, sequence: last };
+                self.shared.following.gate.release(found);
+                self.at = Some(end);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// From here on the WAL up to this commit is not needed: it is safe elsewhere.
     pub fn release(&mut self, sequence: u64) {
         let mut released = None;
@@ -293,7 +322,7 @@ struct Gathered {
     /// Pages of the commit in the making that look like the store's own row.
     rows: Vec<(u32, Row)>,
     least: Option<u32>,
-    first: Option<u64>,
+    first: Option<Row>,
     last: Option<(Row, u32)>,
     before: Option<(u64, i64)>,
     /// Frames and the fewest pages up to the last commit taken.
@@ -338,7 +367,7 @@ impl Gathered {
             Some(known) if row.sequence != known + 1 => return Commit::Later(row.sequence),
             _ => {}
         }
-        self.first.get_or_insert(row.sequence);
+        self.first.get_or_insert(row);
         self.known = Some(row.sequence);
         self.last = Some((row, size));
         self.whole = (self.frames.len(), self.least.unwrap_or(size));
@@ -352,9 +381,10 @@ impl Gathered {
         let mut frames = self.frames;
         frames.truncate(self.whole.0);
         let parts = Parts {
-            first,
+            first: first.sequence,
             last: row.sequence,
             epoch: row.epoch,
+            first_epoch: first.epoch,
             before: self.before,
             size,
             least: self.whole.1,

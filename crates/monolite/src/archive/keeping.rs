@@ -105,8 +105,7 @@ impl Keeping {
     /// Waits until all that was committed is archived; answers the time that took.
     pub(crate) fn now(&self, most: Duration) -> crate::Result<Duration> {
         let began = Instant::now();
-        let kept: Vec<String> = self.archive.status().into_iter().map(|status| status.service).collect();
-        for service in kept {
+        for service in self.archive.services() {
             let Some(store) = self.host.store(&service) else { continue };
             let published = store.status().sequence;
             let left = most.saturating_sub(began.elapsed());
@@ -189,7 +188,7 @@ fn now(host: &Host) -> BTreeMap<String, Position> {
 }
 
 fn cut(archive: &Archive, ledger: &Ledger, host: &Host, mark: Option<&str>) -> crate::Result<CutPoint> {
-    let kept: Vec<String> = archive.status().into_iter().map(|status| status.service).collect();
+    let kept = archive.services();
     let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
     let mut at_ms = 0;
     let marked = archive.mark(|| {
@@ -208,7 +207,7 @@ fn cut(archive: &Archive, ledger: &Ledger, host: &Host, mark: Option<&str>) -> c
 }
 
 fn history(store: &monolite_store::Store) -> String {
-    store.history().iter().map(|byte| format!("{byte:02x}")).collect()
+    monolite_archive::hex(&store.history())
 }
 
 /// Why a file may not go on here, and the way out.
@@ -227,7 +226,7 @@ fn refused(service: &str, file: &Path, e: monolite_archive::Error) -> anyhow::Er
 fn gauges(archive: &Archive, service: &'static str) -> Vec<(&'static str, Gauge)> {
     let gauge = |name, help, read: fn(&monolite_archive::Status) -> u64| {
         let archive = archive.clone();
-        let of = move || archive.status().iter().find(|s| s.service == service).map_or(0, read);
+        let of = move || archive.status_of(service).as_ref().map_or(0, read);
         Gauge::new(name, help, of)
     };
     let all = [

@@ -1,0 +1,134 @@
+//! A process that ends right after its start leaves a history that goes on: no gap, no new base.
+
+#![allow(clippy::unwrap_used)]
+
+mod keeping;
+
+use keeping::{LONG, SERVICE, World, insert, quick};
+use monolite_archive::{Archive, Config, Kind, State};
+use monolite_store::Store;
+use monolite_store::rusqlite::Connection;
+use std::time::Duration;
+
+/// Captures when it is asked to, and not before.
+fn when_asked() -> Config {
+    Config { interval: Duration::from_secs(3600), ..quick() }
+}
+
+/// Copies the whole WAL into the file, so that the next commit may start it over.
+fn copied(world: &World) {
+    let c = Connection::open(world.db()).unwrap();
+    c.set_db_config(monolite_store::rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    let (frames, copied): (i64, i64) =
+        c.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| Ok((r.get(1)?, r.get(2)?))).unwrap();
+    assert_eq!(frames, copied);
+}
+
+/// The generation of the WAL.
+fn salts(world: &World) -> Vec<u8> {
+    std::fs::read(world.path("Users.db-wal")).unwrap()[16..24].to_vec()
+}
+
+/// A store all of whose commits are archived, with a base, and that ended as by a kill. Answers its last commit and that of
+/// its base.
+fn archived(world: &World) -> (u64, Option<u64>) {
+    let store = world.store();
+    let archive = world.keep(&store, when_asked());
+    insert(&store, 3, 100);
+    world.assert_whole(&archive, &store);
+    let base = archive.status_of(SERVICE).unwrap().last_base;
+    let last = store.sequence();
+    drop(archive);
+    store.abandon();
+    (last, base)
+}
+
+/// All is archived, without a gap, and the base is still the one that was.
+fn goes_on(world: &World, archive: &Archive, store: &Store, base: Option<u64>) {
+    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    let status = archive.status_of(SERVICE).unwrap();
+    assert_eq!((status.gaps, &status.state), (0, &State::Keeping), "{status:?}");
+    assert_eq!(status.last_base, base, "no new base was needed: {status:?}");
+    world.assert_whole(archive, store);
+}
+
+#[test]
+fn a_kill_after_the_first_commit_of_a_restart_that_started_the_wal_over_is_no_gap() {
+    let world = World::new();
+    let (last, base) = archived(&world);
+    // What the last run left is released though nothing is written, so the next commit starts the WAL over.
+    let store = world.store();
+    let archive = world.keep(&store, when_asked());
+    let released = archive.watch(SERVICE, LONG, |s| s.released == last).unwrap();
+    assert!(released, "{:?}", archive.status());
+    copied(&world);
+    let before = salts(&world);
+    insert(&store, 2, 100);
+    assert_ne!(salts(&world), before, "the WAL was started over");
+    assert!(archive.status_of(SERVICE).unwrap().archived < store.sequence());
+    drop(archive);
+    store.abandon();
+    // The WAL begins with the next commit, of another writer than the archive's last.
+    let store = world.store();
+    let archive = world.keep(&store, when_asked());
+    goes_on(&world, &archive, &store, base);
+}
+
+#[test]
+fn a_wal_that_was_emptied_while_nobody_served_is_no_gap() {
+    let world = World::new();
+    let (_, base) = archived(&world);
+    // An operator's sqlite3 copies the WAL and deletes it when it ends.
+    let c = Connection::open(world.db()).unwrap();
+    let rows: u64 = c.query_row("SELECT count(*) FROM t", [], |r| r.get(0)).unwrap();
+    drop(c);
+    assert_eq!(rows, 3);
+    assert!(!world.path("Users.db-wal").exists());
+    for _ in 0..2 {
+        let store = world.store();
+        let archive = world.keep(&store, when_asked());
+        insert(&store, 2, 100);
+        drop(archive);
+        store.abandon();
+    }
+    let store = world.store();
+    let archive = world.keep(&store, when_asked());
+    goes_on(&world, &archive, &store, base);
+}
+
+#[test]
+fn commits_of_two_runs_in_one_capture_go_on_from_the_first_ones_writer() {
+    let world = World::new();
+    let store = world.store();
+    let archive = world.keep(&store, when_asked());
+    insert(&store, 3, 100);
+    world.assert_whole(&archive, &store);
+    let base = archive.status_of(SERVICE).unwrap().last_base;
+    copied(&world);
+    let before = salts(&world);
+    insert(&store, 2, 100);
+    assert_ne!(salts(&world), before, "the WAL was started over");
+    drop(archive);
+    store.abandon();
+    let store = world.store();
+    insert(&store, 2, 100);
+    let archive = world.keep(&store, when_asked());
+    goes_on(&world, &archive, &store, base);
+}
+
+#[test]
+fn what_no_opening_vouches_for_is_a_gap() {
+    let world = World::new();
+    let (last, _) = archived(&world);
+    drop(Connection::open(world.db()).unwrap().query_row("SELECT count(*) FROM t", [], |r| r.get::<_, u64>(0)));
+    let store = world.store();
+    insert(&store, 2, 100); // not archived: whoever opened it noted nothing
+    store.abandon();
+    let store = world.store();
+    let archive = world.keep(&store, quick());
+    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    let healed = archive.watch(SERVICE, LONG, |s| s.gaps == 1 && s.last_base == Some(last + 1)).unwrap();
+    assert!(healed, "{:?}", archive.status());
+    world.assert_whole(&archive, &store);
+    assert_eq!(archive.status_of("Nobody").unwrap_err().kind(), Kind::Missing);
+}
