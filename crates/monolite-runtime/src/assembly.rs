@@ -149,35 +149,37 @@ impl Assembly {
         let services = self.open_stores()?;
         let (mut handlers, mut routes, mut stats) = (HandlersByType::default(), Vec::new(), Vec::new());
         for (service, (_, store)) in self.services.iter().zip(&services) {
-            for spec in &service.handlers {
-                let label = full_name(service.name, spec.message);
-                let counts = Arc::new(Stats::new(service.name, label));
-                let site = self.site(service.name, label, store, spec, counts.clone());
-                handlers.insert(spec.registration.message_type(), spec.registration.bind(site));
-                routes.extend(routes_of(service.name, label, spec));
-                stats.push(counts);
-            }
+            let counts: Vec<Arc<Stats>> = service.handlers.iter().map(|spec| stats_of(service.name, spec)).collect();
+            self.bind(service, store, &counts, &mut handlers);
+            let routes_of = |spec: &HandlerSpec| routes_of(service.name, full_name(service.name, spec.message), spec);
+            routes.extend(service.handlers.iter().flat_map(routes_of));
+            stats.extend(counts);
         }
         let work: Vec<Background> = self.services.iter().flat_map(|s| s.background.iter().cloned()).collect();
         let gauges = self.services.iter().flat_map(|s| s.gauges.iter().map(|gauge| (s.name, gauge.clone()))).collect();
         let by_hand = if self.background == BackgroundMode::ByHand { work.clone() } else { Vec::new() };
+        let background = self.background;
         let host = Host::new(Arc::new(Inner {
-            services,
+            names: self.services.iter().map(|service| service.name).collect(),
+            stores: RwLock::new(services),
             handlers,
             routes,
             stats,
             manual: Manual::new(by_hand, self.clock.now()),
-            clock: self.clock,
-            ids: self.ids,
+            clock: self.clock.clone(),
+            ids: self.ids.clone(),
             deadline: self.deadline,
-            authenticator: self.authenticator,
+            authenticator: self.authenticator.clone(),
             timer,
             runner: Mutex::new(None),
             gauges,
-            stubbed: false.into(),
+            changed: false.into(),
             stubs: RwLock::default(),
+            moved: RwLock::default(),
+            replacing: Mutex::default(),
+            assembly: self,
         }));
-        if self.background == BackgroundMode::Thread && !work.is_empty() {
+        if background == BackgroundMode::Thread && !work.is_empty() {
             let runner = Runner::start(host.clone(), work)
                 .map_err(|source| StartError::Io { what: "cannot start the background thread".into(), source })?;
             host.set_runner(runner);
@@ -230,6 +232,26 @@ impl Assembly {
         Ok(store)
     }
 
+    /// What it was made of.
+    pub(crate) fn described(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// Opens one service's file again.
+    pub(crate) fn reopen(&self, service: &str) -> Result<Store, StartError> {
+        let known = self.services.iter().find(|known| known.name == service);
+        self.open_store(known.ok_or_else(|| StartError::Unknown { service: service.to_owned() })?)
+    }
+
+    /// Binds a service's handlers to its store.
+    pub(crate) fn bind(&self, service: &Service, store: &Store, counts: &[Arc<Stats>], to: &mut HandlersByType) {
+        for (spec, counts) in service.handlers.iter().zip(counts) {
+            let label = full_name(service.name, spec.message);
+            let site = self.site(service.name, label, store, spec, counts.clone());
+            to.insert(spec.registration.message_type(), spec.registration.bind(site));
+        }
+    }
+
     fn site(
         &self,
         service: &'static str,
@@ -272,6 +294,10 @@ fn bodies_fit(service: &Service, config: &Config) -> Result<(), StartError> {
         }
     }
     Ok(())
+}
+
+fn stats_of(service: &'static str, spec: &HandlerSpec) -> Arc<Stats> {
+    Arc::new(Stats::new(service, full_name(service, spec.message)))
 }
 
 fn routes_of(service: &'static str, message: &'static str, spec: &HandlerSpec) -> Vec<Route> {

@@ -61,7 +61,7 @@ impl Host {
         if let Some(unknown) = services.iter().find(|name| !known.contains(name)) {
             return Err(no_service(unknown));
         }
-        let stores = known.iter().filter_map(|name| self.store(name).cloned()).collect();
+        let stores = known.iter().filter_map(|name| self.store(name)).collect();
         Ok((known, stores))
     }
 }

@@ -5,8 +5,10 @@
 //! - A service's store is reachable by name, for operating it; services themselves never see another's.
 
 use crate::abreast::abreast;
+use crate::assembly::Assembly;
 use crate::background::{Manual, Runner};
 use crate::block_on::block_on;
+use crate::replace::by_service;
 use crate::route::Route;
 use crate::stats::{Counts, Stats};
 use crate::timer::Timer;
@@ -45,7 +47,9 @@ type AnyHandler = Arc<dyn Any + Send + Sync>;
 pub(crate) type HandlersByType = HashMap<TypeId, AnyHandler, BuildHasherDefault<TypeIdHasher>>;
 
 pub(crate) struct Inner {
-    pub(crate) services: Vec<(&'static str, Store)>,
+    pub(crate) names: Vec<&'static str>,
+    /// Each service's store: another one, after its file was replaced.
+    pub(crate) stores: RwLock<Vec<(&'static str, Store)>>,
     pub(crate) handlers: HandlersByType,
     pub(crate) routes: Vec<Route>,
     pub(crate) stats: Vec<Arc<Stats>>,
@@ -57,8 +61,23 @@ pub(crate) struct Inner {
     pub(crate) manual: Manual,
     pub(crate) runner: Mutex<Option<Runner>>,
     pub(crate) gauges: Vec<(&'static str, Gauge)>,
-    pub(crate) stubbed: AtomicBool,
+    /// Whether `stubs` or `moved` have a handler that goes before `handlers`.
+    pub(crate) changed: AtomicBool,
     pub(crate) stubs: RwLock<HandlersByType>,
+    pub(crate) moved: RwLock<HandlersByType>,
+    /// Held while a service is away.
+    pub(crate) replacing: Mutex<()>,
+    pub(crate) assembly: Assembly,
+}
+
+impl Inner {
+    pub(crate) fn stats_by_service(&self) -> Vec<&[Arc<Stats>]> {
+        by_service(&self.assembly, &self.stats)
+    }
+
+    fn all_stores(&self) -> Vec<(&'static str, Store)> {
+        self.stores.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Host {
@@ -130,22 +149,25 @@ impl Host {
 
     /// The names of the services, in the order of registration.
     pub fn services(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.inner.services.iter().map(|(name, _)| *name)
+        self.inner.names.iter().copied()
     }
 
-    /// A service's store.
-    pub fn store(&self, service: &str) -> Option<&Store> {
-        self.inner.services.iter().find(|(name, _)| *name == service).map(|(_, store)| store)
+    /// A service's store as it is now. Ask again rather than keep it: a service gets another store where its file is
+    /// replaced.
+    pub fn store(&self, service: &str) -> Option<Store> {
+        let stores = self.inner.stores.read().unwrap_or_else(PoisonError::into_inner);
+        stores.iter().find(|(name, _)| *name == service).map(|(_, store)| store.clone())
     }
 
     /// How each service does.
     pub fn health(&self) -> Vec<Health> {
-        self.inner.services.iter().map(|(service, store)| Health { service, status: store.status() }).collect()
+        let stores = self.inner.all_stores();
+        stores.iter().map(|(service, store)| Health { service, status: store.status() }).collect()
     }
 
     /// Who holds each writer, who waits for it, and who held it longest.
     pub fn writers(&self) -> Vec<Writer> {
-        self.inner.services.iter().map(|(service, store)| Writer::of(service, store)).collect()
+        self.inner.all_stores().iter().map(|(service, store)| Writer::of(service, store)).collect()
     }
 
     /// The counts of each message's calls.
@@ -183,20 +205,20 @@ impl Host {
         };
         let mut stubs = self.inner.stubs.write().unwrap_or_else(PoisonError::into_inner);
         stubs.insert(TypeId::of::<M>(), Handler::stub(site, answer));
-        self.inner.stubbed.store(true, Ordering::Release);
+        self.inner.changed.store(true, Ordering::Release);
     }
 
     /// Ends the background work, lets queued writes finish, and closes all files. Later calls fail as closed.
     pub fn shutdown(&self) -> Result<(), monolite_store::Error> {
         self.stop_background();
-        abreast(&self.inner.services, |(_, store)| store.clone().close()).into_iter().fold(Ok(()), Result::and)
+        abreast(&self.inner.all_stores(), |(_, store)| store.clone().close()).into_iter().fold(Ok(()), Result::and)
     }
 
     /// Stops as a crash would: nothing more is written, queued writes are lost. A test aid.
     pub fn abandon(&self) {
         self.stop_background();
-        for (_, store) in &self.inner.services {
-            store.clone().abandon();
+        for (_, store) in self.inner.all_stores() {
+            store.abandon();
         }
     }
 
@@ -210,10 +232,11 @@ impl Host {
 
 impl Engine for Inner {
     fn handler(&self, message: TypeId) -> Option<AnyHandler> {
-        if self.stubbed.load(Ordering::Acquire) {
-            let stubs = self.stubs.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(stub) = stubs.get(&message) {
-                return Some(stub.clone());
+        if self.changed.load(Ordering::Acquire) {
+            for before in [&self.stubs, &self.moved] {
+                if let Some(handler) = before.read().unwrap_or_else(PoisonError::into_inner).get(&message) {
+                    return Some(handler.clone());
+                }
             }
         }
         self.handlers.get(&message).cloned()

@@ -33,6 +33,11 @@ pub enum StartError {
         /// Why not.
         source: store::Error,
     },
+    /// There is no such service.
+    Unknown {
+        /// Its name.
+        service: String,
+    },
     /// The system refused a folder or a thread.
     Io {
         /// What was tried.
@@ -52,6 +57,7 @@ impl fmt::Display for StartError {
             StartError::Statement { service, sql, source } => {
                 write!(f, "service {service} has a statement that does not prepare: {sql}: {source}")
             }
+            StartError::Unknown { service } => write!(f, "there is no service {service}"),
             StartError::Io { what, source } => write!(f, "{what}: {source}"),
         }
     }
@@ -60,7 +66,7 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            StartError::Wrong { .. } => None,
+            StartError::Wrong { .. } | StartError::Unknown { .. } => None,
             StartError::Store { source, .. } | StartError::Statement { source, .. } => Some(source),
             StartError::Io { source, .. } => Some(source),
         }

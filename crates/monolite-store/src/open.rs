@@ -16,7 +16,7 @@ use crate::reply::far_from_now;
 use crate::sqlite::connection::{Connection, Role};
 use crate::sqlite::{live, version};
 use crate::write::Tx;
-use crate::{place, wal, wal_scan};
+use crate::{maintain, place, wal, wal_scan};
 use rusqlite::Connection as Sqlite;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub(crate) struct Opened {
     pub(crate) connection: Connection,
     pub(crate) steps: Vec<PendingStepwise>,
     pub(crate) found: follow::Found,
+    pub(crate) is_fork: bool,
     pub(crate) gate: Arc<Gate>,
     pub(crate) sums: Sums,
     pub(crate) warnings: Vec<String>,
@@ -64,13 +65,14 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
             take_over(sqlite, path)?;
         }
     }
+    let is_fork = maintain::is_fork(connection.sqlite())?;
     let history = mark::known(connection.sqlite())?.map(|mark| mark.history).unwrap_or_default();
     let steps = bring_up(&mut connection, config, migrations)?;
     connection.own_statements(Role::Writer)?;
     let (sequence, epoch) = connection.sequence()?;
     let page_size = connection.privileged(|c| c.query_row("PRAGMA page_size", [], |row| row.get(0)))?;
     let found = follow::Found { history, sequence, epoch, page_size };
-    Ok(Opened { lock, connection, steps, found, gate, sums, warnings })
+    Ok(Opened { lock, connection, steps, found, is_fork, gate, sums, warnings })
 }
 
 /// Gives a new file its format and the store's own table.

@@ -4,6 +4,7 @@
 //! - The first reason stays: what came later may be its consequence. Only damage replaces another one.
 //! - A store with damage only reads, since writing spreads damage; reads of sound pages go on.
 //! - A quarantined store has no connection and no writer: everything is answered with the damage.
+//! - A store that is set aside answers what comes after its end as something to be tried again: another takes its place.
 
 use crate::error::{Error, Kind};
 use crate::reply::lock;
@@ -14,6 +15,10 @@ use rusqlite::Connection;
 use std::borrow::Cow;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// When calls to a service are tried again whose file is being replaced.
+const ASIDE_RETRY: Duration = Duration::from_secs(1);
 
 /// A store's standing.
 #[derive(Default)]
@@ -21,13 +26,19 @@ pub(crate) struct Standing {
     stopped: AtomicBool,
     why: Mutex<Option<(Kind, Cow<'static, str>)>>,
     quarantined: bool,
+    aside: AtomicBool,
 }
 
 impl Standing {
     /// Of a file that could not be opened.
     pub(crate) fn quarantined(why: &Error) -> Self {
         let why = Mutex::new(Some((Kind::Corrupt, Cow::Owned(why.to_string()))));
-        Standing { stopped: AtomicBool::new(true), why, quarantined: true }
+        Standing { stopped: AtomicBool::new(true), why, quarantined: true, aside: AtomicBool::new(false) }
+    }
+
+    /// Another store takes this one's place.
+    pub(crate) fn set_aside(&self) {
+        self.aside.store(true, Ordering::Release);
     }
 
     fn stop(&self, kind: Kind, text: Cow<'static, str>) {
@@ -74,6 +85,10 @@ impl Shared {
     }
 
     pub(crate) fn closed_error(&self) -> Error {
+        if self.standing.aside.load(Ordering::Acquire) {
+            let text = format!("the file of {} is being replaced; nothing was done, try again", self.config.name);
+            return Error::new(Kind::Busy, text).with_retry_after(ASIDE_RETRY);
+        }
         match self.standing.reason() {
             Some((kind, why)) if self.standing.quarantined => Error::new(kind, why),
             _ => Error::new(Kind::Closed, format!("the store {} is closed", self.config.name)),

@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     pub(crate) copied_at_close: AtomicBool,
     pub(crate) standing: Standing,
+    /// Whether the file ever began another history.
+    is_fork: bool,
 }
 
 /// Ends the store with its last handle.
@@ -102,7 +104,9 @@ impl Store {
         let config = named(path, config);
         let opener = Arc::new(Opener::new(path, &config, Some(opened.lock), opened.gate.clone()));
         let following = Following::new(path, opened.gate, opened.found);
-        let shared = Arc::new(Shared::new(path, config, opener, opened.warnings, following));
+        let mut shared = Shared::new(path, config, opener, opened.warnings, following);
+        shared.is_fork = opened.is_fork;
+        let shared = Arc::new(shared);
         shared.begin_marking(opened.found.history);
         let writer =
             crate::write::writer::Writer::new(shared.clone(), opened.connection, opened.steps).map_err(within)?;
@@ -119,13 +123,24 @@ impl Store {
     /// A store in place of one whose file is damaged: it touches nothing, and answers everything with that error. So that a
     /// program can go on with its other files.
     pub fn quarantined(path: impl AsRef<Path>, config: Config, why: &Error) -> Store {
-        let path = path.as_ref();
+        Store::without_file(path.as_ref(), config, Standing::quarantined(why))
+    }
+
+    /// A store in place of one whose file is being replaced: it touches nothing, and answers everything with
+    /// [`Kind::Busy`] and a moment to try again.
+    pub fn absent(path: impl AsRef<Path>, config: Config) -> Store {
+        let standing = Standing::default();
+        standing.set_aside();
+        Store::without_file(path.as_ref(), config, standing)
+    }
+
+    fn without_file(path: &Path, config: Config, standing: Standing) -> Store {
         let config = named(path, config);
         let gate = Arc::new(Gate::default());
         let opener = Arc::new(Opener::new(path, &config, None, gate.clone()));
         let following = Following::new(path, gate, Found { history: [0; 16], sequence: 0, epoch: 0, page_size: 0 });
         let mut shared = Shared::new(path, config, opener, Vec::new(), following);
-        shared.standing = Standing::quarantined(why);
+        shared.standing = standing;
         shared.closed.store(true, Ordering::SeqCst);
         shared.copied_at_close.store(true, Ordering::Relaxed); // nothing is left to copy
         shared.queue.close(Closing::Drained);
@@ -234,6 +249,12 @@ impl Store {
         &self.shared.config
     }
 
+    /// The file's history, where it is not the one that the file was made with: rows' versions may have been given to other
+    /// content in the history that was left.
+    pub fn fork_id(&self) -> Option<[u8; 16]> {
+        self.shared.is_fork.then(|| self.history())
+    }
+
     /// The gauges; cheap enough to be asked each second.
     pub fn status(&self) -> Status {
         let shared = &self.shared;
@@ -296,6 +317,15 @@ impl Store {
         }
         let text = format!("{} was closed before its WAL was copied; keep the -wal beside it", self.path().display());
         Err(Error::new(Kind::Io, text))
+    }
+
+    /// The same, and what comes after the end is answered as by [`Store::absent`]: another store takes this one's place.
+    ///
+    /// # Errors
+    /// Those of [`Store::close`].
+    pub fn set_aside(self) -> Result<()> {
+        self.shared.standing.set_aside();
+        self.close()
     }
 
     /// Stops as a crash would, for tests: queued writes are dropped, nothing more is written.
@@ -365,6 +395,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             copied_at_close: AtomicBool::new(false),
             standing: Standing::default(),
+            is_fork: false,
             config,
         }
     }

@@ -8,7 +8,7 @@ use crate::link::Link;
 use crate::output::Output;
 use anyhow::Context as _;
 use monolite_http::Page;
-use monolite_runtime::{Assembly, BackgroundMode, Host};
+use monolite_runtime::{Assembly, BackgroundMode, Host, OnDamage};
 use monolite_service::{Authenticator, Service};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -158,7 +158,15 @@ impl Context {
 
     /// Opens the data folder here, and keeps its history while it is open.
     fn open(&self) -> crate::Result<(Host, Option<Keeping>)> {
-        let host = self.followed().background(BackgroundMode::Off).open()?;
+        self.open_as(OnDamage::Refuse)
+    }
+
+    /// The same; damaged files are in quarantine, where that is wanted.
+    pub(crate) fn open_as(&self, on_damage: OnDamage) -> crate::Result<(Host, Option<Keeping>)> {
+        for told in crate::rewind::settle(self.data())? {
+            self.note(told);
+        }
+        let host = self.followed().background(BackgroundMode::Off).on_damage(on_damage).open()?;
         let keeping = Keeping::begin(&self.config, self.data(), &host)?;
         Ok((host, keeping))
     }

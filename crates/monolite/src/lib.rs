@@ -32,6 +32,7 @@ mod logs;
 mod notify;
 mod output;
 mod progress;
+mod rewind;
 mod serving;
 mod sql;
 mod status;

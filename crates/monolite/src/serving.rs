@@ -6,7 +6,7 @@ use crate::verb::Usage;
 use monolite_runtime::Host;
 use monolite_service::Service;
 use std::path::PathBuf;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 /// What runs.
@@ -16,7 +16,7 @@ pub(crate) struct Serving {
     pub(crate) host: Host,
     pub(crate) services: Vec<Service>,
     /// The archive; taken at the end.
-    pub(crate) keeping: RwLock<Option<Keeping>>,
+    pub(crate) keeping: RwLock<Option<Arc<Keeping>>>,
     pub(crate) data: PathBuf,
     pub(crate) listen: String,
     pub(crate) admin: String,
@@ -26,17 +26,22 @@ pub(crate) struct Serving {
 impl Serving {
     /// The archive, where there is one.
     pub(crate) fn keeping<T>(&self, ask: impl FnOnce(&Keeping) -> crate::Result<T>) -> crate::Result<T> {
-        match &*self.keeping.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(keeping) => ask(keeping),
+        match self.archiving() {
+            Some(keeping) => ask(&keeping),
             None => {
                 Err(Usage("this server archives nothing: archive.to is \"off\", or it is stopping".to_owned()).into())
             }
         }
     }
 
+    /// The archive, where there is one. Whoever holds it long does not keep the server from ending.
+    pub(crate) fn archiving(&self) -> Option<Arc<Keeping>> {
+        self.keeping.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// How the archive does, where there is one.
     pub(crate) fn archive(&self) -> Option<ArchiveStatus> {
-        self.keeping.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(Keeping::status)
+        self.archiving().map(|keeping| keeping.status())
     }
 
     /// How it does.

@@ -46,6 +46,7 @@ pub(crate) fn verbs(own: Vec<Entry>) -> Vec<Entry> {
         Entry::of::<commands::Check>(),
         Entry::of::<commands::Backup>(),
         Entry::of::<commands::Restore>(),
+        Entry::of::<commands::Rewind>(),
         Entry::of::<commands::New>(),
         Entry::of::<commands::OpenApi>(),
         Entry::of::<commands::ConfigVerb>(),

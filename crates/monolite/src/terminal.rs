@@ -3,7 +3,7 @@
 use crate::verb::Usage;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 /// No password is longer than this, in bytes.
 const PASSWORD_BYTES_MAX: u64 = 4096;
@@ -31,6 +31,16 @@ pub fn new_password(prompt: &str, from_stdin: bool) -> crate::Result<String> {
         return Err(Usage("the two passwords differ".to_owned()).into());
     }
     Ok(first)
+}
+
+/// Asks on the terminal; anything but `y` or `yes` is a no.
+pub(crate) fn is_yes(question: &str) -> crate::Result<bool> {
+    let mut out = io::stderr().lock();
+    write!(out, "{question} [y/N] ")?;
+    out.flush()?;
+    let mut text = String::new();
+    io::stdin().lock().take(PASSWORD_BYTES_MAX).read_line(&mut text)?;
+    Ok(matches!(text.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 fn line(from: impl BufRead) -> crate::Result<String> {

@@ -10,6 +10,7 @@ mod configuration;
 mod imports;
 mod projects;
 mod queries;
+mod rewinds;
 mod serving;
 mod users;
 mod world;

@@ -145,6 +145,17 @@ impl Archive {
         Ok(())
     }
 
+    /// Keeps a store no more: for one whose file is replaced, once it is closed. Waits so long at most until all that it
+    /// committed is in the place; answers whether it is. What is not stays in the spool, or in the WAL. Nothing happens
+    /// where no such service is kept.
+    pub fn leave(&self, service: &str, most: Duration) -> bool {
+        let Ok(keeper) = self.keeper(service) else { return true };
+        let whole = keeper.watch(most, &mut |status| status.archived >= status.published);
+        lock(&self.life.inner.keepers).remove(service);
+        keeper.retire();
+        whole
+    }
+
     /// Waits, blocking or as a future, until a commit of a store is in the archive; it is captured at once.
     ///
     /// # Errors

@@ -1,16 +1,19 @@
-//! Work on a whole file that is asked for, not part of serving: checking it, copying it.
+//! Work on a whole file that is asked for, not part of serving: checking it, copying it, beginning another history in it.
 //!
 //! **Invariants**
-//! - Both read one snapshot through an ordinary reader connection; writers go on, but the WAL cannot be recycled
+//! - Checks and copies read one snapshot through an ordinary reader connection; writers go on, but the WAL cannot be recycled
 //!   while they run. They are declared long: the age limit of snapshots does not apply to them, the WAL's hard limit does.
 
 mod check;
 mod copy;
+mod fork;
 mod one_snapshot;
 
 pub use check::check;
 pub(crate) use copy::copy_snapshot;
 pub use copy::copy_to;
+pub(crate) use fork::is_fork;
+pub use fork::{Fork, fork};
 
 use crate::error::{Error, Kind, Result};
 use crate::reply::far_from_now;

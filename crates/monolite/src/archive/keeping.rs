@@ -16,10 +16,10 @@ use monolite_archive::place::Folder;
 use monolite_archive::{Archive, AtBound, Error, Kind, Place};
 use monolite_runtime::Host;
 use monolite_service::{Gauge, GaugeKind};
-use monolite_store::State as StoreState;
+use monolite_store::{State as StoreState, Store};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,9 @@ pub(crate) struct Keeping {
     ended: Arc<(Mutex<bool>, Condvar)>,
     /// Why the clock could not record a cut.
     trouble: Arc<Mutex<Option<String>>>,
+    /// Held while a cut is taken, and while a service's file is replaced: no cut is recorded without it.
+    cuts: Arc<Mutex<()>>,
+    data: PathBuf,
 }
 
 /// The archive's limits as configured.
@@ -79,9 +82,7 @@ impl Keeping {
             if matches!(health.status.state, StoreState::Damaged(_) | StoreState::Closed) {
                 continue; // quarantined: its history stays as it is
             }
-            let file = ServiceFile::of(data, service).path;
-            let scratch = file.parent().context("a service's file has a folder")?.join("spool");
-            archive.keep(service, store, &scratch).map_err(|e| refused(service, &file, e))?;
+            keep(&archive, data, service, &store)?;
         }
         let mut keeping = Keeping {
             archive,
@@ -91,6 +92,8 @@ impl Keeping {
             clock: None,
             ended: Arc::default(),
             trouble: Arc::default(),
+            cuts: Arc::default(),
+            data: data.to_owned(),
         };
         keeping.clock = keeping.start_clock(config.time("archive.cut_every"))?;
         Ok(Some(keeping))
@@ -99,6 +102,7 @@ impl Keeping {
     /// Records a cut of all files, once it is archived.
     pub(crate) fn cut(&self, mark: &str) -> crate::Result<CutPoint> {
         check_mark(mark)?;
+        let _cuts = self.hold_cuts();
         cut(&self.archive, &self.ledger, &self.host, Some(mark))
     }
 
@@ -114,8 +118,35 @@ impl Keeping {
         Ok(began.elapsed())
     }
 
+    /// Where history is kept.
+    pub(crate) fn place(&self) -> &Arc<dyn Place> {
+        &self.place
+    }
+
+    /// Waits until what a service has committed is archived.
+    pub(crate) fn catch_up(&self, service: &str) -> crate::Result {
+        let Some(store) = self.host.store(service) else { return Ok(()) };
+        let archived = self.archive.archived(service, store.sequence())?.wait(CUT_WAIT);
+        archived.with_context(|| format!("the newest commits of {service} are not archived; `backup status` says why"))
+    }
+
+    /// No cut is taken until this is dropped.
+    pub(crate) fn hold_cuts(&self) -> MutexGuard<'_, ()> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a service's history no more, once its store is closed; answers whether all of it is archived.
+    pub(crate) fn leave(&self, service: &str, most: Duration) -> bool {
+        self.archive.leave(service, most)
+    }
+
+    /// Keeps a service's history again, whose file was replaced.
+    pub(crate) fn keep(&self, service: &str, store: &Store) -> crate::Result {
+        keep(&self.archive, &self.data, service, store)
+    }
+
     /// Ends it, after what was committed so far is archived, or after some seconds: the rest waits in the files' WALs.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(&self) {
         let _ = self.now(FINISH_MAX);
     }
 
@@ -142,7 +173,7 @@ impl Keeping {
             return Ok(None);
         }
         let (archive, ledger, host) = (self.archive.clone(), self.ledger.clone(), self.host.clone());
-        let (ended, trouble) = (self.ended.clone(), self.trouble.clone());
+        let (ended, trouble, cuts) = (self.ended.clone(), self.trouble.clone(), self.cuts.clone());
         let clock = move || {
             let mut last: Option<BTreeMap<String, Position>> = None;
             while !wait(&ended, every) {
@@ -150,7 +181,9 @@ impl Keeping {
                 if last.as_ref().is_some_and(|last| *last == now(&host)) {
                     continue;
                 }
+                let alone = cuts.lock().unwrap_or_else(PoisonError::into_inner);
                 let made = cut(&archive, &ledger, &host, None);
+                drop(alone);
                 let made = made.and_then(|cut| Ok(ledger.thin(host.now().0).map(|()| cut)?));
                 let wrong = made.as_ref().err().map(|e| format!("no cut could be recorded: {e:#}"));
                 *trouble.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
@@ -182,7 +215,7 @@ fn wait(ended: &(Mutex<bool>, Condvar), most: Duration) -> bool {
 fn now(host: &Host) -> BTreeMap<String, Position> {
     let file = |health: monolite_runtime::Health| {
         let store = host.store(health.service)?;
-        Some((health.service.to_owned(), Position { history: history(store), sequence: health.status.sequence }))
+        Some((health.service.to_owned(), Position { history: history(&store), sequence: health.status.sequence }))
     };
     host.health().into_iter().filter_map(file).collect()
 }
@@ -199,15 +232,21 @@ fn cut(archive: &Archive, ledger: &Ledger, host: &Host, mark: Option<&str>) -> c
     let sequences = marked.wait(CUT_WAIT)?;
     let position = |(service, sequence): (String, u64)| {
         let store = host.store(&service)?;
-        Some((service, Position { history: history(store), sequence }))
+        Some((service, Position { history: history(&store), sequence }))
     };
     let cut = CutPoint { format: 1, at_ms, services: sequences.into_iter().filter_map(position).collect() };
     ledger.record(mark, &cut)?;
     Ok(cut)
 }
 
-fn history(store: &monolite_store::Store) -> String {
+fn history(store: &Store) -> String {
     monolite_archive::hex(&store.history())
+}
+
+fn keep(archive: &Archive, data: &Path, service: &str, store: &Store) -> crate::Result {
+    let file = ServiceFile::of(data, service).path;
+    let scratch = file.parent().context("a service's file has a folder")?.join("spool");
+    archive.keep(service, store, &scratch).map_err(|e| refused(service, &file, e))
 }
 
 /// Why a file may not go on here, and the way out.

@@ -72,6 +72,16 @@ impl Part {
         Ok(())
     }
 
+    /// The history that it is of.
+    pub(crate) fn history(&self) -> String {
+        self.history.root().rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
+    /// The commit that it goes to.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.plan.last()
+    }
+
     /// Bytes of its segments.
     pub(crate) fn bytes(&self) -> u64 {
         self.plan.bytes()
@@ -166,6 +176,18 @@ pub(crate) fn ahead(place: &Arc<dyn Place>, of: &Part) -> crate::Result<Vec<(Str
         }
     }
     Ok(ahead)
+}
+
+/// Why one file is not put beside others that are ahead of it.
+pub(crate) fn does_not_fit(part: &Part, ahead: &[(String, i64)], does: &str) -> String {
+    let ahead: Vec<String> = ahead.iter().map(|(s, at)| format!("{s} (to {})", moment(*at))).collect();
+    format!(
+        "{} would be of {}, and these go on after that: {}. They may name what it does not have any more, or have done what it has \
+         not done yet. `restore --all` restores all files at one moment; --accept {does} this one all the same",
+        part.service,
+        moment(part.at_ms),
+        ahead.join(", ")
+    )
 }
 
 /// A moment as people and programs read it.

@@ -7,6 +7,7 @@ mod db;
 mod new;
 mod openapi;
 mod restore;
+mod rewind;
 mod serve;
 mod status;
 
@@ -17,6 +18,7 @@ pub(crate) use db::Db;
 pub(crate) use new::New;
 pub(crate) use openapi::OpenApi;
 pub(crate) use restore::Restore;
+pub(crate) use rewind::Rewind;
 pub(crate) use serve::Serve;
 pub(crate) use status::Status;
 

@@ -99,15 +99,7 @@ impl Restore {
         if ahead.is_empty() {
             return Ok(());
         }
-        let ahead: Vec<String> = ahead.iter().map(|(s, at)| format!("{s} (to {})", restoring::moment(*at))).collect();
-        Err(Usage(format!(
-            "{} would be of {}, and these go on after that: {}. They may name what it does not have any more, or have done what it has \
-             not done yet. --all restores all files at one moment; --accept restores this one all the same",
-            part.service,
-            restoring::moment(part.at_ms),
-            ahead.join(", ")
-        ))
-        .into())
+        Err(Usage(restoring::does_not_fit(part, &ahead, "restores")).into())
     }
 }
 

@@ -67,7 +67,7 @@ impl Verb for Serve {
             version: context.version,
             host: host.clone(),
             services: context.services().to_vec(),
-            keeping: RwLock::new(keeping),
+            keeping: RwLock::new(keeping.map(Arc::new)),
             data: std::path::absolute(context.data())?,
             listen: listen.local_addr()?.to_string(),
             admin: admin.local_addr()?.to_string(),
@@ -141,6 +141,9 @@ fn open(context: &Context, metrics: &Metrics) -> Result<Host> {
     let open_to_others = std::fs::metadata(data)?.permissions().mode() & 0o077 != 0;
     if open_to_others {
         context.note(format!("warning: other users may look into {}; chmod 700 ends that", data.display()));
+    }
+    for told in crate::rewind::settle(data)? {
+        context.note(told);
     }
     let metrics = metrics.clone();
     let assembly = context.followed().background(BackgroundMode::Thread).on_damage(OnDamage::Quarantine);

@@ -4,6 +4,7 @@ use super::{Refusal, Reply, Request, Step, USAGE};
 use crate::explain;
 use crate::folder::{self, Owner, ServiceFile};
 use crate::link;
+use crate::rewind::{self, Ground};
 use crate::serving::Serving;
 use crate::sql::{self, Bounds, Rows};
 use crate::verb::Usage;
@@ -21,13 +22,18 @@ pub(super) fn answer(serving: &Serving, request: Request, progress: &mut dyn FnM
         Request::Status => raw(&serving.status()),
         Request::Query { service, sql, bounds } => query(serving, &service, sql, bounds).and_then(|rows| raw(&rows)),
         Request::QueryAll { sql, bounds } => query_all(serving, &sql, bounds).and_then(|rows| raw(&rows)),
-        Request::Check => raw(&folder::examine_all(&files(serving), &serving.services, progress)),
+        Request::Check => check(serving, progress),
         Request::Archive => serving.keeping(|keeping| raw(&keeping.status())),
         Request::ArchiveNow { most } => serving.keeping(|keeping| {
             let took = keeping.now(Duration::from_millis(most))?;
             raw(&u64::try_from(took.as_millis())?)
         }),
         Request::Mark { name } => serving.keeping(|keeping| raw(&keeping.cut(&name)?)),
+        Request::Rewind { .. }
+        | Request::Undo { .. }
+        | Request::Swap { .. }
+        | Request::Drop { .. }
+        | Request::Forget { .. } => rewound(serving, request, progress),
         Request::Backup { folder } => {
             folder::copy_running(&folder, &serving.host, progress).and_then(|copies| raw(&copies))
         }
@@ -102,7 +108,15 @@ fn query_all(serving: &Serving, text: &str, bounds: Bounds) -> crate::Result<Row
     Ok(rows)
 }
 
-fn files(serving: &Serving) -> Vec<(ServiceFile, Owner<'_>)> {
-    let file = |service| Some((ServiceFile::of(&serving.data, service), Owner::Store(serving.host.store(service)?)));
-    serving.host.services().filter_map(file).collect()
+fn rewound(serving: &Serving, request: Request, progress: &mut dyn FnMut(Step)) -> crate::Result<Box<RawValue>> {
+    let keeping = serving.archiving();
+    let ground = Ground { host: &serving.host, keeping: keeping.as_deref(), data: &serving.data };
+    rewind::answer(ground, request, progress)
+}
+
+fn check(serving: &Serving, progress: &mut dyn FnMut(Step)) -> crate::Result<Box<RawValue>> {
+    let file = |service| Some((ServiceFile::of(&serving.data, service), serving.host.store(service)?));
+    let stores: Vec<_> = serving.host.services().filter_map(file).collect();
+    let files: Vec<_> = stores.iter().map(|(file, store)| (file.clone(), Owner::Store(store))).collect();
+    raw(&folder::examine_all(&files, &serving.services, progress))
 }

@@ -17,6 +17,7 @@ mod listen;
 pub(crate) use client::{Client, Refused};
 pub(crate) use listen::Listener;
 
+use crate::rewind::Wish;
 use crate::sql::Bounds;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -70,6 +71,35 @@ pub(crate) enum Request {
     Mark {
         /// Its name.
         name: String,
+    },
+    /// Restore a service's file of a moment beside the one that serves, and compare them.
+    Rewind {
+        /// What is wanted.
+        wish: Wish,
+    },
+    /// Compare the file that was replaced last with the one that serves.
+    Undo {
+        /// The service.
+        service: String,
+    },
+    /// Put what was prepared in place.
+    Swap {
+        /// The service.
+        service: String,
+        /// What was prepared.
+        id: String,
+    },
+    /// Remove what was prepared.
+    Drop {
+        /// The service.
+        service: String,
+        /// What was prepared.
+        id: String,
+    },
+    /// Remove the file that was replaced last.
+    Forget {
+        /// The service.
+        service: String,
     },
     /// Copy all files to an empty folder.
     Backup {
