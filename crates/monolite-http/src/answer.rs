@@ -26,17 +26,18 @@ use std::sync::Arc;
 /// Headers of an answer, so that the map is made once.
 const HEADERS: usize = 12;
 
-/// The response of an answer.
+/// The response of an answer; `fork` is the history that the service's file had before it was asked.
 pub(crate) fn of(
     answer: Answer,
     route: &Arc<Compiled>,
     exchange: &Exchange<'_>,
     caller: &Caller,
+    fork: Option<u32>,
 ) -> Result<Response<Body>, Problem> {
     let asked = exchange.parts;
     let mut to = HeaderMap::with_capacity(HEADERS);
     if let Some(version) = answer.version {
-        to.insert(ETAG, tag(version));
+        to.insert(ETAG, tag(version, fork));
     }
     if caller.user().is_some() || route.method != Method::GET {
         to.insert(CACHE_CONTROL, headers::NO_STORE);
@@ -49,7 +50,7 @@ pub(crate) fn of(
     }
     if route.method == Method::GET
         && let Some(known) = asked.headers.get(IF_NONE_MATCH)
-        && if_none_match(known, answer.version).map_err(status::of_fault)?
+        && if_none_match(known, answer.version, fork).map_err(status::of_fault)?
     {
         return Ok(response(StatusCode::NOT_MODIFIED, to, Body::empty()));
     }
@@ -93,7 +94,7 @@ fn blob(
     if route.method == Method::GET {
         to.insert(ACCEPT_RANGES, headers::BYTES);
     }
-    let (status, range) = match stream::part(&exchange.parts.headers, length, answer.version) {
+    let (status, range) = match stream::part(&exchange.parts.headers, length, to.get(ETAG)) {
         Part::Some(range) if is_get => {
             to.insert(CONTENT_RANGE, printed(&format!("bytes {}-{}/{length}", range.start, range.end - 1)));
             (StatusCode::PARTIAL_CONTENT, range)

@@ -16,7 +16,7 @@ use crate::at_least;
 use crate::auth;
 use crate::body::Body;
 use crate::budget::Room;
-use crate::conditional::if_match;
+use crate::conditional::{NEVER, if_match};
 use crate::contained::{Unfinished, contained};
 use crate::edge::Inner;
 use crate::input::{self, Expected, Fault, Pair};
@@ -62,7 +62,9 @@ impl Exchange<'_> {
         let Some(route) = at.find(&self.parts.method) else { return Err(method_not_allowed(at)) };
         let caller = self.caller(route).await?;
         auth::admit(&caller, route.route.access)?;
-        let if_match = self.precondition(route)?;
+        // Before anything is asked: a file that is replaced meanwhile does not get the tags of its successor.
+        let fork = self.host.fork_of(route.route.service);
+        let if_match = self.precondition(route, fork)?;
         at_least::wait(&self.parts.headers, self.host, self.began + self.inner.limits.request_time).await?;
         let mut pairs = Vec::with_capacity(4);
         self.fields(route, &params, &mut pairs).map_err(status::of_fault)?;
@@ -72,7 +74,7 @@ impl Exchange<'_> {
         }
         if route.content == Content::Stream {
             let answer = self.receive(route, &caller, pairs, body, if_match).await?;
-            return answer::of(answer, route, self, &caller);
+            return answer::of(answer, route, self, &caller, fork);
         }
         let mut room = self.inner.budget.room(caller.tenant());
         let body = self.body(route, body, &mut room).await?;
@@ -80,9 +82,12 @@ impl Exchange<'_> {
             Ok(admitted) => admitted,
             Err(refusal) => return Err(refusal.in_time().await),
         };
+        // The body may have taken its time.
+        let is_same = if_match.is_none() || self.host.fork_of(route.route.service) == fork;
+        let if_match = if is_same { if_match } else { Some(NEVER) };
         let called = self.call(route, &caller, pairs, body, if_match).await?;
         let answer = self.wait(route, called).await?;
-        answer::of(answer, route, self, &caller)
+        answer::of(answer, route, self, &caller, fork)
     }
 
     async fn caller(&self, route: &Compiled) -> Result<Caller, Problem> {
@@ -103,14 +108,14 @@ impl Exchange<'_> {
         Ok(caller.with_trace_number(self.trace.number()))
     }
 
-    fn precondition(&self, route: &Compiled) -> Result<Option<u64>, Problem> {
+    fn precondition(&self, route: &Compiled, fork: Option<u32>) -> Result<Option<u64>, Problem> {
         let headers = &self.parts.headers;
         let is_read = route.method == Method::GET;
         if !is_read && headers.contains_key(IF_NONE_MATCH) {
             return Err(unsupported("If-None-Match"));
         }
         let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
-        let version = if_match(value).map_err(status::of_fault)?;
+        let version = if_match(value, fork).map_err(status::of_fault)?;
         match route.route.takes.if_match {
             true => Ok(Some(version)),
             false if is_read => Ok(None),

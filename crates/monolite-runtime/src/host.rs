@@ -159,6 +159,16 @@ impl Host {
         stores.iter().find(|(name, _)| *name == service).map(|(_, store)| store.clone())
     }
 
+    /// A short name of the history of a service's file, where that is not the one that the file was made with: what was told of
+    /// a row by its version alone may be true of another content.
+    #[inline]
+    pub fn fork_of(&self, service: &str) -> Option<u32> {
+        let stores = self.inner.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let (_, store) = stores.iter().find(|(name, _)| *name == service)?;
+        let [a, b, c, d, ..] = store.fork_id()?;
+        Some(u32::from_be_bytes([a, b, c, d]))
+    }
+
     /// How each service does.
     pub fn health(&self) -> Vec<Health> {
         let stores = self.inner.all_stores();

@@ -69,6 +69,9 @@ fn a_mistaken_delete_is_undone_under_a_running_server_and_the_undoing_too() {
     let token = world.admin("ann@example.org");
     let ids: Vec<String> = (0..5).map(|n| post(&server, &token, n).0).collect();
     world.run(&["backup", "mark", "before"]).good();
+    let first = format!("/api/v1/documents/{}", ids[0]);
+    let (_, head, _) = exchange(&server, "GET", &first, &token, "", "");
+    let tag = header(&head, "etag").unwrap().to_owned();
     let mut last = 0;
     for id in &ids {
         let (status, head, _) = exchange(&server, "DELETE", &format!("/api/v1/documents/{id}"), &token, "", "");
@@ -108,6 +111,14 @@ fn a_mistaken_delete_is_undone_under_a_running_server_and_the_undoing_too() {
     let wait = format!("Monolite-At-Least: Documents={last}\r\n");
     let (status, ..) = exchange(&server, "GET", &format!("/api/v1/documents/{}", ids[0]), &token, &wait, "");
     assert_eq!(status, 200);
+    // What was cached of before matches nothing, what is cached from now on does.
+    let known = |tag: &str| exchange(&server, "GET", &first, &token, &format!("If-None-Match: {tag}\r\n"), "").0;
+    let (_, head, _) = exchange(&server, "GET", &first, &token, "", "");
+    let new_tag = header(&head, "etag").unwrap();
+    assert_ne!(new_tag, tag);
+    assert_eq!((known(&tag), known(new_tag)), (200, 304));
+    let stale = format!("If-Match: {tag}\r\n");
+    assert_eq!(exchange(&server, "DELETE", &first, &token, &stale, "").0, 412);
     let (_, after) = post(&server, &token, 10);
     assert!(after > last);
 

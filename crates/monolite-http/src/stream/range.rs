@@ -3,9 +3,8 @@
 //! **Invariants**
 //! - What is not understood (other units, several ranges, malformed ones) is ignored: the answer is the whole blob.
 
-use crate::conditional::tag;
-use http::HeaderMap;
 use http::header::{IF_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue};
 use std::ops::Range;
 
 /// The part of a blob to answer with.
@@ -19,12 +18,12 @@ pub(crate) enum Part {
     Beyond,
 }
 
-/// The part that a GET asks for, of a blob with this length and version.
-pub(crate) fn part(asked: &HeaderMap, length: u64, version: Option<u64>) -> Part {
+/// The part that a GET asks for, of a blob with this length and entity tag.
+pub(crate) fn part(asked: &HeaderMap, length: u64, tag: Option<&HeaderValue>) -> Part {
     let mut given = asked.get_all(RANGE).iter();
     let (Some(range), None) = (given.next(), given.next()) else { return Part::Whole };
     // A part of another version is of no use; nor has a version of ours a date.
-    if asked.get(IF_RANGE).is_some_and(|known| version.map(tag).as_ref() != Some(known)) {
+    if asked.get(IF_RANGE).is_some_and(|known| tag != Some(known)) {
         return Part::Whole;
     }
     range.to_str().ok().and_then(|text| read(text, length)).unwrap_or(Part::Whole)
@@ -59,7 +58,6 @@ fn number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn of(range: &'static str, if_range: Option<&'static str>, length: u64) -> Part {
         let mut asked = HeaderMap::new();
@@ -67,7 +65,7 @@ mod tests {
         if let Some(known) = if_range {
             asked.insert(IF_RANGE, HeaderValue::from_static(known));
         }
-        part(&asked, length, Some(7))
+        part(&asked, length, Some(&HeaderValue::from_static("\"7\"")))
     }
 
     #[test]
