@@ -17,7 +17,8 @@ pub struct Config {
     pub group_writes_max: usize,
     /// Most changed rows of one group, after which it is committed.
     pub group_rows_max: u64,
-    /// Most writer time of one group, after which it is committed; with zero each write has a group of its own.
+    /// Most writer time of one group, after which it is committed; where commits take long, up to four times as much
+    /// ([`Config::group_time`]). With zero each write has a group of its own.
     pub group_time_max: Duration,
     /// Most writes waiting; one more is refused as overloaded.
     pub queue_max: usize,
@@ -117,6 +118,14 @@ impl Default for Config {
             vfs: None,
             observer: None,
         }
+    }
+}
+
+impl Config {
+    /// Most writer time of a group where a commit takes so long: twice that, so that commits take a third of the writer's
+    /// time at most, within `group_time_max` and four times that.
+    pub fn group_time(&self, commit: Duration) -> Duration {
+        (commit * 2).clamp(self.group_time_max, self.group_time_max * 4)
     }
 }
 

@@ -33,7 +33,11 @@ const KEYS: &[(&str, Field, &str)] = &[
     ),
     ("store.group_writes_max", Count(|c| &mut c.group_writes_max), "Writes that share one commit."),
     ("store.group_rows_max", Number(|c| &mut c.group_rows_max), "Changed rows that share one commit."),
-    ("store.group_time_max", Time(|c| &mut c.group_time_max), "Writer time of the writes that share one commit."),
+    (
+        "store.group_time_max",
+        Time(|c| &mut c.group_time_max),
+        "Writer time of the writes that share one commit; up to four times as much where commits take long.",
+    ),
     ("store.inline_budget", Time(|c| &mut c.inline_budget), "CPU time of a read on the caller's thread."),
     ("store.gate", Bytes(|c| &mut c.gate_bytes), "A read that announces a larger value moves to the slow lane."),
     ("store.slow_time_max", Time(|c| &mut c.slow_time_max), "Time of a read in the slow lane."),

@@ -5,8 +5,8 @@
 //!
 //! What a writer *can* get through is not what it got through: with small groups it is busy all the time, with commits,
 //! and would take ten times as many writes for a little more. So the rate is that of full groups, from what a write and a
-//! commit take. Where writes wait too long round after round, something else takes time too: then the rate is taken down to
-//! that which is seen, and comes back slowly.
+//! commit take. Where writes wait too long round after round, something else takes time too: then the rate is taken down by
+//! the time that went into neither, and comes back slowly.
 //! What is under way is looked at beside the waits that were seen: those tell of a queue
 //! only when it has been worked off. The wanted wait follows the disk: some commits long, so that groups stay full
 //! whatever a sync costs.
@@ -31,7 +31,7 @@ const GROW: f64 = 1.25;
 const BUSY: f64 = 0.8;
 /// The part of the limit from which on it counts as reached.
 const REACHED: f64 = 0.9;
-/// Rounds in a row in which writes waited too long, from which on the rate that is seen counts.
+/// Rounds in a row in which writes waited too long, from which on the time that writes and commits had counts.
 const LATE_ROUNDS: u32 = 4;
 /// The least part of the rate of full groups that is left of it, and by how much it comes back in one round.
 const TRUST_MIN: f64 = 0.1;
@@ -70,6 +70,13 @@ pub(crate) struct GroupMax {
     pub(crate) time: Duration,
 }
 
+impl GroupMax {
+    /// How long a group may hold the writer where a commit takes so long: as the store's `Config::group_time`.
+    fn time(&self, commit: Duration) -> Duration {
+        (commit * 2).clamp(self.time, self.time * 4)
+    }
+}
+
 /// The state of the controller.
 #[derive(Debug, Clone)]
 pub(super) struct Control {
@@ -78,12 +85,11 @@ pub(super) struct Control {
     wait: Duration,
     group_max: GroupMax,
     commit: Duration,
-    /// Writes a second of a writer with full groups, and of this one.
+    /// Writes a second of a writer with full groups that does nothing else.
     full: f64,
-    seen: f64,
     /// Rounds in a row in which writes waited too long.
     late: u32,
-    /// What part of the rate of full groups is there for writes.
+    /// What part of its time the writer has for writes and commits.
     trust: f64,
     /// Refusals a second.
     refusals: f64,
@@ -100,7 +106,6 @@ impl Control {
             group_max,
             commit: Duration::ZERO,
             full: 0.0,
-            seen: 0.0,
             late: 0,
             trust: 1.0,
             refusals: 0.0,
@@ -133,16 +138,15 @@ impl Control {
         if round.writes == 0 {
             return; // an idle writer, or one long commit: the next round will tell
         }
-        self.seen = half(self.seen, round.writes as f64 / seconds);
         self.full = half(self.full, self.full_rate(round));
         let wait = round.waited.as_secs_f64() / round.writes as f64;
         let wanted = self.wanted().as_secs_f64();
         self.late = if wait > wanted { self.late + 1 } else { 0 };
-        let seen = self.seen / self.full;
-        self.trust = if self.late < LATE_ROUNDS { seen.max(self.trust * TRUST_GROW) } else { seen };
+        let worked = (round.held + round.committing).as_secs_f64() / seconds;
+        self.trust = if self.late < LATE_ROUNDS { worked.max(self.trust * TRUST_GROW) } else { half(self.trust, worked) };
         self.trust = self.trust.clamp(TRUST_MIN, 1.0);
         // The time that is not there for writes counts as used.
-        let busy = ((round.held + round.committing).as_secs_f64() / seconds / self.trust).clamp(0.01, 1.0);
+        let busy = (worked / self.trust).clamp(0.01, 1.0);
         let (fits, most) = (self.rate() * wanted, round.most as f64);
         if wait > wanted || busy > BUSY && most > fits {
             // What is under way now counts, not a limit that nobody reached.
@@ -164,7 +168,8 @@ impl Control {
             0 => self.commit.as_secs_f64(),
             commits => round.committing.as_secs_f64() / commits as f64,
         };
-        let group = (self.group_max.time.as_secs_f64() / hold).clamp(1.0, self.group_max.writes.max(1) as f64);
+        let time = self.group_max.time(Duration::from_secs_f64(commit)).as_secs_f64();
+        let group = (time / hold).clamp(1.0, self.group_max.writes.max(1) as f64);
         1.0 / (hold + commit / group)
     }
 

@@ -33,7 +33,9 @@ struct Machine {
 
 impl Machine {
     fn group(self, waiting: usize) -> usize {
-        waiting.min(GROUP_WRITES).min(((GROUP_SECONDS / self.write) as usize).max(1))
+        waiting
+            .min(GROUP_WRITES)
+            .min(((GROUP_SECONDS.max(self.commit * 2.0).min(GROUP_SECONDS * 4.0) / self.write) as usize).max(1))
     }
 
     /// Writes a second with no end of callers.

@@ -4,6 +4,7 @@
 //! - A batch is bounded in pieces of work and in their expected time; one piece may exceed the time, alone.
 //! - What a piece is expected to cost is asked when it is at the head of its queue, so that it is the latest known.
 //! - In a batch a tenant has at most `turns` turns. The round goes on where the last batch stopped.
+//! - Who is in debt comes into a batch early only where the batch stays short.
 //! - Work that needs a batch of its own gets every second one while other work waits.
 
 use super::wheel::{NOBODY, SLOTS};
@@ -23,6 +24,8 @@ pub(crate) struct Limits {
     pub(crate) run_ns: i64,
     /// Turns of one tenant.
     pub(crate) turns: u32,
+    /// Up to this expected time a batch is filled with work of those in debt too: what its end takes is then shared by more.
+    pub(crate) fill_ns: i64,
 }
 
 /// What is left of the limits.
@@ -89,8 +92,8 @@ impl<T> Fair<T> {
         }
     }
 
-    /// Turns of those in the rounds. A batch that holds something goes on for as many rounds as it may have turns: who is
-    /// in debt waits for the rounds of the others, not for one batch of theirs.
+    /// Turns of those in the rounds. A batch that holds something goes on for as many rounds as it may have turns, then only
+    /// while it is short: who is in debt waits for the rounds of the others, not for one batch of theirs.
     fn take_rounds(
         &mut self,
         limits: Limits,
@@ -109,13 +112,21 @@ impl<T> Fair<T> {
             }
             let Some(ahead) = self.wheel.next() else { break };
             if !into.is_empty() {
-                if ahead > rounds {
+                if ahead > rounds && !self.is_short(ahead, limits, expect, budget) {
                     break;
                 }
-                rounds -= ahead;
+                rounds = rounds.saturating_sub(ahead);
             }
             self.wheel.advance(ahead);
         }
+    }
+
+    /// Whether a batch stays short with the first work of the round that is so far ahead.
+    fn is_short(&self, ahead: u64, limits: Limits, expect: &impl Fn(Tenant, &T) -> Cost, budget: &Budget) -> bool {
+        let first = self.list(Place::Slot(self.wheel.ahead(ahead))).first;
+        let Some(entry) = self.entries.get(first as usize) else { return false };
+        let cost = entry.work.front().map_or(0, |work| i64::from(expect(Tenant(entry.tenant), work).run_ns));
+        limits.run_ns - budget.left_ns + cost <= limits.fill_ns
     }
 
     /// One turn of the tenant at the head of its list.

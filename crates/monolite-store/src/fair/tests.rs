@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 const QUANTUM: Duration = Duration::from_micros(150);
 const BOUNDS: Bounds = Bounds { max: 8192, tenant_max: 2048 };
-const GROUP: Limits = Limits { most: 1024, run_ns: 5_000_000, turns: 1 };
+const GROUP: Limits = Limits { most: 1024, run_ns: 5_000_000, turns: 1, fill_ns: 0 };
 
 /// Work, and what it is expected to cost.
 type Priced = (u64, Cost);
@@ -213,6 +213,29 @@ fn one_tenant_alone_fills_a_batch_to_its_limits() {
 }
 
 #[test]
+fn a_short_batch_takes_those_in_debt_too_and_no_more_than_it_may() {
+    let batches = |fill_us: i64| {
+        let mut fair = fair(&[]);
+        for tenant in 1..=8 {
+            (0..40).for_each(|n| push(&mut fair, tenant, 400 + 90 * tenant as u32, n).unwrap());
+        }
+        (0..30).map(|_| take(&mut fair, Limits { fill_ns: fill_us * 1000, ..GROUP }).len()).collect::<Vec<_>>()
+    };
+    let (few, filled) = (batches(0), batches(3000));
+    assert!(few[10..].iter().sum::<usize>() < 75, "by their shares alone: {few:?}");
+    assert!(filled[10..].iter().all(|n| (2..=6).contains(n)), "filled up to 3 ms: {filled:?}");
+    assert!(filled[10..].iter().sum::<usize>() > 80, "filled up to 3 ms: {filled:?}");
+    // One of those that would make it too long waits for its round.
+    let mut fair = fair(&[]);
+    (0..20).for_each(|n| push(&mut fair, 1, 100, n).unwrap());
+    (0..2).for_each(|n| push(&mut fair, 2, 4000, n).unwrap());
+    let fill = Limits { fill_ns: 1_000_000, ..GROUP };
+    let counts: Vec<_> =
+        (0..4).map(|_| take(&mut fair, fill).iter().filter(|t| t.tenant == Tenant(2)).count()).collect();
+    assert_eq!(counts, [1, 0, 0, 0]);
+}
+
+#[test]
 fn no_piece_starves_beside_newcomers_without_end_and_giants() {
     let mut fair = fair(&[]);
     push(&mut fair, 1, 8, 0).unwrap();
@@ -298,7 +321,7 @@ fn a_crowd_leaves_room_for_the_next_tenant() {
 #[test]
 fn a_tenant_with_enough_under_way_waits_until_one_ends() {
     let mut fair = fair(&[]);
-    let one = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX };
+    let one = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX, fill_ns: 0 };
     (0..4).for_each(|n| push(&mut fair, 1, 100_000, n).unwrap());
     for n in 0..2 {
         assert_eq!(take(&mut fair, one)[0].work, n);
@@ -326,7 +349,7 @@ fn a_tenant_with_enough_under_way_waits_until_one_ends() {
 #[test]
 fn newcomer_is_taken_beside_a_tenant_whose_only_work_is_under_way() {
     let bounds = Bounds { max: 100, tenant_max: 100 };
-    let one = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX };
+    let one = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX, fill_ns: 0 };
     let cost = Cost { run_ns: 5_000_000, charge_ns: 5_000_000 };
     for rounds in 0..4 {
         let mut fair = Fair::new(Duration::from_millis(10), HashMap::new());
@@ -396,7 +419,7 @@ fn what_is_learnt_while_work_waits_counts() {
 
 #[test]
 fn what_is_under_way_is_remembered_when_all_else_is_forgotten() {
-    let one = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX };
+    let one = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX, fill_ns: 0 };
     let mut fair = fair(&[]);
     (0..3).for_each(|n| push(&mut fair, 1, 5_000, n).unwrap());
     for _ in 0..2 {

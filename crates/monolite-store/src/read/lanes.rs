@@ -36,7 +36,7 @@ const EXPECTED: Cost = Cost { run_ns: 5_000_000, charge_ns: 5_000_000 };
 /// For whom the store's own work is: not to be held back by reads of the system.
 const CHORES: Tenant = Tenant(u64::MAX);
 /// One read at a time.
-const ONE: Limits = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX };
+const ONE: Limits = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX, fill_ns: 0 };
 
 /// A read that waits in the lane.
 pub(crate) trait Task: Send + Sync {

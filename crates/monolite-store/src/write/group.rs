@@ -203,7 +203,7 @@ impl Writer {
             self.shared.reaching.group_rows.fetch_add(1, Relaxed);
             return true;
         }
-        let is_late = self.looked - start > config.group_time_max;
+        let is_late = self.looked - start > self.group_size().time;
         if is_late {
             self.shared.reaching.group_time.fetch_add(1, Relaxed);
         }

@@ -2,7 +2,8 @@
 //!
 //! Where one tenant writes alone, its groups are bounded by the group's limits only. Where others write too, or did a
 //! moment ago, a tenant adds its quantum to a group and no more, so that who writes little waits for little: a group
-//! in flight, and its own.
+//! in flight, and its own. A group of less than two commits' time is filled up all the same: where every tenant's writes
+//! cost many quanta, each group would else commit the few whose debt is paid.
 //!
 //! **Invariants**
 //! - Bounds as in `fair::Bounds`. After `close` nothing enters.
@@ -47,6 +48,16 @@ struct QueueState {
     idle: Option<Instant>,
     closed: Option<Closing>,
     ended: bool,
+}
+
+/// How large a group may become.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GroupSize {
+    pub(crate) writes: usize,
+    /// The time for which its writes hold the writer.
+    pub(crate) time: Duration,
+    /// Up to this time it takes in writes of tenants who have had more than their share.
+    pub(crate) fill: Duration,
 }
 
 /// A write that waits, and its kind: the queue's lock is not held while memory is fetched from another core.
@@ -193,7 +204,7 @@ impl Queue {
         bills: &mut Vec<Bill>,
         into: &mut VecDeque<Queued>,
         costs: &Costs,
-        (most, time): (usize, Duration),
+        size: GroupSize,
         wait: bool,
     ) -> Next {
         let mut state = lock(&self.state);
@@ -208,9 +219,10 @@ impl Queue {
                 return Next::Errand;
             }
             if !state.writes.is_empty() || !wait {
-                let run_ns = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX).max(1);
-                let turns = state.turns();
-                state.writes.take(Limits { most, run_ns, turns }, &|tenant, write| costs.of(write.kind, tenant), into);
+                let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+                let run_ns = nanos(size.time).max(1);
+                let limits = Limits { most: size.writes, run_ns, turns: state.turns(), fill_ns: nanos(size.fill) };
+                state.writes.take(limits, &|tenant, write| costs.of(write.kind, tenant), into);
                 return Next::Jobs;
             }
             state.idle = Some(Instant::now());

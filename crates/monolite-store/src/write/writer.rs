@@ -14,7 +14,7 @@
 use super::costs::Costs;
 use super::group::{Filled, Lost, Member, lose};
 use super::job::{Job, mark_writer_thread};
-use super::queue::{Bill, Closing, Next, Queued};
+use super::queue::{Bill, Closing, GroupSize, Next, Queued};
 use crate::checkpoint;
 use crate::error::{Error, Kind, Result};
 use crate::migrate::{self, PendingStepwise, Progress};
@@ -50,8 +50,9 @@ pub(crate) struct Writer {
     /// What ran and is not settled yet.
     bills: Vec<Bill>,
     pub(crate) costs: Costs,
-    /// How long the last commit took, and what one of a small group takes on average; 0 before the first.
+    /// How long the last commit took, what one takes on average, and one of a small group; 0 before the first.
     commit_ns: u64,
+    usual_commit_ns: u64,
     small_commit_ns: u64,
     steps: VecDeque<PendingStepwise>,
     last_group: usize,
@@ -81,6 +82,7 @@ impl Writer {
             bills: Vec::new(),
             costs: Costs::new(),
             commit_ns: 0,
+            usual_commit_ns: 0,
             small_commit_ns: 0,
             steps: steps.into(),
             last_group: 0,
@@ -107,10 +109,9 @@ impl Writer {
     }
 
     fn work(&mut self) {
-        let limits = (self.shared.config.group_writes_max.max(1), self.shared.config.group_time_max);
         loop {
-            let wait = self.steps.is_empty();
-            match self.shared.clone().queue.next(&mut self.bills, &mut self.taken, &self.costs, limits, wait) {
+            let (wait, size) = (self.steps.is_empty(), self.group_size());
+            match self.shared.clone().queue.next(&mut self.bills, &mut self.taken, &self.costs, size, wait) {
                 Next::Close(how) => {
                     self.shared.close_reads();
                     if how == Closing::Drained {
@@ -141,6 +142,13 @@ impl Writer {
         }
         let left = self.left();
         wake(left.into_iter().filter_map(|job| job.fail(self.shared.closed_error())).collect());
+    }
+
+    pub(super) fn group_size(&self) -> GroupSize {
+        let config = &self.shared.config;
+        let commit = Duration::from_nanos(self.usual_commit_ns);
+        let time = config.group_time(commit);
+        GroupSize { writes: config.group_writes_max.max(1), time, fill: time.min(commit * 2) }
     }
 
     /// Pauses for the cuts that ask for it.
@@ -336,6 +344,8 @@ impl Writer {
             (self.sequence, self.epoch_in_file) = (self.sequence + 1, self.epoch);
         }
         let sequence = self.sequence + 1;
+        // The last statement counts: it makes virtual tables (full-text search) write out what the group gave them.
+        let start = Instant::now();
         match self.connection.set_sequence(sequence, self.epoch, self.epoch_in_file) {
             Ok(true) => {}
             Ok(false) => {
@@ -348,12 +358,12 @@ impl Writer {
                 return Err(error.within("the group could not be numbered; nothing was done"));
             }
         }
-        let start = Instant::now();
         if let Err(error) = self.connection.commit() {
             self.settle_failed_commit(sequence, error)?;
         }
         let took = start.elapsed();
         self.commit_ns = took.as_nanos() as u64;
+        self.usual_commit_ns = (self.usual_commit_ns * 7 + self.commit_ns) / 8;
         self.epoch_in_file = self.epoch;
         self.sequence = sequence;
         self.shared.epoch.fetch_max(sequence, Ordering::AcqRel);
