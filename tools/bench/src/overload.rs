@@ -108,9 +108,10 @@ fn rows(report: &mut Report, name: &str, peaks: (f64, f64), over_ms: u64, seen: 
     let durable = |row: Row| row.durable(FSYNC);
     let sent: u64 = during.iter().map(|bin| bin.0 + bin.1).sum();
     let note = format!(
-        "{:.0} requests a second were due; statuses {:?}, unsent after {:?} {}; the peak, by {PEAK_CONNECTIONS} callers, was {:.0} before and {:.0} after",
+        "{:.0} requests a second were due; statuses {:?}, a refusal took {} ms, unsent after {:?} {}; the peak, by {PEAK_CONNECTIONS} callers, was {:.0} before and {:.0} after",
         sent as f64 / (over_ms as f64 / 1e3),
         over.statuses,
+        over.refusing_us / 1000 / over.statuses.range(429..=503).map(|(_, n)| n).sum::<u64>().max(1),
         crowd::PATIENCE,
         over.unsent,
         peaks.0,
@@ -126,7 +127,11 @@ fn rows(report: &mut Report, name: &str, peaks: (f64, f64), over_ms: u64, seen: 
     report.add(durable(Row::alone(format!("overload_{name}_wrong"), over.wrong() as f64, "answers").note(note)));
     let late = after.iter().rposition(|bin| bin.1 > 0 || bin.2 > RECOVERED_US).map_or(0, |at| at + 1);
     let recovery = late as f64 * BIN.as_secs_f64();
-    let note = format!("until nothing is refused and nothing takes {} ms any more", RECOVERED_US / 1000);
+    let note = format!(
+        "until nothing is refused and nothing takes {} ms any more; {}",
+        RECOVERED_US / 1000,
+        afterwards(&after[..late.min(after.len())])
+    );
     report.add(durable(Row::alone(format!("overload_{name}_recovery"), recovery, "s").note(note)));
     let (before, most) = resident;
     let note = format!("resident {before} MiB before, {most} MiB at most");
@@ -139,6 +144,16 @@ fn rows(report: &mut Report, name: &str, peaks: (f64, f64), over_ms: u64, seen: 
     row.ours_p50_us = Some(times.us(50.0));
     row.ours_p99_us = Some(times.us(99.0));
     report.add(row);
+}
+
+/// What was refused and how long the slowest took, piece by piece, until it had recovered.
+fn afterwards(bins: &[(u64, u64, u64)]) -> String {
+    let of = |bin: &(u64, u64, u64)| format!("{}/{} ms", bin.1, bin.2 / 1000);
+    format!(
+        "refused and slowest of each {} ms: {}",
+        BIN.as_millis(),
+        bins.iter().map(of).collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// The resident memory of a process, looked at ten times a second.

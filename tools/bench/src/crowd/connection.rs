@@ -5,7 +5,9 @@ use crate::http::client::{Client, request};
 use crate::http::document;
 use crate::measure::Latency;
 use crate::random::Random;
+use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The longest wait for an answer; a longer one is a hang.
@@ -105,6 +107,9 @@ impl Connection {
         if status != 0 {
             *self.seen.statuses.entry(status).or_default() += 1;
         }
+        if matches!(status, 429 | 503) {
+            self.seen.refusing_us += took.as_micros() as u64;
+        }
         let is_good = (200..300).contains(&status);
         if is_good {
             self.latency.record(took);
@@ -173,12 +178,22 @@ impl Connection {
     }
 }
 
-/// A document of about so many bytes.
-fn text(random: u64, bytes: usize) -> String {
+/// A document of about so many bytes. Of large ones there are some, made once: making one takes as long as sending it.
+fn text(random: u64, bytes: usize) -> Cow<'static, str> {
+    static LARGE: OnceLock<(usize, Vec<String>)> = OnceLock::new();
     let one = document::json(random % 1_000_000_000_000);
     if bytes <= one.len() {
-        return one;
+        return one.into();
     }
+    let (made, large) =
+        LARGE.get_or_init(|| (bytes, (0..256).map(|n| made_anew(random.wrapping_add(n), bytes)).collect()));
+    match *made == bytes {
+        true => Cow::Borrowed(&large[(random % 256) as usize]),
+        false => made_anew(random, bytes).into(),
+    }
+}
+
+fn made_anew(random: u64, bytes: usize) -> String {
     let mut words = String::with_capacity(bytes);
     let mut n = random;
     while words.len() < bytes {

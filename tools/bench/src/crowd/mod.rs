@@ -55,6 +55,8 @@ pub(crate) struct Seen {
     pub(crate) statuses: BTreeMap<u16, u64>,
     /// Refusals (429, 503) without `Retry-After`.
     pub(crate) without_retry_after: u64,
+    /// The times of refusals together, in microseconds.
+    pub(crate) refusing_us: u64,
     /// Requests that nobody waited for any more when a connection came to them.
     pub(crate) unsent: u64,
     /// Connections that broke within an exchange.
@@ -89,6 +91,7 @@ impl Seen {
     fn add(&mut self, other: Seen) {
         other.statuses.into_iter().for_each(|(status, n)| *self.statuses.entry(status).or_default() += n);
         self.without_retry_after += other.without_retry_after;
+        self.refusing_us += other.refusing_us;
         self.unsent += other.unsent;
         self.broken += other.broken;
         self.bins.resize(self.bins.len().max(other.bins.len()), (0, 0, 0));
