@@ -25,6 +25,7 @@ mod commands;
 mod control;
 mod descriptors;
 mod explain;
+mod export;
 mod folder;
 mod interrupt;
 mod link;

@@ -7,6 +7,7 @@ mod archives;
 mod backups;
 mod bad_folders;
 mod configuration;
+mod exports;
 mod imports;
 mod projects;
 mod queries;

@@ -9,7 +9,7 @@ mod reader;
 
 pub(crate) use copy::{Copied, copy_running, copy_stopped};
 pub(crate) use examine::{FileReport, examine_all};
-pub(crate) use reader::{Owner, Reader};
+pub(crate) use reader::{Owner, Reader, known};
 
 use std::io;
 use std::path::{Path, PathBuf};

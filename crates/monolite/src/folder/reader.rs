@@ -104,6 +104,14 @@ impl Reader {
     }
 }
 
+/// The last commit and the history of a file that no store has open.
+pub(crate) fn known(path: &Path) -> crate::Result<(u64, String)> {
+    let reader = Reader::open(path, Owner::Nobody)?;
+    let sql = "SELECT sequence, lower(hex(history_id)) FROM _monolite WHERE id = 1";
+    let row = reader.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+    row.with_context(|| format!("{} is no file of a service", path.display()))
+}
+
 fn cannot(path: &Path) -> String {
     format!("cannot read {}", path.display())
 }

@@ -1,6 +1,8 @@
 //! `backup`: copies, and what is in the archive.
 
 mod copy;
+mod export;
+mod import;
 mod list;
 mod running;
 mod verify;
@@ -25,6 +27,29 @@ enum BackupVerb {
         /// The folder; it must be empty or not be there
         #[arg(value_name = "DIR")]
         folder: PathBuf,
+    },
+    /// Pack all files of one moment into one file, FILE.tar.zst; the server may run
+    ///
+    /// Without --to and --from: of now, from the files. Else of a cut in the archive. Needs room beside it for a copy of all files.
+    Export {
+        /// The file; it must not be there
+        #[arg(value_name = "FILE.tar.zst")]
+        file: PathBuf,
+        /// From the archive: latest, a moment such as 2026-11-23T14:05:00Z, or a cut by its name
+        #[arg(long, value_name = "MOMENT")]
+        to: Option<String>,
+        /// The archive's folder, instead of the configured one
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+    },
+    /// Make a data folder of an exported file: everything is compared and checked before the folder has its name
+    Import {
+        /// The file
+        #[arg(value_name = "FILE.tar.zst")]
+        file: PathBuf,
+        /// The folder; it must be empty or not be there
+        #[arg(long, value_name = "DIR")]
+        into: PathBuf,
     },
     /// Show how the archive of the running server does
     Status,
@@ -68,6 +93,8 @@ impl Verb for Backup {
     fn run(self, context: &Context) -> Result {
         match self.verb {
             BackupVerb::Copy { folder } => copy::run(context, &folder),
+            BackupVerb::Export { file, to, from } => export::Export { file, to, from }.run(context),
+            BackupVerb::Import { file, into } => import::run(context, &file, &into),
             BackupVerb::Status => running::status(context),
             BackupVerb::Now { most } => running::now(context, most),
             BackupVerb::Mark { name } => running::mark(context, name),
