@@ -29,6 +29,7 @@ mod openings;
 pub mod place;
 mod plan;
 mod planted;
+mod prove;
 mod read;
 mod restore;
 mod retain;
@@ -36,7 +37,9 @@ mod spool;
 mod state;
 mod verify;
 
-pub use archiver::{Archive, Archived, AtBound, Config, Marked, Now, Pinned, State, Status};
+pub use archiver::{
+    Archive, Archived, AtBound, Config, Heard, Marked, Now, Pinned, Sound, State, Status, Verification, Wrong,
+};
 pub use error::{Error, Kind, Result};
 pub use history::{History, Segment, Writing};
 pub use layout::{BASES, Layout, Level, SegmentName, history_root};
@@ -44,6 +47,7 @@ pub use manifest::{Claim, FORMAT, Manifest, claim};
 pub use merge::{INPUTS_MAX, Merge};
 pub use place::{Entry, Place, Upload};
 pub use plan::{Plan, Target};
+pub use prove::{Compared, Proof, is_wrong};
 pub use read::{compact, open, pages};
 pub use restore::{Check, Phase, Progress, Restored, plan, restore};
 pub use retain::{Keep, expendable, pins};

@@ -2,7 +2,7 @@
 
 use crate::body::Body;
 use crate::headers;
-use crate::health::{self, Told};
+use crate::health::{self, Notices, Told};
 use crate::metrics::{Metrics, family, sample};
 use crate::serve::Stop;
 use axum::routing::get;
@@ -12,8 +12,8 @@ use monolite_runtime::{Health, Host, bucket_bound};
 use monolite_service::{Gauge, GaugeKind, StoreState};
 use std::fmt::Write;
 
-/// `/metrics`, `/admin/writers`, `/livez`, `/readyz` and `/up`.
-pub fn admin_router(host: &Host, metrics: &Metrics, stop: &Stop) -> axum::Router {
+/// `/metrics`, `/admin/writers`, `/livez`, `/readyz` and `/up`. `notices` are told by `/readyz?verbose`.
+pub fn admin_router(host: &Host, metrics: &Metrics, stop: &Stop, notices: Notices) -> axum::Router {
     let (scraped, metrics) = (host.clone(), metrics.clone());
     let writing = host.clone();
     let (checked, stop) = (host.clone(), stop.clone());
@@ -25,10 +25,11 @@ pub fn admin_router(host: &Host, metrics: &Metrics, stop: &Stop) -> axum::Router
         .route(
             "/readyz",
             get(async move |uri: Uri| {
-                health::ready(&checked, &stop, health::told(uri.query(), Told::Reasons)).map(Body::into_axum)
+                health::ready(&checked, &stop, health::told(uri.query(), Told::Reasons), Some(&notices))
+                    .map(Body::into_axum)
             }),
         )
-        .route("/up", get(async move || health::ready(&up_host, &up_stop, Told::Nothing).map(Body::into_axum)))
+        .route("/up", get(async move || health::ready(&up_host, &up_stop, Told::Nothing, None).map(Body::into_axum)))
 }
 
 fn page(host: &Host, metrics: &Metrics) -> Response<Body> {

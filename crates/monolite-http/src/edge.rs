@@ -228,12 +228,13 @@ impl Inner {
         let path = parts.uri.path();
         match path {
             "/livez" if reads => return Ok(health::live()),
-            "/up" if reads => return Ok(health::ready(&self.host, &self.stop, health::Told::Nothing)),
+            "/up" if reads => return Ok(health::ready(&self.host, &self.stop, health::Told::Nothing, None)),
             "/readyz" if reads => {
                 return Ok(health::ready(
                     &self.host,
                     &self.stop,
                     health::told(parts.uri.query(), health::Told::States),
+                    None,
                 ));
             }
             "/openapi.json" if reads => return Ok(typed(headers::JSON, self.openapi.clone())),

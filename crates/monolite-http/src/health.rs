@@ -12,6 +12,19 @@ use http::{HeaderValue, Response, StatusCode};
 use monolite_runtime::Host;
 use monolite_service::StoreState;
 use std::fmt::Write;
+use std::sync::Arc;
+
+/// Something that the program tells operators of itself in `/readyz?verbose`. It does not decide whether requests should come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Whether all is well.
+    pub good: bool,
+    /// What, in one line.
+    pub text: String,
+}
+
+/// Asked at each verbose look on the admin address.
+pub type Notices = Arc<dyn Fn() -> Vec<Notice> + Send + Sync>;
 
 /// How much an answer says beside its status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +49,7 @@ pub(crate) fn live() -> Response<Body> {
 }
 
 /// Every service serves, and no drain has begun.
-pub(crate) fn ready(host: &Host, stop: &Stop, told: Told) -> Response<Body> {
+pub(crate) fn ready(host: &Host, stop: &Stop, told: Told, notices: Option<&Notices>) -> Response<Body> {
     let mut checks = String::new();
     let mut ready = stop.phase() == Phase::Serving;
     let _ = writeln!(checks, "[{}] accepting", if ready { '+' } else { '-' });
@@ -51,6 +64,9 @@ pub(crate) fn ready(host: &Host, stop: &Stop, told: Told) -> Response<Body> {
         };
         ready &= serves;
         let _ = writeln!(checks, "[{}] {} {state}", if serves { '+' } else { '-' }, health.service);
+    }
+    for notice in notices.filter(|_| told == Told::Reasons).map(|ask| ask()).unwrap_or_default() {
+        let _ = writeln!(checks, "[{}] {}", if notice.good { '+' } else { '!' }, notice.text);
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ready { "ready\n" } else { "not ready\n" };

@@ -53,6 +53,7 @@ pub use admin::admin_router;
 pub use body::Body;
 pub use config::{HttpConfig, Limits, Page};
 pub use edge::{Edge, RoutesClash, router};
+pub use health::{Notice, Notices};
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
 pub use problem::{FieldProblem, Problem};

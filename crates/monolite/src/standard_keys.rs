@@ -55,6 +55,16 @@ fn standard() -> Vec<Key> {
             "Bytes a second that a base copy reads.",
         ),
         Key::new(
+            "archive.verify_every",
+            archive.verify_every,
+            "How often each service's archive is restored, checked and compared with its file; 0s: never.",
+        ),
+        Key::new(
+            "archive.verify_rate",
+            Value::Bytes(archive.verify_bytes_per_second),
+            "Bytes a second that this reads.",
+        ),
+        Key::new(
             "archive.cut_every",
             Duration::from_secs(60),
             "How often all files' commits of one moment are recorded; 0s: never.",

@@ -10,6 +10,7 @@ mod configuration;
 mod exports;
 mod imports;
 mod projects;
+mod proofs;
 mod queries;
 mod rewinds;
 mod serving;

@@ -3,6 +3,7 @@
 //! **Invariants**
 //! - Every queue, wait and room of the archiver has its bound here.
 
+use super::verifying::Verification;
 use crate::Result;
 use crate::retain::Keep;
 use std::fmt;
@@ -23,6 +24,9 @@ pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Asked with a service's name; while it fails, nothing of that service is deleted.
 pub type Pinned = Arc<dyn Fn(&str) -> Result<Vec<u64>> + Send + Sync>;
+
+/// Told with a service's name what a proof of its archive came to; on the thread that proves, so it only makes a note.
+pub type Heard = Arc<dyn Fn(&str, &Verification) + Send + Sync>;
 
 /// The limits of an archiver.
 #[derive(Clone)]
@@ -55,6 +59,14 @@ pub struct Config {
     pub base_bytes_min: u64,
     /// Waits between two tries of a place that fails: the first and the longest.
     pub retry: (Duration, Duration),
+    /// How often each store's archive is proven: restored, checked and compared with the file. Zero: never.
+    pub verify_every: Duration,
+    /// How long after the start the first of them is, at most so late.
+    pub verify_first: Duration,
+    /// Bytes that proving reads in a second.
+    pub verify_bytes_per_second: u64,
+    /// Who is told what it came to.
+    pub verified: Option<Heard>,
     /// The clock of segments' moments.
     pub now: Now,
 }
@@ -80,6 +92,10 @@ impl Default for Config {
             base_percent: 50,
             base_bytes_min: 1 << 20,
             retry: (Duration::from_millis(250), Duration::from_secs(30)),
+            verify_every: Duration::from_secs(24 * 3600),
+            verify_first: 5 * MINUTE,
+            verify_bytes_per_second: 32 << 20,
+            verified: None,
             now: Arc::new(unix_ms),
         }
     }

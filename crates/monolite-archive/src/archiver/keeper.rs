@@ -1,7 +1,7 @@
 //! One store that is kept: what its parts share, and when they are due.
 //!
 //! **Invariants**
-//! - Capture, upload and upkeep of a store each run on one thread at a time, and none waits for another.
+//! - Capture, upload, upkeep and verifying of a store each run on one thread at a time, and none waits for another.
 //! - Locks are taken in the order capture, line, notes; none is held while the place is asked, but that of the part itself.
 
 use super::Inner;
@@ -38,7 +38,7 @@ pub(super) struct Keeper {
     pub(super) waits: Arc<Waits>,
     pub(super) notes: Mutex<Notes>,
     pub(super) changes: Changes,
-    pub(super) turns: [Turn; 3],
+    pub(super) turns: [Turn; 4],
     /// The store's last commit, as the bell and the capture saw it.
     pub(super) published: AtomicU64,
     pub(super) stopped: AtomicBool,
@@ -62,6 +62,7 @@ pub(super) enum Part {
     Capture = 0,
     Upload = 1,
     Upkeep = 2,
+    Verify = 3,
 }
 
 /// A part runs once at a time; asked for meanwhile, it runs once more.
@@ -81,6 +82,7 @@ impl Keeper {
             Part::Capture => &self.inner.capturers,
             Part::Upload => &self.inner.uploaders,
             Part::Upkeep => &self.inner.upkeeper,
+            Part::Verify => &self.inner.verifier,
         };
         pool.at(Instant::now() + wait, move || keeper.run(part));
     }
@@ -119,6 +121,7 @@ impl Keeper {
                 Part::Capture => self.capture(),
                 Part::Upload => self.upload(),
                 Part::Upkeep => self.tend(),
+                Part::Verify => self.verify(),
             }));
             if done.is_err() {
                 self.failed(&format!("{part:?} panicked"), &Error::invalid("a bug; it is tried again"));
@@ -223,6 +226,8 @@ impl Keeper {
             last_base_ms: notes.last_base_ms,
             copying: notes.copying,
             segments,
+            verification: notes.verification.clone(),
+            proofs: notes.proofs,
             gaps: notes.gaps,
             errors: notes.errors,
             last_error: notes.last_error.clone(),

@@ -1,7 +1,7 @@
 //! The archiver: keeps the history of all stores of a process.
 //!
 //! A store's commits are captured half a second after the first that is not yet, put as a segment of level 0 (or spooled,
-//! where the place does not take it), and released. Merging, base copies and carrying run beside, on threads of their own.
+//! where the place does not take it), and released. Merging, base copies, carrying and verifying run beside, on threads of their own.
 //!
 //! **Invariants**
 //! - A fixed number of threads, whatever the number of stores; a store without commits costs nothing but its memory.
@@ -17,10 +17,12 @@ mod pool;
 mod status;
 mod upkeep;
 mod upload;
+mod verifying;
 mod wait;
 
-pub use config::{AtBound, Config, Now, Pinned};
+pub use config::{AtBound, Config, Heard, Now, Pinned};
 pub use status::{State, Status};
+pub use verifying::{Sound, Verification, Wrong};
 pub use wait::{Archived, Marked};
 
 use crate::history::History;
@@ -31,7 +33,7 @@ use crate::{Error, Kind, Result, openings};
 use capture::{Capture, is_final};
 use keeper::{Keeper, Line, Part};
 use monolite_store::Store;
-use pool::{Pool, Priority, lock};
+use pool::{Ending, Pool, Priority, lock};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -54,6 +56,8 @@ struct Inner {
     capturers: Pool,
     uploaders: Pool,
     upkeeper: Pool,
+    verifier: Pool,
+    ending: Ending,
     /// Held by upkeep that takes long: one at a time, so that a thread is left for the short work of all others.
     long: Mutex<()>,
     keepers: Mutex<BTreeMap<String, Arc<Keeper>>>,
@@ -79,7 +83,10 @@ impl Archive {
         let (upkeeper, more) = start("archive-upkeep", UPKEEPERS, Priority::Behind)?;
         threads.extend(more);
         let keepers = Mutex::default();
-        let inner = Inner { config, place, capturers, uploaders, upkeeper, long: Mutex::new(()), keepers };
+        let (verifier, more) = start("archive-verify", 1, Priority::Behind)?;
+        threads.extend(more);
+        let (ending, long) = (Ending::default(), Mutex::new(()));
+        let inner = Inner { config, place, capturers, uploaders, upkeeper, verifier, ending, long, keepers };
         let inner = Arc::new(inner);
         Ok(Archive { life: Arc::new(Life { inner, threads: Mutex::new(threads) }) })
     }
@@ -121,6 +128,7 @@ impl Archive {
             published: Default::default(),
             stopped: Default::default(),
         });
+        keeper.notes().verification = verifying::remembered(scratch, &history);
         let mut capture = lock(&keeper.capture);
         match keeper.settle(&mut capture) {
             Ok(()) => {}
@@ -142,6 +150,7 @@ impl Archive {
         drop(capture);
         lock(&inner.keepers).insert(service.to_owned(), keeper.clone());
         keeper.after(Part::Capture, Duration::ZERO);
+        keeper.verify_first();
         Ok(())
     }
 
@@ -244,7 +253,8 @@ impl Archive {
 impl Drop for Life {
     fn drop(&mut self) {
         let inner = &self.inner;
-        for pool in [&inner.capturers, &inner.uploaders, &inner.upkeeper] {
+        inner.ending.end();
+        for pool in [&inner.capturers, &inner.uploaders, &inner.upkeeper, &inner.verifier] {
             pool.close();
         }
         for thread in std::mem::take(&mut *lock(&self.threads)) {

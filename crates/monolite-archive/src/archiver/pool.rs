@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -24,6 +24,30 @@ pub(super) enum Priority {
 
 /// The same as the store's slow lane has.
 const NICE: i32 = 10;
+
+/// Whether the archiver ends, for work that takes long and waits in between.
+#[derive(Default)]
+pub(super) struct Ending {
+    ended: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Ending {
+    pub(super) fn end(&self) {
+        *lock(&self.ended) = true;
+        self.told.notify_all();
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        *lock(&self.ended)
+    }
+
+    /// Waits so long, or until the end.
+    pub(super) fn wait(&self, most: Duration) {
+        let waited = self.told.wait_timeout_while(lock(&self.ended), most, |ended| !*ended);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
 
 /// Work by the time it is due.
 #[derive(Clone)]

@@ -1,5 +1,6 @@
 //! What an archiver says of each store.
 
+use super::verifying::Verification;
 use std::time::{Duration, Instant};
 
 /// How a store's archive stands.
@@ -50,6 +51,10 @@ pub struct Status {
     pub copying: Option<(u32, u32)>,
     /// Segments in the place, and their bytes.
     pub segments: (usize, u64),
+    /// What is known of it by proof.
+    pub verification: Verification,
+    /// Proofs that this process tried.
+    pub proofs: u64,
     /// Times that commits were missing and a new base was needed.
     pub gaps: u64,
     /// Failures since the start.
@@ -71,6 +76,8 @@ pub(super) struct Notes {
     pub(super) last_put_ms: Option<i64>,
     pub(super) last_base_ms: Option<i64>,
     pub(super) copying: Option<(u32, u32)>,
+    pub(super) verification: Verification,
+    pub(super) proofs: u64,
     pub(super) gaps: u64,
     pub(super) errors: u64,
     pub(super) last_error: Option<String>,
@@ -88,6 +95,8 @@ impl Default for Notes {
             last_put_ms: None,
             last_base_ms: None,
             copying: None,
+            verification: Verification::default(),
+            proofs: 0,
             gaps: 0,
             errors: 0,
             last_error: None,

@@ -60,7 +60,7 @@ pub fn world_with(config: HttpConfig) -> World {
         )
         .route("/own/panic", axum::routing::get(async || -> &'static str { panic!("a secret of the program") }));
     let edge = router(&host, &config, &metrics, &stop, own).unwrap();
-    let admin = admin_router(&host, &metrics, &stop);
+    let admin = admin_router(&host, &metrics, &stop, Arc::new(Vec::new));
     let (at, admin) = runtime.block_on(async {
         let listen = async || tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (public, private) = (listen().await, listen().await);

@@ -59,6 +59,9 @@ pub(crate) fn config(config: &Config) -> Result<monolite_archive::Config, Config
         spool_bytes_max: config.bytes("archive.spool_max"),
         spool_age_max: config.time("archive.spool_age_max"),
         base_bytes_per_second: config.bytes("archive.base_rate"),
+        verify_every: config.time("archive.verify_every"),
+        verify_bytes_per_second: config.bytes("archive.verify_rate"),
+        verified: Some(Arc::new(super::proofs::log)),
         at_bound,
         ..monolite_archive::Config::default()
     })
@@ -104,6 +107,11 @@ impl Keeping {
         check_mark(mark)?;
         let _cuts = self.hold_cuts();
         cut(&self.archive, &self.ledger, &self.host, Some(mark))
+    }
+
+    /// Has a new base of a service made.
+    pub(crate) fn begin_base(&self, service: &str) -> crate::Result<()> {
+        Ok(self.archive.begin_base(service)?)
     }
 
     /// Waits until all that was committed is archived; answers the time that took.
@@ -285,6 +293,17 @@ fn gauges(archive: &Archive, service: &'static str) -> Vec<(&'static str, Gauge)
         }),
         gauge("monolite_archive_last_base_seconds", "When this process made a base, as unix time; 0: not yet.", |s| {
             s.last_base_ms.map_or(0, |ms| u64::try_from(ms / 1000).unwrap_or(0))
+        }),
+        gauge(
+            "monolite_archive_last_verified_seconds",
+            "When the archive was last proven to be sound, as unix time; 0: not yet.",
+            |s| s.verification.sound.as_ref().map_or(0, |sound| u64::try_from(sound.at_ms / 1000).unwrap_or(0)),
+        ),
+        gauge("monolite_archive_verified_commit", "The commit that was restored for that.", |s| {
+            s.verification.sound.as_ref().map_or(0, |sound| sound.sequence)
+        }),
+        gauge("monolite_archive_wrong", "1 where the archive was found wrong, and not sound since.", |s| {
+            u64::from(s.verification.wrong.is_some())
         }),
         gauge("monolite_archive_gaps_total", "Times that commits were missing and a new base was needed.", |s| s.gaps)
             .kind(GaugeKind::Counter),

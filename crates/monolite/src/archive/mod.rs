@@ -5,12 +5,13 @@
 
 mod keeping;
 mod ledger;
+pub(crate) mod proofs;
 pub(crate) mod restoring;
 mod status;
 mod target;
 
 pub(crate) use keeping::Keeping;
-pub(crate) use status::ArchiveStatus;
+pub(crate) use status::{ArchiveStatus, FileStatus};
 pub(crate) use target::{Wanted, check_mark, wanted};
 
 use crate::config::Config;

@@ -1,7 +1,7 @@
 //! The status of an archive, as it travels and is printed.
 
 use super::restoring::moment;
-use monolite_archive::State;
+use monolite_archive::{State, Verification};
 use serde::{Deserialize, Serialize};
 
 /// How the archive does.
@@ -42,6 +42,9 @@ pub(crate) struct FileStatus {
     pub(crate) last_base: Option<u64>,
     /// The part of a base copy on its way that is done, in percent.
     pub(crate) copying_percent: Option<u64>,
+    /// What is known of it by proof.
+    #[serde(default)]
+    pub(crate) verification: Verification,
     /// Times that commits were missing.
     pub(crate) gaps: u64,
     /// Failures.
@@ -72,6 +75,7 @@ impl FileStatus {
             last_put: s.last_put_ms.map(moment),
             last_base: s.last_base,
             copying_percent: s.copying.map(|(done, all)| u64::from(done) * 100 / u64::from(all.max(1))),
+            verification: s.verification,
             gaps: s.gaps,
             errors: s.errors,
             last_error: s.last_error,

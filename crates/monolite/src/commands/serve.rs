@@ -5,14 +5,14 @@
 //! - Ready is said (stderr, systemd) when requests are answered, not before.
 //! - The first SIGTERM or SIGINT drains; the second stops now. Acknowledged writes are on disk either way.
 
-use crate::archive::{Keeping, Where};
+use crate::archive::{Keeping, Where, proofs};
 use crate::context::Context;
 use crate::control::Listener;
 use crate::notify;
 use crate::serving::Serving;
 use crate::verb::{Result, SetByFlag, Usage, Verb};
 use anyhow::Context as _;
-use monolite_http::{Drained, HttpConfig, Metrics, Phase, Stop};
+use monolite_http::{Drained, HttpConfig, Metrics, Notices, Phase, Stop};
 use monolite_runtime::{BackgroundMode, Host, OnDamage};
 use monolite_store::State;
 use std::collections::BTreeSet;
@@ -76,7 +76,10 @@ impl Verb for Serve {
         let control = Listener::open(context.data(), serving.clone())
             .with_context(|| format!("cannot open the control socket in {}", context.data().display()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build()?;
-        let drained = runtime.block_on(run(context, config, &serving, metrics, listen, admin))?;
+        let told = serving.clone();
+        let notices: Notices =
+            Arc::new(move || told.archive().map(|status| proofs::notices(&status)).unwrap_or_default());
+        let drained = runtime.block_on(run(context, config, &serving, (metrics, notices), listen, admin))?;
         drop(control);
         notify::tell("STOPPING=1");
         runtime.shutdown_background();
@@ -97,7 +100,7 @@ async fn run(
     context: &Context,
     config: HttpConfig,
     serving: &Serving,
-    metrics: Metrics,
+    (metrics, notices): (Metrics, Notices),
     listen: TcpListener,
     admin: TcpListener,
 ) -> Result<Drained> {
@@ -105,7 +108,7 @@ async fn run(
     let host = &serving.host;
     let own = context.routes.clone().with_state(host.clone());
     let router = monolite_http::router(host, &config, &metrics, &stop, own)?;
-    let for_operators = monolite_http::admin_router(host, &metrics, &stop);
+    let for_operators = monolite_http::admin_router(host, &metrics, &stop, notices);
     let operators =
         monolite_http::serve(monolite_http::listener(admin)?, for_operators, config.limits.clone(), stop.clone());
     let operators = tokio::spawn(operators);

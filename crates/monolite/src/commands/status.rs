@@ -1,5 +1,6 @@
 //! `status`: whether a server runs on the data folder, and how its services do.
 
+use crate::archive::{ArchiveStatus, proofs, restoring};
 use crate::context::Context;
 use crate::control::Request;
 use crate::output::size;
@@ -93,6 +94,10 @@ fn print(context: &Context, status: &ServerStatus) -> Result {
         for file in archive.files.iter().filter(|f| f.state != "keeping") {
             out.line(format!("  ARCHIVE: {} is {}", file.service, file.state))?;
         }
+        out.line(format!("  {}", verified(archive)))?;
+        for file in archive.files.iter().filter(|f| f.verification.wrong.is_some()) {
+            out.line(format!("  ARCHIVE: {}", proofs::text(&file.service, &file.verification)))?;
+        }
     }
     let rows = status.services.iter().map(|s| {
         [
@@ -108,6 +113,19 @@ fn print(context: &Context, status: &ServerStatus) -> Result {
     out.table(&["service", "state", "commit", "file", "WAL", "queued", "writer"], rows)?;
     let troubled = status.services.iter().filter_map(|s| Some((&s.service, s.trouble.as_ref()?)));
     troubled.into_iter().try_for_each(|(service, trouble)| out.line(format!("{service}: {trouble}")))
+}
+
+/// How many archives were proven, and how long ago the oldest of these proofs was made.
+fn verified(archive: &ArchiveStatus) -> String {
+    let sound = || archive.files.iter().filter_map(|f| f.verification.sound.as_ref());
+    let oldest = sound().map(|sound| sound.at_ms).min();
+    match oldest {
+        Some(at_ms) => {
+            let (proven, all) = (sound().count(), archive.files.len());
+            format!("{proven} of {all} archives verified, each since {}", restoring::moment(at_ms))
+        }
+        None => "no archive was verified yet".to_owned(),
+    }
 }
 
 fn print_writers(context: &Context, status: &ServerStatus) -> Result {

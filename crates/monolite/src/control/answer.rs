@@ -28,6 +28,7 @@ pub(super) fn answer(serving: &Serving, request: Request, progress: &mut dyn FnM
             let took = keeping.now(Duration::from_millis(most))?;
             raw(&u64::try_from(took.as_millis())?)
         }),
+        Request::Base { service } => serving.keeping(|keeping| raw(&keeping.begin_base(&service)?)),
         Request::Mark { name } => serving.keeping(|keeping| raw(&keeping.cut(&name)?)),
         Request::Rewind { .. }
         | Request::Undo { .. }

@@ -67,6 +67,11 @@ pub(crate) enum Request {
         /// In milliseconds.
         most: u64,
     },
+    /// Make a new base of a service's archive.
+    Base {
+        /// The service.
+        service: String,
+    },
     /// Record a cut.
     Mark {
         /// Its name.

@@ -59,6 +59,11 @@ enum BackupVerb {
         #[arg(long, default_value_t = 60, value_name = "SECONDS")]
         most: u64,
     },
+    /// Make a new base of a service's archive beside its work: from then on restores do not need what is older
+    Base {
+        /// The service
+        service: String,
+    },
     /// Record a cut by name: all files at this moment, to which `restore --all --to NAME` goes
     Mark {
         /// The name: a letter, then letters, digits, '-', '_' and '.'
@@ -97,6 +102,7 @@ impl Verb for Backup {
             BackupVerb::Import { file, into } => import::run(context, &file, &into),
             BackupVerb::Status => running::status(context),
             BackupVerb::Now { most } => running::now(context, most),
+            BackupVerb::Base { service } => running::base(context, service),
             BackupVerb::Mark { name } => running::mark(context, name),
             BackupVerb::List { service, from } => list::run(context, service.as_deref(), from),
             BackupVerb::Verify { service, from, restore } => verify::run(context, service.as_deref(), from, restore),

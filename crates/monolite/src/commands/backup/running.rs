@@ -1,7 +1,7 @@
-//! `backup status`, `now` and `mark`: the archive of a running server.
+//! `backup status`, `now`, `base` and `mark`: the archive of a running server.
 
 use crate::archive::restoring::moment;
-use crate::archive::{ArchiveStatus, Where, check_mark};
+use crate::archive::{ArchiveStatus, FileStatus, Where, check_mark, proofs};
 use crate::context::Context;
 use crate::control::{Client, Request};
 use crate::output::size;
@@ -33,18 +33,39 @@ pub(super) fn status(context: &Context) -> Result {
             f.last_put.clone().unwrap_or_else(dash),
             base,
             size(f.bytes),
+            verified(f),
             f.errors.to_string(),
         ]
     });
-    let head = ["service", "state", "commit", "archived", "lag", "spool", "last put", "base", "bytes", "errors"];
+    let head =
+        ["service", "state", "commit", "archived", "lag", "spool", "last put", "base", "bytes", "verified", "errors"];
     out.table(&head, rows)?;
     let errors = status.files.iter().filter_map(|f| Some((&f.service, f.last_error.as_ref()?)));
     errors.for_each(|(service, error)| context.note(format!("{service}: {error}")));
+    for file in status.files.iter().filter(|f| f.verification.wrong.is_some() || f.verification.hindered.is_some()) {
+        context.note(proofs::text(&file.service, &file.verification));
+    }
     if let Some(trouble) = &status.trouble {
         context.note(trouble);
     }
-    let all_kept = status.files.iter().all(|f| f.state == "keeping") && status.trouble.is_none();
+    let sound = |f: &FileStatus| f.state == "keeping" && f.verification.wrong.is_none();
+    let all_kept = status.files.iter().all(sound) && status.trouble.is_none();
     if all_kept { Ok(()) } else { Err(Found.into()) }
+}
+
+fn verified(file: &FileStatus) -> String {
+    match (&file.verification.wrong, &file.verification.sound) {
+        (Some(_), _) => "WRONG".to_owned(),
+        (None, Some(sound)) => format!("{} of {}", sound.sequence, moment(sound.at_ms)),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+/// Asks for a new base of a service, and waits for nothing.
+pub(super) fn base(context: &Context, service: String) -> Result {
+    server(context)?.ask::<()>(&Request::Base { service: service.clone() }, &mut |_| {})?;
+    context.note(format!("a new base of {service} is being made; `backup status` shows it"));
+    Ok(())
 }
 
 pub(super) fn now(context: &Context, most: u64) -> Result {

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::output::size;
 use crate::progress::Progress;
 use crate::verb::{Found, Result};
-use monolite_archive::{Check, History, Restored, Target};
+use monolite_archive::{History, Proof, Restored};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
             let found = monolite_archive::verify(&history, &mut told)?;
             let mut problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
             let restored = match &scratch {
-                Some(folder) => restored(&history, folder, &mut problems)?,
+                Some(folder) => restored(&history, folder, &mut problems),
                 None => None,
             };
             reports.push(Report {
@@ -65,19 +65,13 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
 }
 
 /// The newest state, restored and removed again; what is wrong with it is a problem.
-fn restored(history: &History, folder: &Path, problems: &mut Vec<String>) -> Result<Option<Restored>> {
-    std::fs::create_dir_all(folder)?;
-    let out = folder.join(format!("verify-{}.db", std::process::id()));
-    let restored =
-        monolite_archive::restore(history, Target::Latest, &out, Check::Full, &mut |_| ControlFlow::Continue(()));
-    match restored {
-        Ok(restored) => {
-            std::fs::remove_file(&out)?;
-            Ok(Some(restored))
-        }
+fn restored(history: &History, folder: &Path, problems: &mut Vec<String>) -> Option<Restored> {
+    let folder = folder.join(format!("verify-{}", std::process::id()));
+    match Proof::of(history, &folder, &mut |_| ControlFlow::Continue(())) {
+        Ok(proof) => Some(proof.restored.clone()),
         Err(e) => {
             problems.push(format!("the newest state was not restored: {e}"));
-            Ok(None)
+            None
         }
     }
 }
