@@ -238,6 +238,12 @@ impl Follower {
         following.refuses.store(refuses, Ordering::Release);
     }
 
+    /// Commits from now on carry this writer epoch at least: a file that was restored goes on as another writer than all
+    /// that its archive knows.
+    pub fn write_as(&self, epoch: i64) {
+        self.shared.following.epoch_least.fetch_max(epoch, Ordering::Relaxed);
+    }
+
     /// Reads the store's pages, beside the following.
     pub fn reader(&self) -> PageReader {
         PageReader::new(self.shared.clone())

@@ -31,7 +31,7 @@ use crate::store::{Shared, Store};
 use bell::Bell;
 use gate::Gate;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,8 @@ pub(crate) struct Following {
     refuses: AtomicBool,
     why: Mutex<String>,
     found: Found,
+    /// The least writer epoch of the commits to come; 0 until a follower asks for one.
+    epoch_least: AtomicI64,
     /// The database file as it was opened.
     inode: Option<(u64, u64)>,
 }
@@ -67,6 +69,7 @@ impl Following {
             refuses: AtomicBool::new(false),
             why: Mutex::new(String::new()),
             found,
+            epoch_least: AtomicI64::new(0),
             inode: crate::place::inode(path),
         }
     }
@@ -74,6 +77,12 @@ impl Following {
     /// The last commit when the store was opened.
     pub(crate) fn sequence_found(&self) -> u64 {
         self.found.sequence
+    }
+
+    /// The writer epoch of the next commit, where the writer's own is this one.
+    #[inline]
+    pub(crate) fn epoch(&self, own: i64) -> i64 {
+        own.max(self.epoch_least.load(Ordering::Relaxed))
     }
 
     /// A commit was published.

@@ -346,6 +346,7 @@ impl Writer {
         let sequence = self.sequence + 1;
         // The last statement counts: it makes virtual tables (full-text search) write out what the group gave them.
         let start = Instant::now();
+        self.epoch = self.shared.following.epoch(self.epoch);
         match self.connection.set_sequence(sequence, self.epoch, self.epoch_in_file) {
             Ok(true) => {}
             Ok(false) => {
