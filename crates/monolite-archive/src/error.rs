@@ -44,17 +44,45 @@ pub enum Kind {
     Io,
 }
 
+/// How a file and its archive stand to each other where they do not fit: with [`Kind::Behind`] and [`Kind::Apart`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sides {
+    /// The service.
+    pub service: String,
+    /// The history that both are of.
+    pub history: String,
+    /// The file's last commit.
+    pub file: u64,
+    /// The moment of that, as far as the archive knows it, in unix milliseconds; the commit was not made after it.
+    pub file_ms: Option<i64>,
+    /// The newest commit in the archive.
+    pub archive: u64,
+    /// The moment of that, in unix milliseconds.
+    pub archive_ms: i64,
+}
+
 /// An error of an archive.
 pub struct Error {
     kind: Kind,
     context: String,
+    sides: Option<Box<Sides>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     /// A new error of a kind, with a text that says what happened, to what, and what to do next.
     pub fn new(kind: Kind, context: impl Into<String>) -> Self {
-        Error { kind, context: context.into(), source: None }
+        Error { kind, context: context.into(), sides: None, source: None }
+    }
+
+    /// The file and the archive, where they do not fit.
+    pub fn sides(&self) -> Option<&Sides> {
+        self.sides.as_deref()
+    }
+
+    pub(crate) fn between(mut self, sides: Sides) -> Self {
+        self.sides = Some(Box::new(sides));
+        self
     }
 
     /// What happened.
@@ -88,7 +116,7 @@ impl Error {
         // An error of ours that went through `Read` or `Write` comes out as it was.
         match source.downcast::<Error>() {
             Ok(ours) => ours.within(context.into()),
-            Err(source) => Error { kind, context: context.into(), source: Some(Box::new(source)) },
+            Err(source) => Error { kind, context: context.into(), sides: None, source: Some(Box::new(source)) },
         }
     }
 
@@ -99,7 +127,7 @@ impl Error {
         context: String,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        Error { kind, context, source: Some(Box::new(source)) }
+        Error { kind, context, sides: None, source: Some(Box::new(source)) }
     }
 
     pub(crate) fn damaged(context: impl Into<String>) -> Self {
@@ -121,7 +149,7 @@ impl From<monolite_store::Error> for Error {
             K::Busy => Kind::Exists,
             _ => Kind::Io,
         };
-        Error { kind, context: "the store".to_owned(), source: Some(Box::new(source)) }
+        Error { kind, context: "the store".to_owned(), sides: None, source: Some(Box::new(source)) }
     }
 }
 

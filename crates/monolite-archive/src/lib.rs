@@ -38,9 +38,9 @@ mod state;
 mod verify;
 
 pub use archiver::{
-    Archive, Archived, AtBound, Config, Heard, Marked, Now, Pinned, Sound, State, Status, Verification, Wrong,
+    Archive, Archived, AtBound, Config, Heard, Marked, Now, Pinned, Sound, State, Status, Tell, Verification, Wrong,
 };
-pub use error::{Error, Kind, Result};
+pub use error::{Error, Kind, Result, Sides};
 pub use history::{History, Segment, Writing};
 pub use layout::{BASES, Layout, Level, SegmentName, history_root};
 pub use manifest::{Claim, FORMAT, Manifest, claim};
@@ -51,5 +51,6 @@ pub use prove::{Compared, Proof, is_wrong};
 pub use read::{compact, open, pages};
 pub use restore::{Check, Phase, Progress, Restored, plan, restore};
 pub use retain::{Keep, expendable, pins};
+pub use spool::carry_spool;
 pub use state::hex;
 pub use verify::{Problem, Verified, verify};

@@ -19,6 +19,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Bytes of one read when a segment is carried to the place.
 const PIECE: usize = 1 << 20;
 
+/// Carries what still waits in a store's scratch folder to its history, oldest first: of a store that does not run, before
+/// its file is replaced. What does not go on from the history stays. Answers how many segments were carried.
+///
+/// # Errors
+/// Those of the place and of the scratch folder.
+pub fn carry_spool(history: &History, id: &str, scratch: &Path) -> Result<usize> {
+    if !scratch.is_dir() {
+        return Ok(0);
+    }
+    let spool = Spool::open(scratch, id)?;
+    let mut last = history.segments()?.iter().map(|s| s.name.last).max().unwrap_or(0);
+    let mut carried = 0;
+    for segment in spool.all() {
+        if segment.name.last <= last {
+            continue;
+        }
+        if segment.name.first > last + 1 {
+            break;
+        }
+        spool.carry(&segment, history)?;
+        (last, carried) = (segment.name.last, carried + 1);
+    }
+    Ok(carried)
+}
+
 /// Segments on their way.
 pub(crate) struct Spool {
     history: History,

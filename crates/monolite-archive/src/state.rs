@@ -7,10 +7,10 @@
 use crate::history::{History, Segment};
 use crate::layout::SegmentName;
 use crate::ltx::Header;
-use crate::manifest::{Claim, Manifest, claim};
+use crate::manifest::{Claim, Manifest, claim, claims};
 use crate::plan::{Plan, Target};
 use crate::spool::Spool;
-use crate::{Error, FORMAT, Kind, Result, beside, moment};
+use crate::{Error, FORMAT, Kind, Result, Sides, beside, moment};
 use monolite_store::Found;
 use std::path::Path;
 
@@ -44,6 +44,10 @@ pub(crate) struct Standing {
     pub(crate) run: Option<u64>,
     /// Why a new base is needed, if it is.
     pub(crate) base: Option<String>,
+    /// The writer epoch that was claimed: commits from now on carry it.
+    pub(crate) epoch: u64,
+    /// Why the history begins anew though the file was archived before, if it does.
+    pub(crate) anew: Option<String>,
 }
 
 /// The file whose archive is asked for.
@@ -81,19 +85,59 @@ pub(crate) fn settle(
     };
     let captured = with_spool(spool, archived, &mut base)?;
     if let Some(tip) = captured {
-        refuse_apart(side, &tip)?;
+        refuse_apart(history, &segments, side, &tip)?;
     }
+    let before = Claimed::read(scratch);
     manifest.settle(history)?;
-    let epoch = (found.epoch + 1) as u64;
-    if claim(history, epoch, &nonce(scratch, epoch)?, now_ms)? == Claim::Others {
-        let text = format!(
-            "another program archived {service} as its writer {epoch}: the file was copied, or put back from a copy. Nothing \
-             was written. Begin a new history, or restore the newest commit"
-        );
-        return Err(Error::new(Kind::Apart, text));
-    }
+    let epoch = claim_epoch(history, &segments, side, captured, before.as_ref(), scratch, now_ms)?;
+    let lost = captured.is_none() && before.is_some_and(|claimed| claimed.history == manifest.history);
+    let anew = lost.then(|| {
+        format!(
+            "{} has nothing of {service}, whose file is at commit {} and was archived before: that archive was lost, or it is \
+             another place. It begins anew with a base; what was before can be restored from the old archive only",
+            history.place().describe(),
+            found.sequence
+        )
+    });
     let run = captured.map(|tip| run(&segments, &spool.all(), tip.sequence));
-    Ok(Standing { segments, archived, captured, run, base })
+    Ok(Standing { segments, archived, captured, run, base, epoch, anew })
+}
+
+/// Claims the writer epoch that this opening of the file commits under.
+///
+/// The next one, as a rule. Where another opening has claimed that, the file is a copy. One that was restored from this
+/// archive is a copy by its operator's will, and has no claim of its own yet: it goes on as the next writer that nobody was.
+fn claim_epoch(
+    history: &History,
+    segments: &[Segment],
+    side: Side<'_>,
+    captured: Option<Tip>,
+    before: Option<&Claimed>,
+    scratch: &Path,
+    now_ms: i64,
+) -> Result<u64> {
+    let Side { service, found, .. } = side;
+    let next = (found.epoch + 1) as u64;
+    let epoch = before.filter(|b| b.history == hex(&found.history)).map_or(next, |before| before.epoch.max(next));
+    if claim(history, epoch, &Claimed::nonce(scratch, &hex(&found.history), epoch)?, now_ms)? == Claim::Ours {
+        return Ok(epoch);
+    }
+    let at_tip = captured.is_some_and(|tip| (tip.sequence, tip.epoch) == (found.sequence, Some(found.epoch as u64)));
+    if before.is_none() && at_tip {
+        let free = claims(history)?.into_iter().max().unwrap_or(epoch) + 1;
+        if claim(history, free, &Claimed::nonce(scratch, &hex(&found.history), free)?, now_ms)? == Claim::Ours {
+            return Ok(free);
+        }
+    }
+    let text = format!(
+        "another program archived {service} as its writer {epoch}: the file was copied, or put back from a copy. Nothing \
+         was written"
+    );
+    let error = Error::new(Kind::Apart, text);
+    Err(match captured {
+        Some(tip) => error.between(sides(history, segments, side, &tip)),
+        None => error,
+    })
 }
 
 /// Forgets what the place has, and joins what waits to it.
@@ -114,21 +158,38 @@ fn with_spool(spool: &Spool, archived: Option<Tip>, base: &mut Option<String>) -
 }
 
 /// Refuses a file that does not go on from its archive, as far as its last commit says.
-fn refuse_apart(side: Side<'_>, tip: &Tip) -> Result<()> {
+fn refuse_apart(history: &History, segments: &[Segment], side: Side<'_>, tip: &Tip) -> Result<()> {
     let Side { service, found, kept } = side;
-    let moment = moment::text(tip.at_ms);
     if found.sequence.max(kept) < tip.sequence {
+        let sides = sides(history, segments, side, tip);
+        let of = sides.file_ms.map_or(String::new(), |ms| format!(" of {}", moment::text(ms)));
         let text = format!(
-            "{service} is at commit {}, but its archive has commit {} of {moment}: the file was put back from an older copy. \
-             Nothing was changed. Restore the newest commit from the archive, or begin a new history",
-            found.sequence, tip.sequence
+            "{service} is at commit {}{of}, but its archive has commit {} of {}: the file was put back from an older copy. \
+             Nothing was changed",
+            found.sequence,
+            tip.sequence,
+            moment::text(tip.at_ms)
         );
-        return Err(Error::new(Kind::Behind, text));
+        return Err(Error::new(Kind::Behind, text).between(sides));
     }
     if found.sequence == tip.sequence && tip.epoch.is_some_and(|epoch| epoch != found.epoch as u64) {
-        return Err(apart(service, tip, found.epoch as u64));
+        return Err(apart(sides(history, segments, side, tip), tip.epoch, found.epoch as u64));
     }
     Ok(())
+}
+
+/// Both sides. The moment of the file's commit is that of the segment that holds it.
+fn sides(history: &History, segments: &[Segment], side: Side<'_>, tip: &Tip) -> Sides {
+    let file = side.found.sequence;
+    let holds = segments.iter().filter(|s| s.name.last >= file).min_by_key(|s| s.name.last);
+    Sides {
+        service: side.service.to_owned(),
+        history: hex(&side.found.history),
+        file,
+        file_ms: holds.and_then(|segment| history.header(segment).ok()).map(|header| header.at_ms),
+        archive: tip.sequence,
+        archive_ms: tip.at_ms,
+    }
 }
 
 /// How far back everything up to a commit is kept without a gap.
@@ -139,33 +200,52 @@ fn run(segments: &[Segment], spooled: &[Segment], last: u64) -> u64 {
     all.iter().fold(last, joins)
 }
 
-/// Commit `tip` of the file is not that of the archive.
-pub(crate) fn apart(service: &str, tip: &Tip, epoch: u64) -> Error {
+/// The archive's newest commit, or the file's of that number, is another writer's.
+pub(crate) fn apart(sides: Sides, archived: Option<u64>, epoch: u64) -> Error {
     let text = format!(
-        "commit {} of {service} is not the one that its archive has from {}: writer {epoch} made the one, writer {} the other. \
-         The file was put back from a copy and went on. Nothing was changed. Restore the newest commit from the archive, or \
-         begin a new history",
-        tip.sequence,
-        moment::text(tip.at_ms),
-        tip.epoch.unwrap_or_default()
+        "commit {} of {} is not the one that its archive has from {}: writer {epoch} made the one, writer {} the other. The \
+         file was put back from a copy and went on. Nothing was changed",
+        sides.archive,
+        sides.service,
+        moment::text(sides.archive_ms),
+        archived.unwrap_or_default()
     );
-    Error::new(Kind::Apart, text)
+    Error::new(Kind::Apart, text).between(sides)
 }
 
-/// The nonce of this writer epoch: the one that was made before for the same epoch, or a new one.
-fn nonce(scratch: &Path, epoch: u64) -> Result<String> {
-    let line = format!("{epoch:016x} ");
-    if let Some(there) = beside::read(scratch, "claim")
-        && let Some(nonce) = there.strip_prefix(&line)
-        && nonce.len() == 32
-    {
-        return Ok(nonce.to_owned());
+/// What this folder claimed last: kept beside the store, so that the same opening may ask again.
+struct Claimed {
+    epoch: u64,
+    history: String,
+    nonce: String,
+}
+
+impl Claimed {
+    const NAME: &'static str = "claim";
+
+    /// `None` where the folder never claimed anything.
+    fn read(scratch: &Path) -> Option<Claimed> {
+        let text = beside::read(scratch, Self::NAME)?;
+        let mut words = text.split_ascii_whitespace();
+        let (epoch, nonce) = (u64::from_str_radix(words.next()?, 16).ok()?, words.next()?.to_owned());
+        Some(Claimed { epoch, nonce, history: words.next().unwrap_or_default().to_owned() })
     }
-    let mut random = [0u8; 16];
-    getrandom::fill(&mut random).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
-    let nonce = hex(&random);
-    beside::write(scratch, "claim", format!("{line}{nonce}").as_bytes())?;
-    Ok(nonce)
+
+    /// The nonce of this writer epoch: the one that was made before for the same epoch, or a new one.
+    fn nonce(scratch: &Path, history: &str, epoch: u64) -> Result<String> {
+        if let Some(there) = Claimed::read(scratch)
+            && there.epoch == epoch
+            && (there.history == history || there.history.is_empty())
+            && there.nonce.len() == 32
+        {
+            return Ok(there.nonce);
+        }
+        let mut random = [0u8; 16];
+        getrandom::fill(&mut random).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
+        let nonce = hex(&random);
+        beside::write(scratch, Self::NAME, format!("{epoch:016x} {nonce} {history}").as_bytes())?;
+        Ok(nonce)
+    }
 }
 
 /// 16 bytes as 32 hexadecimal digits: how a history is named.

@@ -139,7 +139,7 @@ fn a_file_that_is_older_than_its_archive_is_not_served() {
     copy(&kept, &world.data().join("Documents"));
     // The mark beside the file tells too; an operator who put the whole folder back has put it back with it.
     let refused = world.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
-    refused.bad(1, &["Documents", "put back from an older copy", "monolite restore Documents --into"]);
+    refused.bad(1, &["Documents", "put back from an older copy", "monolite serve --roll-forward"]);
     let (to, text) = into(&world, "back");
     world.run(&["restore", "Documents", "--into", &text]).good();
     assert_eq!(documents(&to), 4);

@@ -8,6 +8,7 @@ mod backups;
 mod bad_folders;
 mod configuration;
 mod exports;
+mod guests;
 mod imports;
 mod projects;
 mod proofs;

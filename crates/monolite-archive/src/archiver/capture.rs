@@ -12,8 +12,8 @@ use super::status::State;
 use crate::history::{History, Segment};
 use crate::layout::{Layout, Level, SegmentName};
 use crate::ltx::Header;
-use crate::state::{self, Side, Tip};
-use crate::{Error, Kind, Result, base, moment, openings};
+use crate::state::{self, Side, Tip, hex};
+use crate::{Error, Kind, Result, Sides, base, moment, openings};
 use monolite_store::{Batch, Follower, Kind as StoreKind, Missed, Why};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -76,9 +76,13 @@ impl Keeper {
             None => Tip { sequence: follower.published(), pages: None, at_ms: now, epoch: None },
         };
         follower.begin_after(tip.sequence, tip.pages);
+        follower.write_as(standing.epoch as i64);
         c.tip = Some(tip);
         c.proven = standing.captured.is_none_or(|tip| tip.sequence == found.sequence || tip.sequence <= kept);
         c.settled = true;
+        if let Some(why) = &standing.anew {
+            self.tell(why);
+        }
         let archived = standing.archived.map_or(0, |tip| tip.sequence);
         let mut line = self.line();
         line.segments = standing.segments;
@@ -103,6 +107,12 @@ impl Keeper {
             self.after(Part::Upload, Duration::ZERO);
         }
         self.after(Part::Upkeep, Duration::ZERO);
+        Ok(())
+    }
+
+    /// Looks whether what the WAL has goes on from the archive; keeps nothing yet.
+    pub(super) fn look(self: &Arc<Self>, c: &mut Capture) -> Result<()> {
+        c.pending = self.next(c)?;
         Ok(())
     }
 
@@ -225,7 +235,7 @@ impl Keeper {
             if !c.proven {
                 match (batch.before, tip.epoch) {
                     (Some((_, epoch)), Some(known)) if epoch as u64 != known => {
-                        return Err(state::apart(&self.service, &tip, epoch as u64));
+                        return Err(self.apart(&tip, epoch as u64));
                     }
                     // The WAL begins with the next commit, of another writer of whose beginning nothing is known.
                     (None, Some(known)) if !self.is_from(batch.first_epoch as u64, &tip, known) => {
@@ -247,6 +257,14 @@ impl Keeper {
         writer == known || openings::vouch(&self.scratch, self.found.history, writer, tip.sequence, known)
     }
 
+    /// Commit `tip` of the file is another writer's than the archive's.
+    fn apart(&self, tip: &Tip, epoch: u64) -> Error {
+        let (service, history) = (self.service.clone(), hex(&self.found.history));
+        let file = self.published.load(Ordering::Acquire).max(self.found.sequence);
+        let (archive, archive_ms) = (tip.sequence, tip.at_ms);
+        state::apart(Sides { service, history, file, file_ms: None, archive, archive_ms }, tip.epoch, epoch)
+    }
+
     /// Commits are missing: capture goes on from now, and a new base is needed.
     pub(super) fn gap(self: &Arc<Self>, c: &mut Capture, why: &str) {
         let follower = c.follower.as_mut().expect("only a followed store has gaps");
@@ -266,6 +284,7 @@ impl Keeper {
         notes.errors += 1;
         notes.last_error = Some(why.to_owned());
         drop(notes);
+        self.tell(&format!("{why}; the archive goes on with a new base of commit {sequence}"));
         self.after(Part::Upkeep, Duration::ZERO);
     }
 

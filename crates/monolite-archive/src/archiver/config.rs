@@ -28,6 +28,9 @@ pub type Pinned = Arc<dyn Fn(&str) -> Result<Vec<u64>> + Send + Sync>;
 /// Told with a service's name what a proof of its archive came to; on the thread that proves, so it only makes a note.
 pub type Heard = Arc<dyn Fn(&str, &Verification) + Send + Sync>;
 
+/// Told of a service what its operator should know: commits are missing, or a history begins anew.
+pub type Tell = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
 /// The limits of an archiver.
 #[derive(Clone)]
 pub struct Config {
@@ -53,6 +56,8 @@ pub struct Config {
     pub keep: Keep,
     /// Commits of a service that stay restorable beside that: marks and cuts.
     pub pinned: Option<Pinned>,
+    /// Hears what operators should know.
+    pub tell: Option<Tell>,
     /// A new base is made where what follows the last one has more than this part of its bytes, in percent.
     pub base_percent: u64,
     /// And more than this many bytes.
@@ -89,6 +94,7 @@ impl Default for Config {
             levels: vec![Duration::from_secs(30), 5 * MINUTE, 60 * MINUTE],
             keep: Keep { age_ms: 30 * DAY_MS, bases: 2, merged_ms },
             pinned: None,
+            tell: None,
             base_percent: 50,
             base_bytes_min: 1 << 20,
             retry: (Duration::from_millis(250), Duration::from_secs(30)),

@@ -190,6 +190,13 @@ impl Keeper {
         notes.last_error = Some(format!("{what}: {error}"));
     }
 
+    /// Something that the operator should know.
+    pub(super) fn tell(&self, what: &str) {
+        if let Some(tell) = &self.inner.config.tell {
+            tell(&self.service, what);
+        }
+    }
+
     /// Nothing is archived any more: the store's WAL is its own again.
     pub(super) fn stop(&self, capture: &mut Capture, why: &Error) {
         if let Some(follower) = capture.follower.take() {

@@ -20,7 +20,7 @@ mod upload;
 mod verifying;
 mod wait;
 
-pub use config::{AtBound, Config, Heard, Now, Pinned};
+pub use config::{AtBound, Config, Heard, Now, Pinned, Tell};
 pub use status::{State, Status};
 pub use verifying::{Sound, Verification, Wrong};
 pub use wait::{Archived, Marked};
@@ -130,7 +130,7 @@ impl Archive {
         });
         keeper.notes().verification = verifying::remembered(scratch, &history);
         let mut capture = lock(&keeper.capture);
-        match keeper.settle(&mut capture) {
+        match keeper.settle(&mut capture).and_then(|()| keeper.look(&mut capture)) {
             Ok(()) => {}
             Err(e) if is_final(&e) => return Err(e),
             Err(e) => keeper.failed("the archive's state is not known", &e),

@@ -5,6 +5,7 @@
 //! - An archive that cannot be reached does not keep anybody from working: commits are spooled, and the status says so.
 //! - A cut is recorded once every commit of it is archived, each at the end of a segment.
 
+use super::guests::Guests;
 use super::ledger::Ledger;
 use super::status::{ArchiveStatus, FileStatus};
 use super::{Where, check_mark, restoring};
@@ -77,15 +78,23 @@ impl Keeping {
         let pinned = ledger.clone();
         let limits = monolite_archive::Config {
             pinned: Some(Arc::new(move |service| pinned.pins(service))),
+            tell: Some(Arc::new(|service, what| tracing::warn!("the archive of {service}: {what}"))),
             ..self::config(config)?
         };
         let archive = Archive::start(place.clone(), limits)?;
+        let mut guests = Guests::at(place.describe());
         for health in host.health() {
             let (service, Some(store)) = (health.service, host.store(health.service)) else { continue };
             if matches!(health.status.state, StoreState::Damaged(_) | StoreState::Closed) {
                 continue; // quarantined: its history stays as it is
             }
-            keep(&archive, data, service, &store)?;
+            match keep(&archive, data, service, &store) {
+                Ok(()) => guests.others.push(service.to_owned()),
+                Err(e) => guests.take(e).with_context(|| format!("{service} cannot be archived"))?,
+            }
+        }
+        if !guests.is_empty() {
+            return Err(guests.into());
         }
         let mut keeping = Keeping {
             archive,
@@ -150,7 +159,7 @@ impl Keeping {
 
     /// Keeps a service's history again, whose file was replaced.
     pub(crate) fn keep(&self, service: &str, store: &Store) -> crate::Result {
-        keep(&self.archive, &self.data, service, store)
+        Ok(keep(&self.archive, &self.data, service, store)?)
     }
 
     /// Ends it, after what was committed so far is archived, or after some seconds: the rest waits in the files' WALs.
@@ -251,23 +260,9 @@ fn history(store: &Store) -> String {
     monolite_archive::hex(&store.history())
 }
 
-fn keep(archive: &Archive, data: &Path, service: &str, store: &Store) -> crate::Result {
+fn keep(archive: &Archive, data: &Path, service: &str, store: &Store) -> monolite_archive::Result<()> {
     let file = ServiceFile::of(data, service).path;
-    let scratch = file.parent().context("a service's file has a folder")?.join("spool");
-    archive.keep(service, store, &scratch).map_err(|e| refused(service, &file, e))
-}
-
-/// Why a file may not go on here, and the way out.
-fn refused(service: &str, file: &Path, e: monolite_archive::Error) -> anyhow::Error {
-    let way = match e.kind() {
-        Kind::Behind | Kind::Apart => format!(
-            "; `monolite restore {service} --into DIR` brings the newest archived commit back, to be put in the place of {}. To go on from \
-             the file as it is, let it archive elsewhere (archive.to)",
-            file.display()
-        ),
-        _ => String::new(),
-    };
-    anyhow::anyhow!("{service} cannot be archived: {e}{way}")
+    archive.keep(service, store, &file.parent().unwrap_or(data).join("spool"))
 }
 
 fn gauges(archive: &Archive, service: &'static str) -> Vec<(&'static str, Gauge)> {

@@ -3,6 +3,8 @@
 //! **Invariants**
 //! - Reading an archive changes nothing in it, and makes nothing.
 
+mod forward;
+mod guests;
 mod keeping;
 mod ledger;
 pub(crate) mod proofs;
@@ -10,6 +12,8 @@ pub(crate) mod restoring;
 mod status;
 mod target;
 
+pub(crate) use forward::roll_forward;
+pub(crate) use guests::{Guests, Way};
 pub(crate) use keeping::Keeping;
 pub(crate) use status::{ArchiveStatus, FileStatus};
 pub(crate) use target::{Wanted, check_mark, wanted};

@@ -1,12 +1,13 @@
 //! `restore`: files back from the archive, into a folder of their own.
 
 use crate::archive::restoring::{Done, Part};
-use crate::archive::{Where, restoring, wanted};
+use crate::archive::{Where, restoring, roll_forward, wanted};
 use crate::context::Context;
+use crate::folder::{Owner, Reader, ServiceFile};
 use crate::output::size;
 use crate::progress::Progress;
 use crate::verb::{Result, Usage, Verb};
-use monolite_archive::{Phase, Place};
+use monolite_archive::{Phase, Place, Target};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,8 +29,11 @@ pub(crate) struct Restore {
     #[arg(long, default_value = "latest", value_name = "MOMENT")]
     to: String,
     /// The folder; it is made where it is not there
-    #[arg(long, value_name = "DIR")]
-    into: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "roll_forward")]
+    into: Option<PathBuf>,
+    /// Put the newest archived state in the place of the service's file, which is kept beside; its server must be stopped
+    #[arg(long, requires = "service", conflicts_with_all = ["into", "to", "from", "dry_run"])]
+    roll_forward: bool,
     /// The archive's folder, instead of the configured one
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
@@ -48,9 +52,13 @@ impl Verb for Restore {
     const NAME: &'static str = "restore";
 
     fn run(self, context: &Context) -> Result {
-        let wanted = wanted(&self.to)?;
         let place = self.place(context)?;
-        let into = std::path::absolute(&self.into)?;
+        let into = match (&self.into, &self.service) {
+            (Some(into), _) => std::path::absolute(into)?,
+            (None, Some(service)) => return self.roll_forward(context, &place, service),
+            (None, None) => return Err(Usage("--roll-forward is of one service: name it".to_owned()).into()),
+        };
+        let wanted = wanted(&self.to)?;
         let (parts, cut) = match &self.service {
             Some(service) => (vec![restoring::one(&place, service, self.history.as_deref(), &wanted)?], None),
             None => restoring::all(&place, &wanted)?,
@@ -84,6 +92,43 @@ impl Restore {
         Where::or(self.from.clone(), context.config(), context.data()).to_read()
     }
 
+    /// The archive's newest in the place of the service's file.
+    fn roll_forward(&self, context: &Context, place: &Arc<dyn Place>, service: &str) -> Result {
+        if context.client()?.is_some() {
+            let text = format!("a server runs on {}: stop it first", context.data().display());
+            return Err(Usage(text).into());
+        }
+        let file = ServiceFile::of(context.data(), service);
+        let known = standing(&file.path);
+        let id = self.history.clone().or_else(|| known.as_ref().ok().map(|(history, _)| history.clone()));
+        let part = Part::of(place, service, id.as_deref(), Target::Latest)?;
+        match &known {
+            Ok((_, sequence)) if *sequence >= part.newest.0 && !self.accept => {
+                return Err(Usage(format!(
+                    "{} is at commit {sequence}, the archive at {}: it is not behind. --accept replaces it all the same, by \
+                     what the archive has",
+                    file.path.display(),
+                    part.newest.0
+                ))
+                .into());
+            }
+            Err(why) if file.path.exists() => context.note(format!("the file of now cannot be read: {why:#}")),
+            _ => {}
+        }
+        let bar = (!context.is_quiet()).then(|| Progress::bytes(Some(part.bytes())));
+        let stopped = stopped_by_signals()?;
+        let mut told = |progress: monolite_archive::Progress| {
+            bar.iter().for_each(|bar| bar.at(progress.done));
+            if stopped.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let done = roll_forward(place, context.data(), service, id.as_deref(), &mut told)?;
+        drop(bar);
+        if context.output().is_json() {
+            return context.output().json(&done);
+        }
+        context.output().line(done.told(known.map_or(0, |(_, sequence)| sequence)))
+    }
+
     /// One file of the past beside newer ones breaks what holds between them.
     fn refuse_what_does_not_fit(&self, place: &Arc<dyn Place>, parts: &[Part], is_cut: bool) -> Result {
         if self.accept || is_cut {
@@ -103,7 +148,15 @@ impl Restore {
     }
 }
 
-fn restore(context: &Context, parts: &[Part], into: &Path) -> Result<Vec<Done>> {
+/// The history and the last commit of a file that no server runs on.
+fn standing(file: &Path) -> Result<(String, u64)> {
+    let reader = Reader::open(file, Owner::Nobody)?;
+    let sql = "SELECT lower(hex(history_id)), sequence FROM _monolite";
+    Ok(reader.connection().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// Becomes true at the first signal; the second ends the process.
+fn stopped_by_signals() -> Result<Arc<AtomicBool>> {
     let stopped = Arc::new(AtomicBool::new(false));
     let stop = stopped.clone();
     crate::interrupt::on_interrupt(move |times| {
@@ -112,6 +165,11 @@ fn restore(context: &Context, parts: &[Part], into: &Path) -> Result<Vec<Done>> 
             std::process::exit(1);
         }
     })?;
+    Ok(stopped)
+}
+
+fn restore(context: &Context, parts: &[Part], into: &Path) -> Result<Vec<Done>> {
+    let stopped = stopped_by_signals()?;
     let whole: u64 = parts.iter().map(Part::bytes).sum();
     let bar = (!context.is_quiet()).then(|| Progress::bytes(Some(whole)));
     let mut before = 0;

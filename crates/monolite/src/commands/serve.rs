@@ -5,19 +5,25 @@
 //! - Ready is said (stderr, systemd) when requests are answered, not before.
 //! - The first SIGTERM or SIGINT drains; the second stops now. Acknowledged writes are on disk either way.
 
-use crate::archive::{Keeping, Where, proofs};
+use crate::archive::restoring::moment;
+use crate::archive::{Guests, Keeping, Way, Where, proofs, roll_forward};
 use crate::context::Context;
 use crate::control::Listener;
+use crate::folder::ServiceFile;
 use crate::notify;
+use crate::progress::Progress;
 use crate::serving::Serving;
 use crate::verb::{Result, SetByFlag, Usage, Verb};
 use anyhow::Context as _;
+use monolite_archive::{Place, Sides};
 use monolite_http::{Drained, HttpConfig, Metrics, Notices, Phase, Stop};
 use monolite_runtime::{BackgroundMode, Host, OnDamage};
-use monolite_store::State;
+use monolite_service::{Clock, SystemClock};
+use monolite_store::{State, maintain};
 use std::collections::BTreeSet;
 use std::fs::DirBuilder;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -34,6 +40,12 @@ pub(crate) struct Serve {
     /// Where metrics and health are answered, for operators [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// Files that are behind their archive are brought to its newest commit first; the files of now are kept beside
+    #[arg(long)]
+    roll_forward: bool,
+    /// Files that are behind their archive go on as they are, under a new history; the old one stays in the archive
+    #[arg(long, conflicts_with = "roll_forward")]
+    new_history: bool,
 }
 
 impl Verb for Serve {
@@ -51,14 +63,7 @@ impl Verb for Serve {
         let listen = bind(context, "server.listen", "--listen")?;
         let admin = bind(context, "server.admin", "--admin")?;
         let metrics = Metrics::new();
-        let host = open(context, &metrics)?;
-        let keeping = match Keeping::begin(context.config(), context.data(), &host) {
-            Ok(keeping) => keeping,
-            Err(e) => {
-                let _ = host.shutdown(); // nothing was written
-                return Err(e);
-            }
-        };
+        let (host, keeping) = self.open(context, &metrics)?;
         if let Some(keeping) = &keeping {
             metrics.add_gauges(keeping.gauges());
         }
@@ -94,6 +99,66 @@ impl Verb for Serve {
         }
         Ok(())
     }
+}
+
+impl Serve {
+    /// Opens the files and their archive. Files that do not go on from it are brought to go on, the way that was asked for.
+    fn open(&self, context: &Context, metrics: &Metrics) -> Result<(Host, Option<Keeping>)> {
+        let guests = match open(context, metrics) {
+            Err(e) => e.downcast::<Guests>()?,
+            opened => return opened,
+        };
+        match self.way() {
+            Way::Refuse => return Err(guests.into()),
+            Way::RollForward => {
+                let place = Where::of(context.config(), context.data()).to_read()?;
+                guests.sides().try_for_each(|sides| forward(context, &place, sides))?;
+            }
+            Way::NewHistory => {
+                guests.sides().try_for_each(|sides| begin_anew(context, sides))?;
+                guests.for_others().into_iter().for_each(|others| context.note(format!("  {others}")));
+            }
+        }
+        open(context, metrics)
+    }
+
+    fn way(&self) -> Way {
+        match (self.roll_forward, self.new_history) {
+            (true, _) => Way::RollForward,
+            (_, true) => Way::NewHistory,
+            _ => Way::Refuse,
+        }
+    }
+}
+
+fn forward(context: &Context, place: &Arc<dyn Place>, sides: &Sides) -> Result {
+    let bar = (!context.is_quiet()).then(|| Progress::bytes(None));
+    let done = roll_forward(place, context.data(), &sides.service, Some(&sides.history), &mut |progress| {
+        if let Some(bar) = &bar {
+            bar.of(progress.whole);
+            bar.at(progress.done);
+            bar.doing(sides.service.clone());
+        }
+        ControlFlow::Continue(())
+    })?;
+    drop(bar);
+    context.note(format!("rolled forward: {}", done.told(sides.file)));
+    Ok(())
+}
+
+fn begin_anew(context: &Context, sides: &Sides) -> Result {
+    let Sides { service, history, archive, .. } = sides;
+    let file = ServiceFile::of(context.data(), service).path;
+    // Above all that was archived: no number of a commit that anybody holds comes again.
+    let fork = maintain::fork(&file, *archive, SystemClock.now().0)?;
+    context.note(format!(
+        "a new history of {service} begins at commit {} after commit {}; commit {archive} of {} and what led to it stay in the \
+         archive: monolite restore {service} --history {history} --into DIR",
+        fork.sequence,
+        fork.from_sequence,
+        moment(sides.archive_ms)
+    ));
+    Ok(())
 }
 
 async fn run(
@@ -137,7 +202,7 @@ pub(super) fn edge(context: &Context) -> Result<HttpConfig> {
     })
 }
 
-fn open(context: &Context, metrics: &Metrics) -> Result<Host> {
+fn open(context: &Context, metrics: &Metrics) -> Result<(Host, Option<Keeping>)> {
     let data = context.data();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.with_context(|| format!("cannot make the data folder {}", data.display()))?;
@@ -150,7 +215,12 @@ fn open(context: &Context, metrics: &Metrics) -> Result<Host> {
     }
     let metrics = metrics.clone();
     let assembly = context.followed().background(BackgroundMode::Thread).on_damage(OnDamage::Quarantine);
-    Ok(assembly.observe(move |service| metrics.observer(service)).open()?)
+    let host = assembly.observe(move |service| metrics.observer(service)).open()?;
+    let keeping = Keeping::begin(context.config(), context.data(), &host);
+    if keeping.is_err() {
+        let _ = host.shutdown(); // nothing was written
+    }
+    Ok((host, keeping?))
 }
 
 /// Where history goes, and what that does not survive.

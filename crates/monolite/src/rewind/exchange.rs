@@ -10,7 +10,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// Gives each of two folders the other's name.
-pub(super) fn exchange(a: &Path, b: &Path) -> crate::Result {
+pub(crate) fn exchange(a: &Path, b: &Path) -> crate::Result {
     let changed = renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE);
     changed.map_err(|e| {
         let why = match e {

@@ -32,6 +32,7 @@ mod prepare;
 mod settle;
 mod swap;
 
+pub(crate) use exchange::exchange;
 pub(crate) use settle::settle;
 
 use crate::archive::Keeping;
