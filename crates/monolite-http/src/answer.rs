@@ -137,7 +137,7 @@ fn response(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body
 }
 
 /// The path with what a header may not hold percent-encoded.
-fn located(location: &str) -> HeaderValue {
+pub(crate) fn located(location: &str) -> HeaderValue {
     let mut path = String::with_capacity(PREFIX.len() + location.len());
     path.push_str(PREFIX);
     for byte in location.bytes() {

@@ -8,7 +8,7 @@
 
 use crate::headers::MONOLITE_AT_LEAST;
 use crate::problem::Problem;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use monolite_runtime::Host;
 use std::time::{Duration, Instant};
 
@@ -25,38 +25,50 @@ pub(crate) async fn wait(headers: &HeaderMap, host: &Host, until: Instant) -> Re
 }
 
 async fn wait_for(headers: &HeaderMap, host: &Host, until: Instant) -> Result<(), Problem> {
-    for value in headers.get_all(MONOLITE_AT_LEAST) {
-        let text = value.to_str().map_err(|_| malformed("it is not text"))?;
-        for pair in text.split(',') {
-            let (service, sequence) = parsed(pair.trim())?;
-            let known = host.services().find(|name| *name == service);
-            let Some((service, store)) = known.and_then(|name| Some((name, host.store(name)?))) else {
-                return Err(malformed(&format!("there is no service {service}")));
-            };
-            if tokio::time::timeout_at(until.into(), store.reaches(sequence)).await.is_err() {
-                let detail = format!(
-                    "{service} is at commit {}, not at {sequence}: that number is of another history, or no write answered it",
-                    store.sequence()
-                );
-                return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "not_reached", detail).of_service(service));
-            }
+    for (service, sequence) in pairs(headers, MONOLITE_AT_LEAST, host)? {
+        let Some(store) = host.store(service) else { continue };
+        if tokio::time::timeout_at(until.into(), store.reaches(sequence)).await.is_err() {
+            let detail = format!(
+                "{service} is at commit {}, not at {sequence}: that number is of another history, or no write answered it",
+                store.sequence()
+            );
+            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "not_reached", detail).of_service(service));
         }
     }
     Ok(())
 }
 
+/// The commits that a header names, of services that are here.
+pub(crate) fn pairs(headers: &HeaderMap, header: HeaderName, host: &Host) -> Result<Vec<(&'static str, u64)>, Problem> {
+    let mut named = Vec::new();
+    for value in headers.get_all(&header) {
+        let text = value.to_str().map_err(|_| malformed(header.clone(), "it is not text"))?;
+        for pair in text.split(',') {
+            let (service, sequence) = parsed(pair.trim())
+                .ok_or_else(|| malformed(header.clone(), "it is a list such as Users=123, Documents=77"))?;
+            let known = host.services().find(|name| *name == service);
+            let known = known.ok_or_else(|| malformed(header.clone(), &format!("there is no service {service}")))?;
+            named.push((known, sequence));
+        }
+    }
+    Ok(named)
+}
+
 /// `Users=123`.
-fn parsed(pair: &str) -> Result<(&str, u64), Problem> {
-    let both = pair.split_once('=').and_then(|(service, number)| Some((service.trim(), digits(number.trim())?)));
-    both.ok_or_else(|| malformed("it is a list such as Users=123, Documents=77"))
+fn parsed(pair: &str) -> Option<(&str, u64)> {
+    pair.split_once('=').and_then(|(service, number)| Some((service.trim(), digits(number.trim())?)))
 }
 
 fn digits(text: &str) -> Option<u64> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-fn malformed(why: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_at_least", format!("Monolite-At-Least: {why}"))
+pub(crate) fn malformed(header: HeaderName, why: &str) -> Problem {
+    let (code, name) = match header == MONOLITE_AT_LEAST {
+        true => ("malformed_at_least", "Monolite-At-Least"),
+        false => ("malformed_archived", "Monolite-Archived"),
+    };
+    Problem::new(StatusCode::BAD_REQUEST, code, format!("{name}: {why}"))
 }
 
 #[cfg(test)]
@@ -65,10 +77,10 @@ mod tests {
 
     #[test]
     fn pairs_are_names_and_plain_numbers() {
-        assert_eq!(parsed("Users=123").ok(), Some(("Users", 123)));
-        assert_eq!(parsed("Users = 0").ok(), Some(("Users", 0)));
+        assert_eq!(parsed("Users=123"), Some(("Users", 123)));
+        assert_eq!(parsed("Users = 0"), Some(("Users", 0)));
         for wrong in ["", "Users", "Users=", "Users=+1", "Users=-1", "Users=1.5", "Users=18446744073709551616", "=x"] {
-            assert!(parsed(wrong).is_err(), "{wrong}");
+            assert!(parsed(wrong).is_none(), "{wrong}");
         }
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! Never here: parsing of files, environment or flags (the command line fills these fields).
 
+use crate::archived::Archived;
 use crate::proxies::Proxies;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Limits on connections, headers and time.
@@ -76,6 +78,8 @@ pub struct HttpConfig {
     pub inline_body_max: usize,
     /// Proxies that are believed when they say in `X-Forwarded-For` whose request it is; none by default.
     pub trusted_proxies: Proxies,
+    /// The archive that answers wait for; none by default.
+    pub archived: Option<Arc<dyn Archived>>,
     /// The program's name, in the OpenAPI document and in `/up`.
     pub title: String,
     /// The program's version, in the OpenAPI document.
@@ -99,6 +103,7 @@ impl Default for HttpConfig {
             json_depth_max: 64,
             inline_body_max: 16 * 1024,
             trusted_proxies: Proxies::default(),
+            archived: None,
             title: "monolite".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pages: Vec::new(),

@@ -9,6 +9,7 @@
 //! - Heads above the limits are refused before anything is matched.
 
 use crate::admission::GroupMax;
+use crate::archived::Archived;
 use crate::body::Body;
 use crate::budget::Budget;
 use crate::config::{HttpConfig, Limits, Page};
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) json_depth_max: usize,
     pub(crate) inline_body_max: usize,
     proxies: Proxies,
+    pub(crate) archived: Option<Arc<dyn Archived>>,
 }
 
 /// Two routes do not fit beside each other.
@@ -109,6 +111,7 @@ pub fn router(
         json_depth_max: config.json_depth_max,
         inline_body_max: config.inline_body_max,
         proxies: config.trusted_proxies.clone(),
+        archived: config.archived.clone(),
     })))
 }
 
@@ -163,7 +166,7 @@ impl Edge {
             Ok(()) => match path.strip_prefix(PREFIX).and_then(|path| inner.table.at(path)) {
                 Some((at, params)) => {
                     let meter = at.find(&parts.method).map_or(&inner.other, |route| &route.meter);
-                    let exchange = Exchange { inner, host: &host, parts: &parts, peer, began, trace };
+                    let exchange = Exchange { inner, host: &host, tally: &tally, parts: &parts, peer, began, trace };
                     (exchange.run(at, params, body).await, meter)
                 }
                 None => (inner.elsewhere(&parts, body, peer, began).await, &inner.other),

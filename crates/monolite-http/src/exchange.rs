@@ -1,6 +1,6 @@
 //! One request of a service's route, from its head to its answer.
 //!
-//! The order is fixed: method, caller, access, preconditions, the commits that it waits for, fields, admission, body, admission again, call. So nobody
+//! The order is fixed: method, caller, access, preconditions, the commits that it waits for, fields, admission, body, admission again, call, the archive. So nobody
 //! who may not use a route learns what is wrong with the rest of the request, and no body is read for them, nor for a
 //! change that would be refused for want of room.
 //!
@@ -12,6 +12,7 @@
 //! Never here: what a status is (see `status.rs`), how an answer is written (see `answer.rs`).
 
 use crate::answer;
+use crate::archived;
 use crate::at_least;
 use crate::auth;
 use crate::body::Body;
@@ -31,7 +32,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body::Body as HttpBody;
 use matchit::Params;
-use monolite_runtime::{Answer, Host, Rejection, Request};
+use monolite_runtime::{Answer, Host, Rejection, Request, Tally};
 use monolite_service::{BoxFuture, Caller, Credentials, Upload, WorkKind};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -45,6 +46,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Exchange<'e> {
     pub(crate) inner: &'e Inner,
     pub(crate) host: &'e Host,
+    pub(crate) tally: &'e Tally,
     pub(crate) parts: &'e Parts,
     pub(crate) peer: IpAddr,
     pub(crate) began: Instant,
@@ -66,6 +68,7 @@ impl Exchange<'_> {
         let fork = self.host.fork_of(route.route.service);
         let if_match = self.precondition(route, fork)?;
         at_least::wait(&self.parts.headers, self.host, self.began + self.inner.limits.request_time).await?;
+        archived::wait(&self.parts.headers, self.host, self.inner).await?;
         let mut pairs = Vec::with_capacity(4);
         self.fields(route, &params, &mut pairs).map_err(status::of_fault)?;
         let gate = route.gate.as_ref();
@@ -74,11 +77,12 @@ impl Exchange<'_> {
         }
         if route.content == Content::Stream {
             let answer = self.receive(route, &caller, pairs, body, if_match).await?;
+            archived::acknowledge(self, &answer, fork).await?;
             return answer::of(answer, route, self, &caller, fork);
         }
         let mut room = self.inner.budget.room(caller.tenant());
         let body = self.body(route, body, &mut room).await?;
-        let _admitted = match gate.map(|gate| gate.enter(caller.tenant())).transpose() {
+        let admitted = match gate.map(|gate| gate.enter(caller.tenant())).transpose() {
             Ok(admitted) => admitted,
             Err(refusal) => return Err(refusal.in_time().await),
         };
@@ -87,6 +91,8 @@ impl Exchange<'_> {
         let if_match = if is_same { if_match } else { Some(NEVER) };
         let called = self.call(route, &caller, pairs, body, if_match).await?;
         let answer = self.wait(route, called).await?;
+        drop(admitted); // who waits for the archive keeps nobody from the writer
+        archived::acknowledge(self, &answer, fork).await?;
         answer::of(answer, route, self, &caller, fork)
     }
 

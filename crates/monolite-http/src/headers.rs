@@ -15,6 +15,7 @@ pub(crate) const NO_READS: HeaderValue = HeaderValue::from_static("db;dur=0;desc
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub(crate) const MONOLITE_COMMIT: HeaderName = HeaderName::from_static("monolite-commit");
 pub(crate) const MONOLITE_AT_LEAST: HeaderName = HeaderName::from_static("monolite-at-least");
+pub(crate) const MONOLITE_ARCHIVED: HeaderName = HeaderName::from_static("monolite-archived");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 

@@ -26,6 +26,7 @@
 mod admin;
 mod admission;
 mod answer;
+mod archived;
 mod at_least;
 mod auth;
 mod body;
@@ -50,6 +51,7 @@ mod timing;
 mod trace;
 
 pub use admin::admin_router;
+pub use archived::Archived;
 pub use body::Body;
 pub use config::{HttpConfig, Limits, Page};
 pub use edge::{Edge, RoutesClash, router};

@@ -9,7 +9,7 @@
 use crate::body::Body;
 use crate::headers;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -29,6 +29,7 @@ struct Inner {
     errors: Vec<FieldProblem>,
     allow: Option<HeaderValue>,
     content_range: Option<HeaderValue>,
+    headers: Vec<(HeaderName, HeaderValue)>,
     closes: bool,
 }
 
@@ -74,6 +75,7 @@ impl Problem {
             errors: Vec::new(),
             allow: None,
             content_range: None,
+            headers: Vec::new(),
             closes: false,
         }))
     }
@@ -103,6 +105,12 @@ impl Problem {
     /// The same with what there would be a part of, as `Content-Range` says it.
     pub(crate) fn ranging(mut self, over: HeaderValue) -> Self {
         self.0.content_range = Some(over);
+        self
+    }
+
+    /// The same with a header: of a change that was done all the same.
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.push((name, value));
         self
     }
 
@@ -161,6 +169,7 @@ impl Problem {
         if let Some(over) = &self.0.content_range {
             to.insert(CONTENT_RANGE, over.clone());
         }
+        to.extend(self.0.headers.iter().cloned());
         if self.0.closes {
             to.insert(CONNECTION, headers::CLOSE);
         }

@@ -62,13 +62,20 @@ impl Link {
 
     fn try_call<M: Message>(&self, message: &M) -> Result<M::Reply, Refused> {
         match &self.0 {
-            Kind::Stopped(host, _) => host.call_blocking(&host.system(), message.clone()).map_err(|e| Refused {
-                retry_after: match &e {
-                    Error::Failed(failure) => retry_after(failure),
-                    Error::Refused(_) => None,
-                },
-                error: anyhow::anyhow!("{e}"),
-            }),
+            Kind::Stopped(host, keeping) => {
+                let (host, tally) = host.tallied();
+                let reply = host.call_blocking(&host.system(), message.clone()).map_err(|e| Refused {
+                    retry_after: match &e {
+                        Error::Failed(failure) => retry_after(failure),
+                        Error::Refused(_) => None,
+                    },
+                    error: anyhow::anyhow!("{e}"),
+                })?;
+                let acknowledged = keeping.as_ref().map_or(Ok(()), |keeping| keeping.acks().acknowledge(&tally));
+                let done = "it is done and on this machine's disk, not to be done again; but it is not archived";
+                acknowledged.map_err(|e| Refused { retry_after: None, error: e.context(done) })?;
+                Ok(reply)
+            }
             Kind::Running { client, services } => {
                 let asked = || {
                     let body = serde_json::value::to_raw_value(message)?;

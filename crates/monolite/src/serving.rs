@@ -3,7 +3,7 @@
 use crate::archive::{ArchiveStatus, Keeping};
 use crate::status::{ServerStatus, ServiceStatus};
 use crate::verb::Usage;
-use monolite_runtime::Host;
+use monolite_runtime::{Host, Tally};
 use monolite_service::Service;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -37,6 +37,12 @@ impl Serving {
     /// The archive, where there is one. Whoever holds it long does not keep the server from ending.
     pub(crate) fn archiving(&self) -> Option<Arc<Keeping>> {
         self.keeping.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until what calls wrote is archived, where that is waited for.
+    pub(crate) fn acknowledge(&self, tally: &Tally) -> crate::Result<()> {
+        let acks = self.archiving().map(|keeping| keeping.acks().clone());
+        acks.map_or(Ok(()), |acks| acks.acknowledge(tally))
     }
 
     /// How the archive does, where there is one.

@@ -37,6 +37,12 @@ fn standard() -> Vec<Key> {
             "",
             "Where each commit is archived: a folder, best on another disk; off: nowhere. Unless given: archive in the data folder.",
         ),
+        Key::new(
+            "archive.ack",
+            "local",
+            "When changes are answered: local (on this disk), archived, or the services that wait for the archive: A, B.",
+        ),
+        Key::new("archive.ack_wait", Duration::from_secs(5), "How long an answer waits for the archive."),
         Key::new("archive.interval", archive.interval, "From a commit to the making of the segment that holds it."),
         Key::new(
             "archive.at_bound",

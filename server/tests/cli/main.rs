@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in helpers of tests too: a failure must stop the test
 
+mod acks;
 mod architecture;
 mod archives;
 mod backups;

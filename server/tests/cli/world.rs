@@ -166,17 +166,45 @@ impl Server {
 
     /// One request on a connection of its own; status and body.
     pub(crate) fn request(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let (status, _, body) = self.request_with(method, path, token, body, "");
+        (status, body)
+    }
+
+    /// The same with more headers, each with its line's end; status, head and body.
+    pub(crate) fn request_with(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &str,
+        headers: &str,
+    ) -> (u16, String, String) {
+        self.try_request(method, path, token, body, headers).unwrap()
+    }
+
+    /// The same of a server that may be killed meanwhile.
+    pub(crate) fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &str,
+        headers: &str,
+    ) -> Option<(u16, String, String)> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let bearer = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: x\r\n{bearer}Connection: close\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: x\r\n{bearer}{headers}Connection: close\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         )
-        .unwrap();
-        answer(stream)
+        .ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, head.to_ascii_lowercase(), body.to_owned()))
     }
 
     pub(crate) fn get(&self, path: &str, token: &str) -> (u16, String) {

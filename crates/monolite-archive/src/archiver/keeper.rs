@@ -227,6 +227,7 @@ impl Keeper {
             released: notes.released,
             archived: notes.archived,
             lag: notes.since.map_or(Duration::ZERO, |since| since.elapsed()),
+            waiting: self.waits.waiting(),
             spooled,
             last_put_ms: notes.last_put_ms,
             last_base,

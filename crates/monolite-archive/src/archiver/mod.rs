@@ -171,7 +171,9 @@ impl Archive {
     /// [`Kind::Missing`] where no such service is kept.
     pub fn archived(&self, service: &str, sequence: u64) -> Result<Archived> {
         let keeper = self.keeper(service)?;
-        if keeper.waits.archived() < sequence {
+        // What is on its way to the place is waited for: all that was committed meanwhile is then captured as one segment,
+        // and a slow place is not asked once for each commit.
+        if keeper.waits.archived() < sequence && keeper.spool.first().is_none() {
             keeper.now(Part::Capture);
         }
         Ok(Archived::new(keeper.waits.clone(), sequence))

@@ -39,6 +39,8 @@ pub struct Status {
     pub archived: u64,
     /// How long ago the first commit was made that is not in the place; zero where all are.
     pub lag: Duration,
+    /// Futures that wait for a commit to be in the place.
+    pub waiting: usize,
     /// Segments and bytes in the spool.
     pub spooled: (usize, u64),
     /// When a segment was put last, and when a base, in unix milliseconds.

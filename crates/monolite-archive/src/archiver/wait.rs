@@ -36,6 +36,11 @@ impl Waits {
         self.archived.load(Ordering::Acquire)
     }
 
+    /// Futures that wait.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.state).wakers.len()
+    }
+
     /// Commits up to this one are in the place.
     pub(super) fn reached(&self, sequence: u64) {
         self.archived.fetch_max(sequence, Ordering::AcqRel);

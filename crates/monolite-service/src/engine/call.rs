@@ -208,7 +208,11 @@ impl Calls {
         match within(&*self.engine, until + GRACE, written).await {
             Ok(written) => {
                 let written = written?;
-                Ok(Replied { value: written.value, commit: Some(Commit { service, sequence: written.sequence }) })
+                let commit = Commit { service, sequence: written.sequence };
+                if let Some(tally) = &self.tally {
+                    tally.wrote(commit);
+                }
+                Ok(Replied { value: written.value, commit: Some(commit) })
             }
             Err(unfinished) => Err(failure(unfinished, FailureKind::OutcomeUnknown).into()),
         }

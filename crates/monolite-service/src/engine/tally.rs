@@ -1,6 +1,8 @@
-//! A tally: what the calls of one request did to the files, for its `Server-Timing`.
+//! A tally: what the calls of one request did to the files, for its `Server-Timing` and for who waits for its commits.
 
+use super::Commit;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Counts the statements and the time that the calls of one request spent in stores.
@@ -8,6 +10,8 @@ use std::time::Duration;
 pub struct Tally {
     statements: AtomicU32,
     nanos: AtomicU64,
+    /// Of each service that was written to, the last commit.
+    commits: Mutex<Vec<Commit>>,
 }
 
 impl Tally {
@@ -19,6 +23,19 @@ impl Tally {
     /// Time spent in stores so far, waiting included.
     pub fn db(&self) -> Duration {
         Duration::from_nanos(self.nanos.load(Relaxed))
+    }
+
+    /// The last commit in each file that its writes were kept by.
+    pub fn commits(&self) -> Vec<Commit> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn wrote(&self, commit: Commit) {
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        match commits.iter_mut().find(|known| known.service == commit.service) {
+            Some(known) => known.sequence = known.sequence.max(commit.sequence),
+            None => commits.push(commit),
+        }
     }
 
     pub(crate) fn add_statements(&self, n: u32) {

@@ -5,6 +5,7 @@
 //! - An archive that cannot be reached does not keep anybody from working: commits are spooled, and the status says so.
 //! - A cut is recorded once every commit of it is archived, each at the end of a segment.
 
+use super::acks::{Ack, Acks};
 use super::guests::Guests;
 use super::ledger::Ledger;
 use super::status::{ArchiveStatus, FileStatus};
@@ -35,6 +36,7 @@ pub(crate) struct Keeping {
     archive: Archive,
     place: Arc<dyn Place>,
     ledger: Ledger,
+    acks: Acks,
     host: Host,
     clock: Option<JoinHandle<()>>,
     ended: Arc<(Mutex<bool>, Condvar)>,
@@ -71,7 +73,11 @@ pub(crate) fn config(config: &Config) -> Result<monolite_archive::Config, Config
 impl Keeping {
     /// Starts the archive of a host whose stores were opened to be followed; none where none is configured.
     pub(crate) fn begin(config: &Config, data: &Path, host: &Host) -> crate::Result<Option<Keeping>> {
-        let Where::Folder(folder) = Where::of(config, data) else { return Ok(None) };
+        let ack = Ack::of(config, host.services())?;
+        let Where::Folder(folder) = Where::of(config, data) else {
+            ack.refuse_off(config)?;
+            return Ok(None);
+        };
         let cannot = || format!("cannot archive into {}", folder.display());
         let place: Arc<dyn Place> = Arc::new(Folder::open(&folder).with_context(cannot)?);
         let ledger = Ledger::new(place.clone());
@@ -97,6 +103,7 @@ impl Keeping {
             return Err(guests.into());
         }
         let mut keeping = Keeping {
+            acks: Acks { archive: archive.clone(), ack, wait: config.time("archive.ack_wait") },
             archive,
             place,
             ledger,
@@ -109,6 +116,11 @@ impl Keeping {
         };
         keeping.clock = keeping.start_clock(config.time("archive.cut_every"))?;
         Ok(Some(keeping))
+    }
+
+    /// What answers wait for.
+    pub(crate) fn acks(&self) -> &Acks {
+        &self.acks
     }
 
     /// Records a cut of all files, once it is archived.
@@ -278,6 +290,7 @@ fn gauges(archive: &Archive, service: &'static str) -> Vec<(&'static str, Gauge)
         gauge("monolite_archive_commits_behind", "Commits that are not archived.", |s| {
             s.published.saturating_sub(s.archived)
         }),
+        gauge("monolite_archive_waiting", "Answers that wait until their commits are archived.", |s| s.waiting as u64),
         gauge("monolite_archive_spool_bytes", "Bytes that wait for the archive to take them.", |s| s.spooled.1),
         gauge("monolite_archive_spool_segments", "Segments that wait for the archive to take them.", |s| {
             s.spooled.0 as u64

@@ -3,6 +3,7 @@
 //! **Invariants**
 //! - Reading an archive changes nothing in it, and makes nothing.
 
+mod acks;
 mod forward;
 mod guests;
 mod keeping;
@@ -12,6 +13,7 @@ pub(crate) mod restoring;
 mod status;
 mod target;
 
+pub(crate) use acks::Ack;
 pub(crate) use forward::roll_forward;
 pub(crate) use guests::{Guests, Way};
 pub(crate) use keeping::Keeping;

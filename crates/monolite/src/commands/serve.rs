@@ -6,7 +6,7 @@
 //! - The first SIGTERM or SIGINT drains; the second stops now. Acknowledged writes are on disk either way.
 
 use crate::archive::restoring::moment;
-use crate::archive::{Guests, Keeping, Way, Where, proofs, roll_forward};
+use crate::archive::{Ack, Guests, Keeping, Way, Where, proofs, roll_forward};
 use crate::context::Context;
 use crate::control::Listener;
 use crate::folder::ServiceFile;
@@ -59,12 +59,14 @@ impl Verb for Serve {
 
     fn run(self, context: &Context) -> Result {
         crate::descriptors::raise();
-        let config = edge(context)?;
+        let mut config = edge(context)?;
+        Ack::of(context.config(), context.services().iter().map(|service| service.name))?;
         let listen = bind(context, "server.listen", "--listen")?;
         let admin = bind(context, "server.admin", "--admin")?;
         let metrics = Metrics::new();
         let (host, keeping) = self.open(context, &metrics)?;
         if let Some(keeping) = &keeping {
+            config.archived = Some(Arc::new(keeping.acks().clone()));
             metrics.add_gauges(keeping.gauges());
         }
         let serving = Arc::new(Serving {

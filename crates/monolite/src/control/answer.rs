@@ -61,8 +61,16 @@ fn call(serving: &Serving, name: &str, body: &RawValue) -> Reply {
     let Some(handler) = found else {
         return failed("unknown_message", format!("this server (monolite {}) does not answer {name}", crate::VERSION));
     };
-    let flow = serving.host.flow(&serving.host.system());
-    match block_on(handler.registration.call_json(&flow, body.get().as_bytes())) {
+    let (host, tally) = serving.host.tallied();
+    let flow = host.flow(&host.system());
+    let replied = block_on(handler.registration.call_json(&flow, body.get().as_bytes()));
+    if let (Ok(_), Err(e)) = (&replied, serving.acknowledge(&tally)) {
+        return failed(
+            "not_archived",
+            format!("it is done and on this machine's disk, not to be done again; but {e:#}"),
+        );
+    }
+    match replied {
         Ok(reply) => match String::from_utf8(reply.to_vec()).map(RawValue::from_string) {
             Ok(Ok(reply)) => Reply::Done(reply),
             _ => failed("internal", "a reply is not JSON"),
