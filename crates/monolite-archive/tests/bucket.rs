@@ -28,6 +28,7 @@ fn bucket(endpoint: &str, prefix: &str) -> Arc<dyn Place> {
         endpoint: Some(endpoint.into()),
         access_key: Some(peers::KEY.into()),
         secret_key: Some(peers::SECRET.into()),
+        session_token: None,
     });
     Arc::new(place.unwrap())
 }

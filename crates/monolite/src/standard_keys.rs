@@ -35,7 +35,23 @@ fn standard() -> Vec<Key> {
         Key::new(
             "archive.to",
             "",
-            "Where each commit is archived: a folder, best on another disk; off: nowhere. Unless given: archive in the data folder.",
+            "Where each commit is archived: a folder, best on another disk; s3://BUCKET/PREFIX; off: nowhere. Unless given: archive in the data folder.",
+        ),
+        Key::new(
+            "archive.endpoint",
+            "",
+            "The address of the bucket's server; unless given AWS_ENDPOINT_URL, else Amazon's.",
+        ),
+        Key::new("archive.region", "", "The bucket's region; unless given AWS_REGION, else us-east-1."),
+        Key::new(
+            "archive.credentials_file",
+            "",
+            "A file with the bucket's keys, readable by its owner alone, or role; unless given AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        ),
+        Key::new(
+            "archive.key_file",
+            "",
+            "A file with the key that seals the archive, readable by its owner alone; unless given it is not sealed.",
         ),
         Key::new(
             "archive.ack",

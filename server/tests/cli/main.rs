@@ -7,6 +7,7 @@ mod architecture;
 mod archives;
 mod backups;
 mod bad_folders;
+mod buckets;
 mod configuration;
 mod exports;
 mod guests;

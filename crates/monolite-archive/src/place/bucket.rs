@@ -61,6 +61,8 @@ pub struct BucketConfig {
     pub access_key: Option<String>,
     /// The access key.
     pub secret_key: Option<String>,
+    /// The token that belongs to a key for some hours.
+    pub session_token: Option<String>,
 }
 
 impl fmt::Debug for BucketConfig {
@@ -97,6 +99,9 @@ impl Bucket {
         }
         if let (Some(id), Some(key)) = (&config.access_key, &config.secret_key) {
             builder = builder.with_access_key_id(id).with_secret_access_key(key);
+            if let Some(token) = &config.session_token {
+                builder = builder.with_token(token);
+            }
         }
         let store = builder.build().map_err(|e| Error::new(Kind::Invalid, format!("{config:?}: {e}")))?;
         Ok(Bucket { store: Arc::new(store), config })
@@ -325,6 +330,10 @@ impl Drop for Parts {
 
 fn failed(config: &BucketConfig, name: &str, e: object_store::Error, otherwise: Kind) -> Error {
     use object_store::Error as E;
+    if e.to_string().contains("NoSuchBucket") {
+        let text = format!("there is no bucket {}: make it, or name one that is there", config.bucket);
+        return Error::new(Kind::Unreachable, text);
+    }
     let kind = match e {
         E::NotFound { .. } => Kind::Missing,
         E::AlreadyExists { .. } | E::Precondition { .. } => Kind::Exists,

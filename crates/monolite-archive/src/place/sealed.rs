@@ -16,8 +16,9 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use ring::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -71,6 +72,24 @@ impl Key {
             *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
         }
         Ok(Key::new(&bytes))
+    }
+
+    /// Makes a new key in a file that only its owner may read, where there is none.
+    pub fn create(path: &Path) -> Result<Key> {
+        let context = |e| Error::io(format!("a new key in {}", path.display()), e);
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path).map_err(context)?;
+        writeln!(file, "{digits}").and_then(|()| file.sync_all()).map_err(context)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(context)?;
+        Ok(Key::new(&bytes))
+    }
+
+    /// What tells this key from others: it opens nothing, and stands at the head of all that was sealed with it.
+    pub fn id(&self) -> String {
+        self.id.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn of_object(&self, salt: &[u8; 32], name: &str) -> LessSafeKey {
@@ -184,7 +203,7 @@ impl Sealed {
 
 impl Place for Sealed {
     fn describe(&self) -> String {
-        format!("{}, sealed", self.inner.describe())
+        format!("{}, sealed with key {}", self.inner.describe(), self.key.id())
     }
 
     fn layout(&self) -> Layout {

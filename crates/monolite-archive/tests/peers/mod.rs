@@ -2,8 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -35,6 +35,7 @@ pub fn litestream() -> Option<PathBuf> {
 /// A running SeaweedFS; killed at the end.
 pub struct Weed {
     child: Child,
+    filer: u16,
     pub endpoint: String,
 }
 
@@ -60,6 +61,16 @@ impl Weed {
         Some(started.expect("SeaweedFS does not start"))
     }
 
+    /// Makes a bucket, as its owner would.
+    pub fn bucket(&self, name: &str) {
+        let mut filer = TcpStream::connect(("127.0.0.1", self.filer)).unwrap();
+        write!(filer, "POST /buckets/{name}/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        filer.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+
     fn on_free_ports(found: &Path, scratch: &Path, data: &str) -> Result<Weed, ()> {
         let data = scratch.join(data);
         std::fs::create_dir(&data).unwrap();
@@ -77,7 +88,7 @@ impl Weed {
         command.arg(format!("-filer.localSocket={}", scratch.join("filer.sock").display()));
         command.arg(format!("-s3.localSocket={}", scratch.join("s3.sock").display()));
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut weed = Weed { child, endpoint: format!("http://127.0.0.1:{}", ports[6]) };
+        let mut weed = Weed { child, filer: ports[4], endpoint: format!("http://127.0.0.1:{}", ports[6]) };
         let told = BufReader::new(weed.child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let (tell, heard) = mpsc::sync_channel(10_000);
         // Reads to its end: a server whose log nobody reads would stand still.

@@ -14,12 +14,12 @@ use crate::config::{Config, ConfigError};
 use crate::folder::ServiceFile;
 use anyhow::Context as _;
 use monolite_archive::cuts::{CutPoint, Position};
-use monolite_archive::place::Folder;
 use monolite_archive::{Archive, AtBound, Error, Kind, Place};
 use monolite_runtime::Host;
 use monolite_service::{Gauge, GaugeKind};
 use monolite_store::{State as StoreState, Store};
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -74,12 +74,10 @@ impl Keeping {
     /// Starts the archive of a host whose stores were opened to be followed; none where none is configured.
     pub(crate) fn begin(config: &Config, data: &Path, host: &Host) -> crate::Result<Option<Keeping>> {
         let ack = Ack::of(config, host.services())?;
-        let Where::Folder(folder) = Where::of(config, data) else {
+        let Some(place) = Where::of(config, data).to_write(config)? else {
             ack.refuse_off(config)?;
             return Ok(None);
         };
-        let cannot = || format!("cannot archive into {}", folder.display());
-        let place: Arc<dyn Place> = Arc::new(Folder::open(&folder).with_context(cannot)?);
         let ledger = Ledger::new(place.clone());
         let pinned = ledger.clone();
         let limits = monolite_archive::Config {
@@ -88,17 +86,7 @@ impl Keeping {
             ..self::config(config)?
         };
         let archive = Archive::start(place.clone(), limits)?;
-        let mut guests = Guests::at(place.describe());
-        for health in host.health() {
-            let (service, Some(store)) = (health.service, host.store(health.service)) else { continue };
-            if matches!(health.status.state, StoreState::Damaged(_) | StoreState::Closed) {
-                continue; // quarantined: its history stays as it is
-            }
-            match keep(&archive, data, service, &store) {
-                Ok(()) => guests.others.push(service.to_owned()),
-                Err(e) => guests.take(e).with_context(|| format!("{service} cannot be archived"))?,
-            }
-        }
+        let guests = keep_all(&archive, &place, data, host)?;
         if !guests.is_empty() {
             return Err(guests.into());
         }
@@ -221,6 +209,31 @@ impl Keeping {
         };
         Ok(Some(std::thread::Builder::new().name("cuts".to_owned()).spawn(clock)?))
     }
+}
+
+/// Keeps every service that is not quarantined: some at a time, since each asks the place where its history stands.
+fn keep_all(archive: &Archive, place: &Arc<dyn Place>, data: &Path, host: &Host) -> crate::Result<Guests> {
+    const AT_ONCE: usize = 16;
+    let is_open = |health: &monolite_runtime::Health| {
+        !matches!(health.status.state, StoreState::Damaged(_) | StoreState::Closed) // its history stays as it is
+    };
+    let open: Vec<&'static str> = host.health().into_iter().filter(is_open).map(|health| health.service).collect();
+    let mut guests = Guests::at(place.describe());
+    for some in open.chunks(AT_ONCE) {
+        let keep =
+            |service: &'static str| host.store(service).map_or(Ok(()), |store| keep(archive, data, service, &store));
+        let kept: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = some.iter().map(|service| scope.spawn(move || keep(service))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        for (service, kept) in some.iter().zip(kept) {
+            match kept {
+                Ok(()) => guests.others.push((*service).to_owned()),
+                Err(e) => guests.take(e).with_context(|| format!("{service} cannot be archived"))?,
+            }
+        }
+    }
+    Ok(guests)
 }
 
 impl Drop for Keeping {

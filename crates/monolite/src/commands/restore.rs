@@ -34,8 +34,8 @@ pub(crate) struct Restore {
     /// Put the newest archived state in the place of the service's file, which is kept beside; its server must be stopped
     #[arg(long, requires = "service", conflicts_with_all = ["into", "to", "from", "dry_run"])]
     roll_forward: bool,
-    /// The archive's folder, instead of the configured one
-    #[arg(long, value_name = "DIR")]
+    /// The archive: a folder or s3://BUCKET/PREFIX, instead of the configured one
+    #[arg(long, value_name = "PLACE")]
     from: Option<PathBuf>,
     /// Which of a service's histories, where it has several [default: the one begun last]
     #[arg(long, value_name = "ID")]
@@ -89,7 +89,7 @@ impl Verb for Restore {
 
 impl Restore {
     fn place(&self, context: &Context) -> Result<Arc<dyn Place>> {
-        Where::or(self.from.clone(), context.config(), context.data()).to_read()
+        Where::or(self.from.clone(), context.config(), context.data()).to_read(context.config())
     }
 
     /// The archive's newest in the place of the service's file.

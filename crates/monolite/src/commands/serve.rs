@@ -113,7 +113,7 @@ impl Serve {
         match self.way() {
             Way::Refuse => return Err(guests.into()),
             Way::RollForward => {
-                let place = Where::of(context.config(), context.data()).to_read()?;
+                let place = Where::of(context.config(), context.data()).to_read(context.config())?;
                 guests.sides().try_for_each(|sides| forward(context, &place, sides))?;
             }
             Way::NewHistory => {
@@ -230,14 +230,24 @@ fn archived(context: &Context, serving: &Serving) -> String {
     let Some(status) = serving.archive() else {
         return "off: the loss of this disk is the loss of all data (archive.to)".to_owned();
     };
-    let place = match Where::of(context.config(), &serving.data) {
-        Where::Folder(folder) => folder,
-        Where::Nowhere => return status.place,
+    let survives = match Where::of(context.config(), &serving.data) {
+        Where::Folder(folder) => {
+            let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
+            let same = device(&folder).is_some() && device(&folder) == device(&serving.data);
+            if same {
+                "the same disk: it survives mistakes, not the disk (archive.to)"
+            } else {
+                "another disk: it survives this one"
+            }
+        }
+        Where::Bucket(..) | Where::Nowhere => "it survives this machine",
     };
-    let device = |path: &Path| std::fs::metadata(path).map(|meta| meta.dev()).ok();
-    let same = device(&place).is_some() && device(&place) == device(&serving.data);
-    let caution = if same { "; the same disk: it survives mistakes, not the disk (archive.to)" } else { "" };
-    format!("each commit, within a second, in {}{caution}", place.display())
+    let when = match context.config().text("archive.ack") {
+        "local" => "within a second".to_owned(),
+        "archived" => "before its answer".to_owned(),
+        some => format!("within a second, of {some} before its answer"),
+    };
+    format!("each commit, {when}, in {}; {survives}", status.place)
 }
 
 fn bind(context: &Context, key: &str, flag: &str) -> Result<TcpListener> {
@@ -278,6 +288,12 @@ fn greet(context: &Context, serving: &Serving) {
         }
     }
     context.note(format!("  archive     {}", archived(context, serving)));
+    let files = serving.archive().map_or(Vec::new(), |status| status.files);
+    let waiting: Vec<_> = files.iter().filter(|file| file.state == "opening").collect();
+    if let Some(why) = waiting.iter().find_map(|file| file.last_error.as_ref()?.lines().next()) {
+        let services: Vec<&str> = waiting.iter().map(|file| file.service.as_str()).collect();
+        context.note(format!("  NOT YET     {}: it is tried again beside; {why}", services.join(", ")));
+    }
     for line in &context.first_steps {
         context.note(format!("  {line}"));
     }

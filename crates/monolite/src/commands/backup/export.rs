@@ -48,7 +48,7 @@ impl Export {
 
     /// From the archive, at a cut; answers its moment.
     fn restored(&self, context: &Context, to: &Wanted, parts: &Path) -> Result<i64> {
-        let place = Where::or(self.from.clone(), context.config(), context.data()).to_read()?;
+        let place = Where::or(self.from.clone(), context.config(), context.data()).to_read(context.config())?;
         let (files, cut) = restoring::all(&place, to)?;
         let cut = cut.context("an export is of one moment: name a cut, a moment, or latest")?;
         let steps = Steps::new(context);

@@ -27,7 +27,7 @@ struct Listed {
 }
 
 pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf>) -> Result {
-    let place = Where::or(from, context.config(), context.data()).to_read()?;
+    let place = Where::or(from, context.config(), context.data()).to_read(context.config())?;
     let mut listed = Vec::new();
     for name in services(&place)?.into_iter().filter(|name| service.is_none_or(|service| service == name)) {
         for (history, manifest) in histories(&place, &name)? {

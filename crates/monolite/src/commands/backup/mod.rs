@@ -9,6 +9,8 @@ mod verify;
 
 use crate::context::Context;
 use crate::verb::{Result, Verb};
+#[cfg(feature = "seal")]
+use std::path::Path;
 use std::path::PathBuf;
 
 /// Copy the data, and look into the archive
@@ -69,12 +71,20 @@ enum BackupVerb {
         /// The name: a letter, then letters, digits, '-', '_' and '.'
         name: String,
     },
+    /// Make a key to seal the archive with, in a new file that only you may read: for archive.key_file
+    ///
+    /// Keep a copy elsewhere: who loses it has no archive.
+    #[cfg(feature = "seal")]
+    NewKey {
+        /// The file; it must not be there
+        file: PathBuf,
+    },
     /// List what the archive holds: each service's histories, and the cuts
     List {
         /// One service only
         service: Option<String>,
-        /// The archive's folder, instead of the configured one
-        #[arg(long, value_name = "DIR")]
+        /// The archive: a folder or s3://BUCKET/PREFIX, instead of the configured one
+        #[arg(long, value_name = "PLACE")]
         from: Option<PathBuf>,
     },
     /// Read all that the archive holds and check it: every checksum, no gaps, and that it leads to its newest commit
@@ -83,8 +93,8 @@ enum BackupVerb {
     Verify {
         /// One service only
         service: Option<String>,
-        /// The archive's folder, instead of the configured one
-        #[arg(long, value_name = "DIR")]
+        /// The archive: a folder or s3://BUCKET/PREFIX, instead of the configured one
+        #[arg(long, value_name = "PLACE")]
         from: Option<PathBuf>,
         /// A folder with room for the largest file: each is restored there, checked and removed
         #[arg(long, value_name = "DIR")]
@@ -104,8 +114,22 @@ impl Verb for Backup {
             BackupVerb::Now { most } => running::now(context, most),
             BackupVerb::Base { service } => running::base(context, service),
             BackupVerb::Mark { name } => running::mark(context, name),
+            #[cfg(feature = "seal")]
+            BackupVerb::NewKey { file } => new_key(context, &file),
             BackupVerb::List { service, from } => list::run(context, service.as_deref(), from),
             BackupVerb::Verify { service, from, restore } => verify::run(context, service.as_deref(), from, restore),
         }
     }
+}
+
+#[cfg(feature = "seal")]
+fn new_key(context: &Context, file: &Path) -> Result {
+    let key = monolite_archive::place::Key::create(file)?;
+    context.note(format!(
+        "key {} is in {}; keep a copy elsewhere: without it nobody reads what it seals. Set archive.key_file to the file, and \
+         archive.to to a place that is empty",
+        key.id(),
+        file.display()
+    ));
+    Ok(())
 }

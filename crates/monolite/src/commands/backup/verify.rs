@@ -27,7 +27,7 @@ struct Report {
 }
 
 pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf>, scratch: Option<PathBuf>) -> Result {
-    let place = Where::or(from, context.config(), context.data()).to_read()?;
+    let place = Where::or(from, context.config(), context.data()).to_read(context.config())?;
     let bar = (!context.is_quiet()).then(|| Progress::bytes(Some(1)));
     let mut reports = Vec::new();
     for name in services(&place)?.into_iter().filter(|name| service.is_none_or(|service| service == name)) {

@@ -1,0 +1,155 @@
+//! An archive in a bucket, by two lines of configuration: all verbs, the loss of the machine, and sealed.
+//!
+//! Needs SeaweedFS, as `crates/monolite-archive/tests/bucket.rs` does; without it the tests say that they were skipped.
+
+#[path = "../../../crates/monolite-archive/tests/peers/mod.rs"]
+mod peers;
+
+use crate::world::{Server, World};
+use peers::{KEY, SECRET, Weed};
+use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const COUNT: &str = "SELECT count(*) FROM documents";
+
+/// The configuration of a bucket, with more lines for its section.
+fn configure(world: &World, weed: &Weed, to: &str, more: &str) {
+    let keys = world.folder.path().join("bucket-keys");
+    if !keys.exists() {
+        std::fs::write(&keys, format!("aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")).unwrap();
+        std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o400)).unwrap();
+    }
+    let endpoint = &weed.endpoint;
+    let text = format!("[archive]\nto = \"{to}\"\nendpoint = \"{endpoint}\"\ncredentials_file = {keys:?}\n{more}\n");
+    std::fs::write(world.folder.path().join("monolite.toml"), text).unwrap();
+}
+
+fn write(server: &Server, token: &str, times: usize) {
+    for n in 0..times {
+        let body = json!({ "n": n }).to_string();
+        let answered = server.request("POST", "/api/v1/documents", token, &body);
+        assert_eq!(answered.0, 201, "{answered:?}");
+    }
+}
+
+fn kill_and_lose_all(world: &World, mut server: Server) {
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    std::fs::remove_dir_all(world.data()).unwrap();
+}
+
+fn restore_all(world: &World, to: &str, into: &Path) {
+    world.run(&["restore", "--all", "--to", to, "--accept", "--into", into.to_str().unwrap()]).good();
+}
+
+#[test]
+fn a_machine_that_is_lost_comes_back_from_a_bucket_and_goes_on_there() {
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start(scratch.path()) else { return };
+    let world = World::new();
+    configure(&world, &weed, "s3://archives/plain/one", "");
+    let server = world.serve();
+    assert!(server.said.contains("there is no bucket archives: make it"), "{}", server.said);
+    server.stop();
+    weed.bucket("archives");
+    let server = world.serve();
+    let said = &server.said;
+    assert!(said.contains("s3://archives/plain/one; it survives this machine"), "{said}");
+    assert!(!world.data().join("archive").exists());
+    let token = world.admin("ann@example.org");
+    write(&server, &token, 3);
+    world.run(&["backup", "mark", "before", "--json"]).good();
+    write(&server, &token, 2);
+    world.run(&["backup", "now"]).good();
+    let status: Value = serde_json::from_str(&world.run(&["backup", "status", "--json"]).good()).unwrap();
+    assert_eq!(status["place"], json!("s3://archives/plain/one"));
+    assert!(world.run(&["backup", "list"]).good().contains("Documents"));
+    assert!(world.run(&["backup", "verify"]).good().contains("sound"));
+    let printed = world.run(&["config", "print"]).good();
+    assert!(printed.contains("bucket-keys") && !printed.contains(SECRET) && !printed.contains(KEY), "{printed}");
+    kill_and_lose_all(&world, server);
+
+    let cut = world.folder.path().join("cut");
+    restore_all(&world, "before", &cut);
+    let at_cut = World::new();
+    std::fs::rename(&cut, at_cut.data()).unwrap();
+    assert_eq!(at_cut.value("Documents", COUNT), 3);
+    restore_all(&world, "newest", &world.data());
+    let mut server = world.serve();
+    assert_eq!(server.get("/api/v1/sessions/current", &token).0, 200);
+    assert_eq!(world.value("Documents", COUNT), 5);
+    write(&server, &token, 1);
+    world.run(&["backup", "now"]).good();
+    assert!(world.run(&["backup", "verify"]).good().contains("sound"));
+    server.signal("TERM");
+    server.rest();
+
+    // The files of the cut are older than the archive: told, and rolled forward from the bucket.
+    std::fs::remove_dir_all(world.data()).unwrap();
+    std::fs::rename(at_cut.data(), world.data()).unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    world.run(&serve).bad(1, &["Documents is at commit", "s3://archives/plain/one"]);
+    let server = world.serve_with(world.command(&[&serve[..], &["--roll-forward"]].concat()));
+    assert_eq!(world.value("Documents", COUNT), 6);
+    server.stop();
+}
+
+#[test]
+fn a_sealed_bucket_acknowledges_what_it_has_and_opens_with_its_key_alone() {
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(weed) = Weed::start(scratch.path()) else { return };
+    let world = World::new();
+    weed.bucket("archives");
+    let key = world.folder.path().join("archive-key");
+    world.run(&["backup", "new-key", key.to_str().unwrap()]).good();
+    world.run(&["backup", "new-key", key.to_str().unwrap()]).bad(1, &["archive-key"]);
+    assert_eq!(crate::world::mode_of(&key), 0o400);
+    let seal = format!("key_file = {key:?}\nack = \"archived\"\nack_wait = \"60s\"");
+    configure(&world, &weed, "s3://archives/sealed", &seal);
+    let server = world.serve();
+    assert!(server.said.contains("s3://archives/sealed, sealed with key"), "{}", server.said);
+    assert!(server.said.contains("before its answer"), "{}", server.said);
+    let token = world.admin("ann@example.org");
+    write(&server, &token, 4);
+    kill_and_lose_all(&world, server);
+
+    let into = world.folder.path().join("back");
+    let restore = ["restore", "Documents", "--into", into.to_str().unwrap()];
+    configure(&world, &weed, "s3://archives/sealed", "");
+    world.run(&restore).bad(1, &["monolite.json"]);
+    let other = world.folder.path().join("other-key");
+    world.run(&["backup", "new-key", other.to_str().unwrap()]).good();
+    configure(&world, &weed, "s3://archives/sealed", &format!("key_file = {other:?}"));
+    world.run(&restore).bad(1, &["sealed with another key"]);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o440)).unwrap();
+    configure(&world, &weed, "s3://archives/sealed", &seal);
+    world.run(&restore).bad(2, &["archive.key_file", "chmod 0400"]);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o400)).unwrap();
+    restore_all(&world, "newest", &world.data());
+    assert_eq!(world.value("Documents", COUNT), 4, "what was acknowledged");
+    let server = world.serve();
+    write(&server, &token, 1);
+    server.stop();
+}
+
+#[test]
+fn a_bucket_that_does_not_answer_is_no_outage_and_is_told() {
+    let world = World::new();
+    let text = "[archive]\nto = \"s3://nowhere/x\"\nendpoint = \"http://127.0.0.1:1\"\n";
+    std::fs::write(world.folder.path().join("monolite.toml"), text).unwrap();
+    let with_keys = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command.env("AWS_ACCESS_KEY_ID", "who").env("AWS_SECRET_ACCESS_KEY", "what");
+        command
+    };
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let server = world.serve_with(with_keys(&serve));
+    assert!(server.said.contains("NOT YET     Documents, Files"), "{}", server.said);
+    assert!(server.get("/readyz", "").0 == 200);
+    let other = World::new();
+    other.run(&[&serve[..], &["--set", "archive.to=s3://"]].concat()).bad(2, &["names no bucket"]);
+    let mut without = other.command(&[&serve[..], &["--set", "archive.to=s3://b"]].concat());
+    without.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_WEB_IDENTITY_TOKEN_FILE");
+    crate::world::Ran::of(without.output().unwrap()).bad(2, &["no keys for the bucket", "archive.credentials_file"]);
+}
