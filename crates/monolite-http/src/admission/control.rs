@@ -143,7 +143,8 @@ impl Control {
         let wanted = self.wanted().as_secs_f64();
         self.late = if wait > wanted { self.late + 1 } else { 0 };
         let worked = (round.held + round.committing).as_secs_f64() / seconds;
-        self.trust = if self.late < LATE_ROUNDS { worked.max(self.trust * TRUST_GROW) } else { half(self.trust, worked) };
+        self.trust =
+            if self.late < LATE_ROUNDS { worked.max(self.trust * TRUST_GROW) } else { half(self.trust, worked) };
         self.trust = self.trust.clamp(TRUST_MIN, 1.0);
         // The time that is not there for writes counts as used.
         let busy = (worked / self.trust).clamp(0.01, 1.0);

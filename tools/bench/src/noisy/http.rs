@@ -39,8 +39,8 @@ pub(super) async fn run(measured: &Measured, report: &mut Report) -> anyhow::Res
         group("reads", quiet, QUIET, Kind::Get(QUIET_SEARCH.to_owned()), vec![(millis, Some(pace))]),
     ];
     crowd::spawn(ours.address, &calm).await?;
-    let alone = told(&crowd::spawn(ours.address, &calm).await?);
     for noise in NOISES.into_iter().filter(|noise| noise.is_wanted(measured, "http")) {
+        let alone = told(&crowd::spawn(ours.address, &calm).await?);
         let loud = loud(noise, noisy, millis + 2 * AROUND.as_millis() as u64);
         let (quiet, noisy) = beside(ours.address, &calm, &loud).await?;
         let did: Vec<String> =

@@ -1,6 +1,6 @@
 //! The suite `noisy`: what fifty quiet tenants notice of one that does a hundred times as much.
 //!
-//! The quiet ones write and read at a steady pace, open loop; their p99 is measured alone, then beside the noisy one's tiny
+//! The quiet ones write and read at a steady pace, open loop; their p99 is measured alone before each row, since disks have moods, then beside the noisy one's tiny
 //! writes, giants in pieces, large writes of the very message that the quiet ones send, slow reads of the very message that
 //! they read by, and all together; in the store and over HTTP.
 //!

@@ -5,7 +5,7 @@ use super::{AROUND, NOISE, NOISES, Noise, QUIET, QUIET_RATE, Quiet, compare};
 use crate::arguments::Measured;
 use crate::report::Report;
 use anyhow::Context;
-use monolite_store::{Config, Error, Kind, Migration, Migrations, Store, Tenant, Ticket};
+use monolite_store::{Config, Error, Hold, Kind, Migration, Migrations, Store, Tenant, Ticket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -43,9 +43,9 @@ pub(super) async fn run(measured: &Measured, report: &mut Report) -> anyhow::Res
     insert(&store, Tenant(0), ROWS).await.context("filling")?;
     let time = Duration::from_millis(if measured.is_short() { 3_000 } else { 15_000 });
     quiet_apart(&store, time / 4).await?;
-    let alone = quiet_apart(&store, time).await?;
     for noise in NOISES.into_iter().filter(|noise| noise.is_wanted(measured, "store")) {
-        let counts = Arc::new(Counts::default());
+        let alone = quiet_apart(&store, time).await?;
+        let (counts, begun) = (Arc::new(Counts::default()), Instant::now());
         let mut noisy = JoinSet::new();
         make(&mut noisy, &store, noise, Instant::now() + time + 2 * AROUND, &counts);
         tokio::time::sleep_until((Instant::now() + AROUND).into()).await;
@@ -55,12 +55,20 @@ pub(super) async fn run(measured: &Measured, report: &mut Report) -> anyhow::Res
         }
         let [tiny, pieces, large, scans, own] = std::array::from_fn(|n| counts[n].load(Relaxed));
         let did = format!(
-            "the noisy one did {tiny} tiny writes, {pieces} pieces of 64 KiB, {large} writes of {LARGE} rows, {scans} scans, and was refused {own} times"
+            "the noisy one did {tiny} tiny writes, {pieces} pieces of 64 KiB, {large} writes of {LARGE} rows, {scans} scans, and was refused or stopped {own} times; the writer's longest holds: {}",
+            longest(&store, begun)
         );
         compare(report, "store", noise, &alone, &beside, &did);
     }
     store.close()?;
     Ok(())
+}
+
+/// The longest holds of the writer since a moment.
+fn longest(store: &Store, since: Instant) -> String {
+    let holds = store.writer().longest;
+    let of = |hold: &Hold| format!("{} {:.0} ms", hold.label, hold.held.as_secs_f64() * 1e3);
+    holds.iter().filter(|hold| hold.since >= since).take(3).map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// The quiet tenants on a thread of their own: where the noisy one's callers take their turns is not what is timed.
@@ -155,7 +163,8 @@ fn make(to: &mut JoinSet<anyhow::Result<()>>, store: &Store, noise: Noise, until
                     };
                     match done {
                         Ok(()) => drop(counts[count].fetch_add(1, Relaxed)),
-                        Err(e) if e.kind() == Kind::Overloaded => {
+                        // A scan whose snapshot makes the WAL grow is stopped.
+                        Err(e) if matches!(e.kind(), Kind::Overloaded | Kind::TooLong) => {
                             counts[4].fetch_add(1, Relaxed);
                             tokio::time::sleep_until((Instant::now() + Duration::from_millis(5)).into()).await;
                         }
