@@ -4,7 +4,7 @@
 //! - A segment's name, level and header say the same; one that does not is refused when it is read.
 
 use crate::layout::{Layout, Level, SegmentName, history_root};
-use crate::ltx::{Decoder, Encoder, HEADER_BYTES, Header};
+use crate::ltx::{Decoder, Encoder, HEADER_BYTES, Header, Stand};
 use crate::place::{Place, Reader, Upload};
 use crate::{Error, Kind, Result};
 use std::fmt;
@@ -124,6 +124,13 @@ impl History {
         let decoder = Decoder::begin(reader).map_err(|e| e.within(segment))?;
         agrees(segment, &decoder.header())?;
         Ok(decoder)
+    }
+
+    /// Goes on reading a segment where another reader stood.
+    pub(crate) fn resume(&self, segment: &Segment, range: usize, header: Header, stand: Stand) -> Decoder<Reader> {
+        let name = self.segment_name(segment.level, segment.name);
+        let reader = Reader::new(Arc::clone(&self.place), name, range).from(stand.offset);
+        Decoder::resume(reader, header, stand)
     }
 
     /// Removes a segment.

@@ -7,7 +7,7 @@
 //! - Memory is one range and one page an input; there are `INPUTS_MAX` at most.
 //! - No page comes out that the file had cut off meanwhile: one that shrinks and grows again holds new pages, and they must be there.
 
-use crate::ltx::{Decoder, Header, lock_page};
+use crate::ltx::{Decoder, Header, Stand, lock_page};
 use crate::planted::planted;
 use crate::{Error, Kind, Result};
 use std::cmp::Reverse;
@@ -19,8 +19,8 @@ pub const INPUTS_MAX: usize = 256;
 
 /// Merges segments; see the head of this file.
 pub struct Merge<R: BufRead> {
-    /// Oldest first.
-    inputs: Vec<Decoder<R>>,
+    /// Oldest first; none for one that had ended where this merge goes on from another.
+    inputs: Vec<Option<Decoder<R>>>,
     /// The pages where each input stands, lowest page first, then the newest input.
     heap: BinaryHeap<(Reverse<u32>, usize)>,
     /// The smallest the file became after each input.
@@ -35,25 +35,37 @@ pub struct Merge<R: BufRead> {
 impl<R: BufRead> Merge<R> {
     /// Merges segments that follow each other, oldest first.
     pub fn begin(inputs: Vec<Decoder<R>>) -> Result<Self> {
-        let (Some(first), Some(last)) = (inputs.first(), inputs.last()) else {
+        let headers: Vec<Header> = inputs.iter().map(Decoder::header).collect();
+        Self::of(inputs.into_iter().map(Some).collect(), &headers, None)
+    }
+
+    /// Goes on behind a page, where another merge of the same segments stood ([`Merge::stands`]): each input goes on there, and one
+    /// that had ended is none.
+    pub fn resume(inputs: Vec<Option<Decoder<R>>>, headers: &[Header], page: u32) -> Result<Self> {
+        Self::of(inputs, headers, Some(page + 1))
+    }
+
+    fn of(inputs: Vec<Option<Decoder<R>>>, headers: &[Header], resumed: Option<u32>) -> Result<Self> {
+        let (Some(first), Some(last)) = (headers.first(), headers.last()) else {
             return Err(Error::new(Kind::Invalid, "nothing to merge"));
         };
-        if inputs.len() > INPUTS_MAX {
+        if headers.len() > INPUTS_MAX || inputs.len() != headers.len() {
             return Err(Error::new(Kind::Invalid, format!("{} segments at once", inputs.len())));
         }
-        let mut header = Header { first: first.header().first, ..last.header() };
+        let mut header = Header { first: first.first, ..*last };
         if planted!("merge_takes_the_first_moment") {
-            header.at_ms = first.header().at_ms;
+            header.at_ms = first.at_ms;
         }
-        for pair in inputs.windows(2) {
-            follows(&pair[0].header(), &pair[1].header())?;
+        for pair in headers.windows(2) {
+            follows(&pair[0], &pair[1])?;
         }
         let mut floors = vec![u32::MAX; inputs.len()];
         for at in (1..inputs.len()).rev() {
-            floors[at - 1] = floors[at].min(inputs[at].header().pages);
+            floors[at - 1] = floors[at].min(headers[at].pages);
         }
         // Without a base, what lies below the smallest size may be in an older segment.
-        let next = if header.is_base() { 1 } else { floors[0].min(first.header().pages).saturating_add(1) };
+        let whole = if header.is_base() { 1 } else { floors[0].min(first.pages).saturating_add(1) };
+        let next = resumed.map_or(whole, |page| page.max(whole));
         let heap = BinaryHeap::with_capacity(inputs.len());
         let mut merge = Merge { inputs, heap, floors, header, current: None, next };
         for at in 0..merge.inputs.len() {
@@ -69,7 +81,7 @@ impl<R: BufRead> Merge<R> {
 
     /// Bytes read from all inputs so far.
     pub fn bytes(&self) -> u64 {
-        self.inputs.iter().map(Decoder::bytes).sum()
+        self.inputs.iter().flatten().map(Decoder::bytes).sum()
     }
 
     /// The next page, ascending, whose bytes are then in [`Merge::page`]; `None` once all inputs were read and are sound.
@@ -105,13 +117,22 @@ impl<R: BufRead> Merge<R> {
         }
     }
 
+    /// Where each input stands behind the page that was handed out last; none for one that has ended.
+    pub fn stands(&self) -> Vec<Option<Stand>> {
+        let stand = |(at, input): (usize, &Option<Decoder<R>>)| {
+            let input = input.as_ref()?;
+            if Some(at) == self.current { input.after() } else { input.before() }
+        };
+        self.inputs.iter().enumerate().map(stand).collect()
+    }
+
     /// The bytes of the page that [`Merge::next`] named.
     pub fn page(&self) -> &[u8] {
-        self.inputs[self.current.expect("a page was named")].page()
+        self.inputs[self.current.expect("a page was named")].as_ref().expect("it gave that page").page()
     }
 
     fn advance(&mut self, at: usize) -> Result<()> {
-        let input = &mut self.inputs[at];
+        let Some(input) = &mut self.inputs[at] else { return Ok(()) };
         let (first, last) = (input.header().first, input.header().last);
         let next = input.next().map_err(|e| e.within(format!("the segment of commits {first} to {last}")))?;
         self.heap.extend(next.map(|number| (Reverse(number), at)));

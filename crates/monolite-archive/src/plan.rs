@@ -45,6 +45,11 @@ impl Plan {
         Plan::exactly(segments, last)
     }
 
+    /// Segments that were a plan before.
+    pub(crate) fn of(segments: Vec<Segment>) -> Option<Plan> {
+        (!segments.is_empty()).then_some(Plan { segments })
+    }
+
     /// The segments, oldest first; the first is a base.
     pub fn segments(&self) -> &[Segment] {
         &self.segments

@@ -7,7 +7,7 @@
 
 use crate::history::{History, Segment};
 use crate::layout::Level;
-use crate::ltx::Header;
+use crate::ltx::{Header, Stand};
 use crate::merge::{INPUTS_MAX, Merge};
 use crate::place::{Folder, Reader};
 use crate::plan::Plan;
@@ -29,6 +29,26 @@ pub fn open(history: &History, segments: &[Segment]) -> Result<Merge<Reader>> {
         history.read(segment, range.min(whole))
     });
     Merge::begin(inputs.collect::<Result<_>>()?)
+}
+
+/// Opens the same segments for a merge that goes on behind a page. At most [`INPUTS_MAX`].
+pub(crate) fn resume_all(
+    history: &History,
+    segments: &[Segment],
+    stands: &[Option<Stand>],
+    page: u32,
+) -> Result<Opened> {
+    let range = (READ_BYTES_MAX / segments.len().max(1)).clamp(*RANGE.start(), *RANGE.end());
+    let headers = segments.iter().map(|segment| history.header(segment)).collect::<Result<Vec<Header>>>()?;
+    let all = segments.iter().zip(&headers).zip(stands);
+    let inputs = all.map(|((segment, header), stand)| {
+        let left = segment.bytes.saturating_sub(stand.as_ref()?.offset);
+        let whole = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1);
+        Some(history.resume(segment, range.min(whole), *header, (*stand)?))
+    });
+    let merge = Merge::resume(inputs.collect(), &headers, page)?;
+    let open = segments.iter().zip(stands).filter(|(_, stand)| stand.is_some());
+    Ok(Opened { merge, bytes: open.map(|(segment, _)| segment.bytes).sum(), _rounds: None })
 }
 
 /// Merges segments into one of a higher level: compaction. The inputs stay; answers the new segment.

@@ -7,30 +7,29 @@
 //! - Nothing is ever written over: not the file, not a WAL, journal or `-shm` that lies beside its name.
 //! - What has the name was whole: every byte of every segment was checked, no page is missing, SQLite's check said ok, and
 //!   the commit sequence inside the file is the one that was asked for.
-//! - One restore at a time writes to a name; one that was cut off is begun anew.
+//! - One restore at a time writes to a name; one that was killed goes on where it was, with every check, or begins anew (see `partial`).
 //!
 //! Never here: which file is opened next, and by whom.
 
 use crate::history::{History, Segment};
-use crate::merge::Merge;
+use crate::ltx::Stand;
+use crate::merge::{INPUTS_MAX, Merge};
+use crate::partial::{Note, Partial, beside};
 use crate::place::Reader;
 use crate::plan::{Plan, Target};
 use crate::planted::planted;
 use crate::retain::Pin;
 use crate::{Error, Kind, Result, check, read, verify};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::ops::ControlFlow;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, SyncSender};
 
 /// How often a plan is made again because a segment went away meanwhile: it was merged into others, or had its age.
 const REPLANS_MAX: usize = 5;
 /// Bytes written at a time.
 const WRITE_BYTES: usize = 1 << 20;
+/// Bytes written between two notes of how far it is.
+const NOTE_EVERY: u64 = 64 << 20;
 
 /// Chunks that wait for the disk.
 const CHUNKS_AHEAD: usize = 8;
@@ -108,18 +107,37 @@ pub fn restore(
     check: Check,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Restored> {
+    restore_noting(history, target, out, check, NOTE_EVERY, progress)
+}
+
+/// The same, with a note of how far it is each time that so many bytes were written. A restore of the same commit to the
+/// same name goes on from there, after a kill or where the place could not be reached.
+pub fn restore_noting(
+    history: &History,
+    target: Target,
+    out: &Path,
+    check: Check,
+    every: u64,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Restored> {
     let out = std::path::absolute(out).map_err(|e| Error::io(format!("{}", out.display()), e))?;
     refuse_what_is_there(&out)?;
     let mut partial = Partial::begin(&out)?;
     let restored = retry_if_gone(|| {
         let plan = plan_now(history, target)?;
         let _pin = Pin::set(history, plan.last());
-        copy_around_damage(history, plan, &mut partial, progress)
+        copy_around_damage(history, plan, &mut partial, every, progress)
+    });
+    let restored = restored.inspect_err(|e| {
+        if matches!(e.kind(), Kind::Unreachable | Kind::OutcomeUnknown) {
+            partial.keep();
+        }
     })?;
     let (done, whole) = (restored.segment_bytes, restored.segment_bytes);
     let mut tick = || stop(progress(Progress { phase: Phase::Checking, done, whole }));
     tick()?;
     check::check(&partial.path, check, restored.sequence, &mut || tick().is_err())?;
+    refuse_what_is_there(&out)?;
     partial.finish(&out)?;
     Ok(restored)
 }
@@ -130,11 +148,17 @@ fn copy_around_damage(
     history: &History,
     mut plan: Plan,
     partial: &mut Partial,
+    every: u64,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Restored> {
     let mut avoided: Vec<Segment> = Vec::new();
+    let mut noted = partial.resumed(history, plan.last())?;
     loop {
-        let damage = match copy(history, &plan, partial, progress) {
+        let resumed = noted.take();
+        let (note, planned) = resumed.as_ref().map_or((None, &plan), |(note, plan)| (Some(note), plan));
+        let damage = match copy(history, planned, partial, every, note, progress) {
+            // Whatever it is, it shows again from the beginning.
+            Err(e) if e.kind() == Kind::Damaged && note.is_some() => continue,
             Err(e) if e.kind() == Kind::Damaged => e,
             other => return other.map(|restored| Restored { avoided, ..restored }),
         };
@@ -169,24 +193,36 @@ fn copy(
     history: &History,
     plan: &Plan,
     partial: &mut Partial,
+    every: u64,
+    note: Option<&Note>,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Restored> {
     let whole = plan.bytes();
     let mut tick = |done: u64| stop(progress(Progress { phase: Phase::Copying, done: done.min(whole), whole }));
     tick(0)?;
-    partial.clear()?;
-    let mut opened = read::open_all(history, plan.segments(), &partial.rounds, &mut |_| tick(0))?;
+    let (mut opened, page) = match note {
+        Some(note) => (read::resume_all(history, plan.segments(), &note.stands, note.page)?, note.page),
+        None => {
+            partial.clear()?;
+            (read::open_all(history, plan.segments(), &partial.rounds, &mut |_| tick(0))?, 0)
+        }
+    };
+    // Of rounds that are merged on the way nothing is left after a kill.
+    let every = if plan.segments().len() <= INPUTS_MAX { every } else { u64::MAX };
     let header = opened.merge.header();
-    // What rounds have merged already is not read from the place again.
+    // What rounds have merged already, and what was read before, is not read from the place again.
     let known = whole.saturating_sub(opened.bytes);
     // Reading and decompressing go on while the disk writes.
     std::thread::scope(|s| {
         let (full, filled) = mpsc::sync_channel(CHUNKS_AHEAD);
         let (empty, emptied) = mpsc::sync_channel(CHUNKS_AHEAD + 2);
         let merge = &mut opened.merge;
-        let merging = s.spawn(move || chunks(merge, &full, &emptied));
-        for (bytes, done) in filled {
+        let merging = s.spawn(move || chunks(merge, page + 1, every, &full, &emptied));
+        for Chunk { bytes, done, stands } in filled {
             partial.write(&bytes)?;
+            if let Some((page, stands)) = stands {
+                partial.note(history, plan, page, stands)?;
+            }
             tick(known + done)?;
             let _ = empty.try_send(bytes); // a chunk more than is needed goes
         }
@@ -207,15 +243,26 @@ fn copy(
     })
 }
 
-/// Fills chunks of the file in order, until all is read and sound or nobody takes them any more.
+/// A part of the file on its way to the disk.
+struct Chunk {
+    bytes: Vec<u8>,
+    /// Bytes of segments read so far.
+    done: u64,
+    /// The last page in it and where each segment stands behind that, where it is noted.
+    stands: Option<(u32, Vec<Option<Stand>>)>,
+}
+
+/// Fills chunks of the file in order from a page on, until all is read and sound or nobody takes them any more.
 fn chunks(
     merge: &mut Merge<Reader>,
-    full: &SyncSender<(Vec<u8>, u64)>,
+    mut next: u32,
+    every: u64,
+    full: &SyncSender<Chunk>,
     emptied: &mpsc::Receiver<Vec<u8>>,
 ) -> Result<()> {
     let page_size = merge.header().page_size as usize;
     let mut chunk = Vec::with_capacity(WRITE_BYTES + 2 * page_size);
-    let mut next = 1;
+    let mut since = 0;
     while let Some(number) = merge.next()? {
         if number > next {
             chunk.resize(chunk.len() + page_size, 0); // the lock page: no other may be missing
@@ -225,12 +272,17 @@ fn chunks(
         if chunk.len() >= WRITE_BYTES {
             let mut other = emptied.try_recv().unwrap_or_else(|_| Vec::with_capacity(WRITE_BYTES + 2 * page_size));
             other.clear();
-            if full.send((std::mem::replace(&mut chunk, other), merge.bytes())).is_err() {
+            since += chunk.len() as u64;
+            let is_due = since >= every;
+            let stands = is_due.then(|| (number, merge.stands()));
+            since = if is_due { 0 } else { since };
+            let bytes = std::mem::replace(&mut chunk, other);
+            if full.send(Chunk { bytes, done: merge.bytes(), stands }).is_err() {
                 return Ok(()); // who took them failed, and says why
             }
         }
     }
-    let _ = full.send((chunk, merge.bytes()));
+    let _ = full.send(Chunk { bytes: chunk, done: merge.bytes(), stands: None });
     Ok(())
 }
 
@@ -259,72 +311,4 @@ fn refuse_what_is_there(out: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
-/// The file before it has its name; gone when it is dropped.
-struct Partial {
-    file: File,
-    path: PathBuf,
-    rounds: PathBuf,
-    done: bool,
-}
-
-impl Partial {
-    fn begin(out: &Path) -> Result<Partial> {
-        let (path, rounds) = (beside(out, ".partial"), beside(out, ".rounds"));
-        let context = |e| Error::io(format!("writing {}", path.display()), e);
-        let mut options = OpenOptions::new();
-        let file =
-            options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(context)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(Error::new(Kind::Exists, format!("another restore writes {} now", path.display())));
-        }
-        Ok(Partial { file, path, rounds, done: false })
-    }
-
-    fn clear(&mut self) -> Result<()> {
-        let cleared = self.file.set_len(0).and_then(|()| std::io::Seek::rewind(&mut self.file));
-        cleared.map_err(|e| self.failed(e))
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|e| self.failed(e))
-    }
-
-    /// The last page may be the lock page, of which nothing was written.
-    fn sync(&mut self, bytes: u64) -> Result<()> {
-        self.file.set_len(bytes).and_then(|()| self.file.sync_all()).map_err(|e| self.failed(e))
-    }
-
-    fn failed(&self, e: std::io::Error) -> Error {
-        Error::io(format!("writing {}", self.path.display()), e)
-    }
-
-    fn finish(mut self, out: &Path) -> Result<()> {
-        refuse_what_is_there(out)?;
-        let renamed = match renameat_with(CWD, &self.path, CWD, out, RenameFlags::NOREPLACE) {
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => std::fs::rename(&self.path, out),
-            other => other.map_err(Into::into),
-        };
-        renamed.map_err(|e| Error::io(format!("giving the restored file its name {}", out.display()), e))?;
-        self.done = true;
-        let folder = out.parent().expect("an absolute path to a file has a folder");
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| Error::io(format!("syncing the folder {}", folder.display()), e))
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.done {
-            // What cannot be removed is begun anew by the next restore to this name.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }

@@ -9,7 +9,20 @@ use super::{END, FRAME_BYTES, FRAME_SIZED, HEADER_BYTES, Header, lock_page, vari
 use crate::planted::planted;
 use crate::{Error, Result};
 use lz4_flex::block::{decompress_into, get_maximum_output_size};
+use serde::{Deserialize, Serialize};
 use std::io::BufRead;
+
+/// Where a decoder stands between two pages: enough to go on in another process, with every check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stand {
+    /// Bytes read.
+    pub offset: u64,
+    sum: u64,
+    index: u64,
+    index_bytes: u64,
+    last_page: u32,
+    pages: u32,
+}
 
 /// Reads one segment.
 pub struct Decoder<R: BufRead> {
@@ -27,6 +40,8 @@ pub struct Decoder<R: BufRead> {
     page: Vec<u8>,
     scratch: Vec<u8>,
     ended: bool,
+    /// Where it stood before the page that it handed out last.
+    before: Stand,
 }
 
 impl<R: BufRead> Decoder<R> {
@@ -37,20 +52,48 @@ impl<R: BufRead> Decoder<R> {
         let header = Header::from_bytes(&bytes)?;
         let mut sum = Sum::new();
         sum.update(&bytes);
-        Ok(Decoder {
+        let (sum, index, offset) = (sum.state(), Sum::new().state(), HEADER_BYTES as u64);
+        Ok(Self::resume(from, header, Stand { offset, sum, index, index_bytes: 0, last_page: 0, pages: 0 }))
+    }
+
+    /// Goes on where another stood, in a source that is at that offset.
+    pub fn resume(from: R, header: Header, stand: Stand) -> Self {
+        Decoder {
             from,
             header,
-            sum,
-            offset: HEADER_BYTES as u64,
-            index: Sum::new(),
-            index_bytes: 0,
-            last_page: 0,
-            pages: 0,
+            sum: Sum::from_state(stand.sum),
+            offset: stand.offset,
+            index: Sum::from_state(stand.index),
+            index_bytes: stand.index_bytes,
+            last_page: stand.last_page,
+            pages: stand.pages,
+            before: stand,
             compressed: vec![0; get_maximum_output_size(header.page_size as usize)],
             page: vec![0; header.page_size as usize],
             scratch: Vec::new(),
             ended: false,
-        })
+        }
+    }
+
+    /// Where it stands after the page that it handed out last; none once it has ended.
+    pub fn after(&self) -> Option<Stand> {
+        (!self.ended).then(|| self.stand())
+    }
+
+    /// Where it stood before that page; none once it has ended.
+    pub fn before(&self) -> Option<Stand> {
+        (!self.ended).then_some(self.before)
+    }
+
+    fn stand(&self) -> Stand {
+        Stand {
+            offset: self.offset,
+            sum: self.sum.state(),
+            index: self.index.state(),
+            index_bytes: self.index_bytes,
+            last_page: self.last_page,
+            pages: self.pages,
+        }
     }
 
     /// What the segment holds.
@@ -74,6 +117,7 @@ impl<R: BufRead> Decoder<R> {
         if self.ended {
             return Ok(None);
         }
+        self.before = self.stand();
         let mut frame = [0; FRAME_BYTES];
         self.take(&mut frame[..END.len()])?;
         if frame[..END.len()] == END {

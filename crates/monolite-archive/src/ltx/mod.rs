@@ -20,7 +20,7 @@ mod sum;
 mod tests;
 mod varint;
 
-pub use decode::Decoder;
+pub use decode::{Decoder, Stand};
 pub use encode::{Encoded, Encoder};
 pub use header::{HEADER_BYTES, Header};
 pub use index::{Frame, Index, page_at};

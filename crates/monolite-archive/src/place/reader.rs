@@ -28,6 +28,11 @@ impl Reader {
         Reader { place, name: name.into(), range: range.max(1), next: 0, buffer: Vec::new(), at: 0, ended: false }
     }
 
+    /// The same from a byte on.
+    pub fn from(self, offset: u64) -> Self {
+        Reader { next: offset, ..self }
+    }
+
     fn fill(&mut self) -> Result<()> {
         self.buffer.clear();
         self.at = 0;
