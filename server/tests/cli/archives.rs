@@ -176,3 +176,40 @@ fn archiving_can_be_off_or_elsewhere_and_mistakes_are_told() {
     world.run(&["restore", "--all", "--into", "x", "--from", &text, "--to", "nothing"]).bad(1, &["no cut is called"]);
     world.run(&["serve", "--set", "archive.at_bound=perhaps"]).bad(2, &["archive.at_bound"]);
 }
+
+#[test]
+fn a_restore_of_all_files_that_was_killed_goes_on_with_those_that_are_missing() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    write(&server, &token, 3);
+    world.run(&["backup", "mark", "here"]).good();
+    server.stop();
+    let (to, text) = into(&world, "back");
+    let all = ["restore", "--all", "--into", &text, "--to", "here"];
+    world.run(&all).good();
+    assert!(!to.join("restore-unfinished.json").exists());
+    // As a kill leaves it: some files are there, the note says to which commits they belong.
+    let begun = |to: &Path| {
+        let told =
+            lines(&world.run(&["restore", "--all", "--to", "here", "--into", "x", "--dry-run", "--json"]).good());
+        let histories = lines(&world.run(&["backup", "list", "--json"]).good());
+        let history = |service: &Value| histories.iter().find(|h| h["service"] == *service).unwrap()["history"].clone();
+        let files: Vec<Value> =
+            told.iter().map(|file| json!([file["service"], history(&file["service"]), file["sequence"]])).collect();
+        let note = json!({ "format": 1, "asked": ["", "here", "", ""], "files": files });
+        std::fs::write(to.join("restore-unfinished.json"), note.to_string()).unwrap();
+    };
+    begun(&to);
+    std::fs::remove_dir_all(to.join("Documents")).unwrap();
+    let kept = std::fs::metadata(to.join("Users/Users.db")).unwrap().modified().unwrap();
+    let went_on = world.run(&all);
+    assert!(went_on.said.contains("going on"), "{went_on:?}");
+    assert_eq!(went_on.good().lines().count(), 7, "a head and six files");
+    assert_eq!(std::fs::metadata(to.join("Users/Users.db")).unwrap().modified().unwrap(), kept);
+    assert!(!to.join("restore-unfinished.json").exists());
+    // Asked for otherwise it is another restore.
+    begun(&to);
+    world.run(&["restore", "--all", "--into", &text, "--to", "latest"]).bad(2, &["is there already"]);
+    assert_eq!(documents(&to), 3);
+}

@@ -15,6 +15,7 @@ pub(crate) mod proofs;
 pub(crate) mod restoring;
 mod status;
 mod target;
+mod unfinished;
 
 pub(crate) use acks::Ack;
 pub(crate) use forward::roll_forward;
@@ -23,6 +24,7 @@ pub(crate) use keeping::Keeping;
 pub(crate) use place::Where;
 pub(crate) use status::{ArchiveStatus, FileStatus};
 pub(crate) use target::{Wanted, check_mark, wanted};
+pub(crate) use unfinished::Unfinished;
 
 use crate::verb::Usage;
 use monolite_archive::{History, Manifest, Place};

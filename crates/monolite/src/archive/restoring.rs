@@ -41,6 +41,8 @@ pub(crate) struct Done {
     pub(crate) segment_bytes: u64,
     /// Later commits in the archive that are not in it.
     pub(crate) later_commits: u64,
+    /// Damaged segments that it was restored around: it is whole, the archive is not.
+    pub(crate) avoided: Vec<String>,
 }
 
 impl Part {
@@ -92,6 +94,12 @@ impl Part {
         self.done(folder, None)
     }
 
+    /// What a restore of the same has put there before it was cut off.
+    pub(crate) fn restored(&self, folder: &Path) -> Option<Done> {
+        let bytes = std::fs::metadata(ServiceFile::of(folder, &self.service).path).ok()?.len();
+        Some(Done { bytes: Some(bytes), ..self.done(folder, None) })
+    }
+
     /// Restores it.
     pub(crate) fn restore(
         &self,
@@ -118,6 +126,8 @@ impl Part {
             segments: self.plan.segments().len(),
             segment_bytes: self.plan.bytes(),
             later_commits: self.newest.0 - self.plan.last(),
+            avoided: restored
+                .map_or_else(Vec::new, |restored| restored.avoided.iter().map(ToString::to_string).collect()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `restore`: files back from the archive, into a folder of their own.
 
 use crate::archive::restoring::{Done, Part};
-use crate::archive::{Where, restoring, roll_forward, wanted};
+use crate::archive::{Unfinished, Where, restoring, roll_forward, wanted};
 use crate::context::Context;
 use crate::folder::{Owner, Reader, ServiceFile};
 use crate::output::size;
@@ -59,13 +59,20 @@ impl Verb for Restore {
             (None, None) => return Err(Usage("--roll-forward is of one service: name it".to_owned()).into()),
         };
         let wanted = wanted(&self.to)?;
-        let (parts, cut) = match &self.service {
-            Some(service) => (vec![restoring::one(&place, service, self.history.as_deref(), &wanted)?], None),
-            None => restoring::all(&place, &wanted)?,
+        let asked = self.asked();
+        let begun = if self.dry_run { None } else { Unfinished::find(&into, &asked)? };
+        let (parts, cut) = match (&begun, &self.service) {
+            (Some(begun), _) => (begun.parts(&place)?, None),
+            (None, Some(service)) => (vec![restoring::one(&place, service, self.history.as_deref(), &wanted)?], None),
+            (None, None) => restoring::all(&place, &wanted)?,
         };
-        parts.iter().try_for_each(|part| part.refuse_existing(&into))?;
-        if !self.dry_run {
+        match &begun {
+            Some(_) => context.note("going on with the restore that was cut off here"),
+            None => parts.iter().try_for_each(|part| part.refuse_existing(&into))?,
+        }
+        if !self.dry_run && begun.is_none() {
             self.refuse_what_does_not_fit(&place, &parts, cut.is_some())?;
+            Unfinished::begin(&into, &asked, &parts)?;
         }
         if let Some(cut) = &cut {
             let name = cut.mark.as_ref().map_or(String::new(), |mark| format!(" {mark}"));
@@ -76,6 +83,13 @@ impl Verb for Restore {
             false => restore(context, &parts, &into)?,
         };
         print(context, &done)?;
+        for done in done.iter().filter(|done| !done.avoided.is_empty()) {
+            let segments = done.avoided.join(", ");
+            context.note(format!(
+                "{} is whole, the archive is not: damaged, and avoided by another way to the same commit, were {segments}; `backup verify` says more",
+                done.service
+            ));
+        }
         let later: Vec<String> = done.iter().filter(|d| d.later_commits > 0).map(later).collect();
         if !later.is_empty() {
             context.note(format!("the archive goes on after that: {}", later.join(", ")));
@@ -88,6 +102,13 @@ impl Verb for Restore {
 }
 
 impl Restore {
+    /// What makes another call the same.
+    fn asked(&self) -> Vec<String> {
+        let named = |text: &Option<String>| text.clone().unwrap_or_default();
+        let from = self.from.as_ref().map_or(String::new(), |from| from.display().to_string());
+        vec![named(&self.service), self.to.clone(), named(&self.history), from]
+    }
+
     fn place(&self, context: &Context) -> Result<Arc<dyn Place>> {
         Where::or(self.from.clone(), context.config(), context.data()).to_read(context.config())
     }
@@ -175,6 +196,11 @@ fn restore(context: &Context, parts: &[Part], into: &Path) -> Result<Vec<Done>> 
     let mut before = 0;
     let mut done = Vec::new();
     for part in parts {
+        if let Some(there) = part.restored(into) {
+            done.push(there);
+            before += part.bytes();
+            continue;
+        }
         let mut told = |progress: monolite_archive::Progress| {
             if let Some(bar) = &bar {
                 bar.at(before + progress.done);
@@ -186,6 +212,7 @@ fn restore(context: &Context, parts: &[Part], into: &Path) -> Result<Vec<Done>> 
         done.push(part.restore(into, &mut told)?);
         before += part.bytes();
     }
+    Unfinished::end(into)?;
     Ok(done)
 }
 

@@ -56,10 +56,13 @@ pub(super) fn prepare(
         ControlFlow::Continue(())
     };
     let restored = part.restore(&places.next(), &mut told);
-    if let Err(e) = restored {
-        let _ = clear(&places); // what cannot be removed now is removed by the next one
-        return Err(e);
-    }
+    let restored = match restored {
+        Ok(restored) => restored,
+        Err(e) => {
+            let _ = clear(&places); // what cannot be removed now is removed by the next one
+            return Err(e);
+        }
+    };
     progress(control::Step { what: format!("comparing {service}"), done: part.bytes(), total: part.bytes() });
     let now = side(&store, part.newest);
     let same = now.history == then.history && !damaged;
@@ -75,6 +78,10 @@ pub(super) fn prepare(
         note: None,
     };
     (preview.tables, preview.note) = compared(&store, &places.live_file(), &places.next_file());
+    if !restored.avoided.is_empty() {
+        let damaged = format!("damaged in the archive, and avoided: {}", restored.avoided.join(", "));
+        preview.note = Some(preview.note.map_or(damaged.clone(), |note| format!("{note}; {damaged}")));
+    }
     journal.step = Step::Ready;
     journal.write(&places)?;
     die::here("ready");
