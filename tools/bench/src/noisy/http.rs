@@ -9,6 +9,7 @@ use crate::overload::tenants;
 use crate::report::Report;
 use crate::server;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Bytes of a giant file, and those of the noisy one at once.
 const GIANT: usize = 64 << 20;
@@ -47,7 +48,7 @@ pub(super) async fn run(measured: &Measured, report: &mut Report) -> anyhow::Res
             loud.iter().zip(&noisy).map(|(group, seen)| format!("{} {:?}", group.name, seen.statuses)).collect();
         let unsent: u64 = quiet.iter().map(|seen| seen.unsent).sum();
         let did = format!("{unsent} were unsent; the noisy one: {}", did.join(", "));
-        compare(report, "http", noise, &alone, &told(&quiet), &did);
+        compare(report, "http", noise, (&alone, &told(&quiet)), Duration::ZERO, &did);
     }
     ours.stop().await
 }

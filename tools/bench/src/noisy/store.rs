@@ -54,21 +54,17 @@ pub(super) async fn run(measured: &Measured, report: &mut Report) -> anyhow::Res
             done??;
         }
         let [tiny, pieces, large, scans, own] = std::array::from_fn(|n| counts[n].load(Relaxed));
+        let holds: Vec<Hold> = store.writer().longest.into_iter().filter(|hold| hold.since >= begun).collect();
+        let of = |hold: &Hold| format!("{} {:.0} ms", hold.label, hold.held.as_secs_f64() * 1e3);
         let did = format!(
             "the noisy one did {tiny} tiny writes, {pieces} pieces of 64 KiB, {large} writes of {LARGE} rows, {scans} scans, and was refused or stopped {own} times; the writer's longest holds: {}",
-            longest(&store, begun)
+            holds.iter().take(3).map(of).collect::<Vec<_>>().join(", ")
         );
-        compare(report, "store", noise, &alone, &beside, &did);
+        let longest = holds.first().map_or(Duration::ZERO, |hold| hold.held);
+        compare(report, "store", noise, (&alone, &beside), longest, &did);
     }
     store.close()?;
     Ok(())
-}
-
-/// The longest holds of the writer since a moment.
-fn longest(store: &Store, since: Instant) -> String {
-    let holds = store.writer().longest;
-    let of = |hold: &Hold| format!("{} {:.0} ms", hold.label, hold.held.as_secs_f64() * 1e3);
-    holds.iter().filter(|hold| hold.since >= since).take(3).map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// The quiet tenants on a thread of their own: where the noisy one's callers take their turns is not what is timed.
