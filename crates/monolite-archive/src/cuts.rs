@@ -47,6 +47,9 @@ pub struct CutPoint {
     pub at_ms: i64,
     /// Where each service was.
     pub services: BTreeMap<String, Position>,
+    /// Services of the system that are not in it: in quarantine, or not archived any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 impl CutName {
@@ -137,7 +140,7 @@ mod tests {
     fn cut(at_ms: i64) -> CutPoint {
         let position = |sequence| Position { history: "00ff".into(), sequence };
         let services = [("Users".to_owned(), position(7)), ("Files".to_owned(), position(9))].into();
-        CutPoint { format: 1, at_ms, services }
+        CutPoint { format: 1, at_ms, services, missing: Vec::new() }
     }
 
     #[test]

@@ -20,12 +20,14 @@ pub use monolite_store::Taking;
 pub struct Cut {
     host: Host,
     services: Vec<&'static str>,
+    /// Services without an open file, which are left out where none was named.
+    missing: Vec<&'static str>,
     files: store::Cut,
 }
 
 impl Host {
-    /// A cut over these services, or over all where none is named: a few microseconds for each, on the calling thread. It
-    /// ends after the age limit of snapshots (`Config::slow_time_max`); each store has at most `Config::cuts_max` open.
+    /// A cut over these services, or over all where none is named: a few microseconds for each, on the calling thread. Of
+    /// all those that have no open file are left out, see [`Cut::missing`]; one that is named has to have one. It ends after the age limit of snapshots (`Config::slow_time_max`); each store has at most `Config::cuts_max` open.
     ///
     /// # Errors
     /// [`FailureKind::Unavailable`] where there is no such service, [`FailureKind::Overloaded`] where too many are open, and
@@ -50,8 +52,17 @@ impl Host {
     }
 
     fn take(&self, services: &[&str], take: fn(&[store::Store]) -> store::Result<store::Cut>) -> Result<Cut, Failure> {
-        let (services, stores) = self.named(services)?;
-        Ok(Cut { host: self.clone(), services, files: take(&stores)? })
+        let all = services.is_empty();
+        let (known, stores) = self.named(services)?;
+        // A store that is asked by its name says itself why it has no file; and if none has one, the first does.
+        let is_there = |store: &store::Store| !all || store.is_open();
+        if !stores.iter().any(is_there) {
+            return Ok(Cut { host: self.clone(), services: known, missing: Vec::new(), files: take(&stores)? });
+        }
+        let missing = known.iter().zip(&stores).filter(|(_, store)| !is_there(store)).map(|(name, _)| *name).collect();
+        let there = known.into_iter().zip(stores).filter(|(_, store)| is_there(store));
+        let (services, stores): (Vec<_>, Vec<_>) = there.unzip();
+        Ok(Cut { host: self.clone(), services, missing, files: take(&stores)? })
     }
 
     /// These services, or all, in the order of their registration.
@@ -70,6 +81,11 @@ impl Cut {
     /// Each service with the last commit that its snapshot contains.
     pub fn sequences(&self) -> impl ExactSizeIterator<Item = (&'static str, u64)> + '_ {
         self.services.iter().copied().zip(self.files.sequences())
+    }
+
+    /// Services that are not in it, since their files are in quarantine or being replaced. Who needs all has to look.
+    pub fn missing(&self) -> &[&'static str] {
+        &self.missing
     }
 
     /// How it came to be.

@@ -255,6 +255,11 @@ impl Store {
         self.shared.is_fork.then(|| self.history())
     }
 
+    /// Whether it has its file: not in quarantine, not closed, not replaced.
+    pub fn is_open(&self) -> bool {
+        !self.shared.is_closed()
+    }
+
     /// The gauges; cheap enough to be asked each second.
     pub fn status(&self) -> Status {
         let shared = &self.shared;

@@ -213,3 +213,35 @@ fn a_restore_of_all_files_that_was_killed_goes_on_with_those_that_are_missing() 
     world.run(&["restore", "--all", "--into", &text, "--to", "latest"]).bad(2, &["is there already"]);
     assert_eq!(documents(&to), 3);
 }
+
+#[test]
+fn a_cut_beside_a_service_in_quarantine_has_the_others_and_says_so() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    write(&server, &token, 2);
+    world.run(&["backup", "mark", "whole"]).good();
+    server.stop();
+    let file = world.file_of("Documents");
+    std::fs::remove_file(file.with_extension("db-wal")).unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[..100].fill(7);
+    std::fs::write(&file, bytes).unwrap();
+    let server = world.serve();
+    let ran = world.run(&["backup", "mark", "part", "--json"]).bad(1, &[]);
+    let cut: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(cut["missing"], json!(["Documents"]));
+    assert_eq!(cut["services"].as_object().unwrap().len(), 5);
+    let (_, copy) = into(&world, "copy");
+    world.run(&["backup", "copy", &copy]).bad(1, &["Documents", "quarantine"]);
+    let (_, back) = into(&world, "back");
+    let part = world.run(&["restore", "--all", "--to", "part", "--into", &back]);
+    assert!(part.said.contains("does not have Documents"), "{part:?}");
+    part.good();
+    // A damaged file is rewound too, while the others serve.
+    world.run(&["rewind", "Documents", "--to", "whole", "--accept", "--yes"]).good();
+    assert_eq!(world.value("Documents", COUNT), 2);
+    write(&server, &token, 1);
+    world.run(&["backup", "mark", "again"]).good();
+    server.stop();
+}

@@ -12,9 +12,9 @@ use super::status::{ArchiveStatus, FileStatus};
 use super::{Where, check_mark, restoring};
 use crate::config::{Config, ConfigError};
 use crate::folder::ServiceFile;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use monolite_archive::cuts::{CutPoint, Position};
-use monolite_archive::{Archive, AtBound, Error, Kind, Place};
+use monolite_archive::{Archive, AtBound, Error, Kind, Place, State as KeptAs};
 use monolite_runtime::Host;
 use monolite_service::{Gauge, GaugeKind};
 use monolite_store::{State as StoreState, Store};
@@ -263,8 +263,14 @@ fn now(host: &Host) -> BTreeMap<String, Position> {
 }
 
 fn cut(archive: &Archive, ledger: &Ledger, host: &Host, mark: Option<&str>) -> crate::Result<CutPoint> {
-    let kept = archive.services();
+    let ended = |state: &KeptAs| matches!(state, KeptAs::Stopped(_) | KeptAs::Ended);
+    let kept: Vec<String> = archive.status().into_iter().filter(|s| !ended(&s.state)).map(|s| s.service).collect();
     let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+    if kept.is_empty() {
+        bail!("no cut could be taken: no service is archived now; `backup status` says why");
+    }
+    // The others are restorable together also while one is in quarantine; the cut says that it has not all.
+    let missing = host.services().filter(|name| !kept.contains(name)).map(str::to_owned).collect();
     let mut at_ms = 0;
     let marked = archive.mark(|| {
         let cut = host.cut(&kept).map_err(|e| Error::new(Kind::Stopped, format!("no cut could be taken: {e}")))?;
@@ -276,7 +282,7 @@ fn cut(archive: &Archive, ledger: &Ledger, host: &Host, mark: Option<&str>) -> c
         let store = host.store(&service)?;
         Some((service, Position { history: history(&store), sequence }))
     };
-    let cut = CutPoint { format: 1, at_ms, services: sequences.into_iter().filter_map(position).collect() };
+    let cut = CutPoint { format: 1, at_ms, services: sequences.into_iter().filter_map(position).collect(), missing };
     ledger.record(mark, &cut)?;
     Ok(cut)
 }

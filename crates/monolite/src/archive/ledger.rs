@@ -91,7 +91,7 @@ mod tests {
 
     fn cut(at_ms: i64, sequence: u64) -> CutPoint {
         let position = Position { history: "00".into(), sequence };
-        CutPoint { format: 1, at_ms, services: [("Users".to_owned(), position)].into() }
+        CutPoint { format: 1, at_ms, services: [("Users".to_owned(), position)].into(), missing: Vec::new() }
     }
 
     #[test]

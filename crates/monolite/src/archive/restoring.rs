@@ -147,8 +147,16 @@ pub(crate) fn one(place: &Arc<dyn Place>, service: &str, id: Option<&str>, wante
     Part::of(place, service, id, target)
 }
 
+/// The cut that files are of.
+pub(crate) struct OfCut {
+    /// Which.
+    pub(crate) name: CutName,
+    /// Services that it does not have, since they were in quarantine or not archived then.
+    pub(crate) missing: Vec<String>,
+}
+
 /// All files, and the cut that they are of; none where each is as new as it can be.
-pub(crate) fn all(place: &Arc<dyn Place>, wanted: &Wanted) -> crate::Result<(Vec<Part>, Option<CutName>)> {
+pub(crate) fn all(place: &Arc<dyn Place>, wanted: &Wanted) -> crate::Result<(Vec<Part>, Option<OfCut>)> {
     let (name, before) = match wanted {
         Wanted::Newest => {
             let parts: crate::Result<Vec<Part>> =
@@ -168,7 +176,7 @@ pub(crate) fn all(place: &Arc<dyn Place>, wanted: &Wanted) -> crate::Result<(Vec
         Part::of(place, service, Some(&file.history), Target::Sequence(file.sequence))
     };
     let parts: crate::Result<Vec<Part>> = cut.services.iter().map(part).collect();
-    Ok((parts.and_then(some)?, Some(cut_name)))
+    Ok((parts.and_then(some)?, Some(OfCut { name: cut_name, missing: cut.missing })))
 }
 
 /// Files whose archive goes on after a moment: they would be ahead of one that is restored to it.

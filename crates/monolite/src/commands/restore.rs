@@ -75,8 +75,12 @@ impl Verb for Restore {
             Unfinished::begin(&into, &asked, &parts)?;
         }
         if let Some(cut) = &cut {
-            let name = cut.mark.as_ref().map_or(String::new(), |mark| format!(" {mark}"));
-            context.note(format!("the cut{name} of {}", restoring::moment(cut.at_ms)));
+            let name = cut.name.mark.as_ref().map_or(String::new(), |mark| format!(" {mark}"));
+            context.note(format!("the cut{name} of {}", restoring::moment(cut.name.at_ms)));
+            if !cut.missing.is_empty() {
+                let missing = cut.missing.join(", ");
+                context.note(format!("it does not have {missing}, then in quarantine: restore those by themselves"));
+            }
         }
         let done = match self.dry_run {
             true => parts.iter().map(|part| part.planned(&into)).collect(),

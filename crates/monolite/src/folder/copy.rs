@@ -31,8 +31,14 @@ pub(crate) struct Copied {
 /// Copies the files of a running server below a folder, which must be empty or not be there, all of one moment, and proves
 /// the copies. Where one fails, nothing is left of them.
 pub(crate) fn copy_running(folder: &Path, host: &Host, progress: &mut dyn FnMut(Step)) -> crate::Result<Vec<Copied>> {
-    into_empty(folder)?;
     let cut = host.long_cut(&[])?;
+    if !cut.missing().is_empty() {
+        let missing = cut.missing().join(", ");
+        anyhow::bail!(
+            "no copy was made, since it would not have {missing}: in quarantine, `status` says why; restore or rewind that first"
+        )
+    }
+    into_empty(folder)?;
     let services: Vec<&str> = cut.sequences().map(|(service, _)| service).collect();
     // Whose WAL has grown most is next, since the cut keeps it from starting over until its copy is made.
     let wal = |place: &usize| host.store(services[*place]).map_or(0, |store| store.status().wal_bytes);

@@ -51,6 +51,12 @@ impl Export {
         let place = Where::or(self.from.clone(), context.config(), context.data()).to_read(context.config())?;
         let (files, cut) = restoring::all(&place, to)?;
         let cut = cut.context("an export is of one moment: name a cut, a moment, or latest")?;
+        if !cut.missing.is_empty() {
+            anyhow::bail!(
+                "that cut does not have {}, then in quarantine: an export is of all; name another cut",
+                cut.missing.join(", ")
+            );
+        }
         let steps = Steps::new(context);
         for part in files {
             let what = format!("restoring {}", part.service);
@@ -60,7 +66,7 @@ impl Export {
             };
             part.restore(parts, &mut told)?;
         }
-        Ok(cut.at_ms)
+        Ok(cut.name.at_ms)
     }
 }
 

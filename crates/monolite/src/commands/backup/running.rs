@@ -79,14 +79,20 @@ pub(super) fn mark(context: &Context, name: String) -> Result {
     check_mark(&name)?;
     let cut: CutPoint = server(context)?.ask(&Request::Mark { name: name.clone() }, &mut |_| {})?;
     let out = context.output();
+    let whole = if cut.missing.is_empty() { Ok(()) } else { Err(Found.into()) };
     if out.is_json() {
-        return out.json(&cut);
+        out.json(&cut)?;
+        return whole;
     }
     let rows =
         cut.services.iter().map(|(service, file)| [service.clone(), file.sequence.to_string(), file.history.clone()]);
     out.table(&["service", "commit", "history"], rows)?;
     context.note(format!("recorded {name} of {}", moment(cut.at_ms)));
-    Ok(())
+    if whole.is_err() {
+        let missing = cut.missing.join(", ");
+        context.note(format!("it does not have {missing}: in quarantine or not archived any more, `status` says why"));
+    }
+    whole
 }
 
 fn server(context: &Context) -> Result<Client> {
