@@ -16,7 +16,8 @@ use crate::plan::{Plan, Target};
 use crate::read;
 use crate::retain::{expendable, pins};
 use crate::state::hex;
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, verify};
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
@@ -257,10 +258,19 @@ impl Keeper {
         }
     }
 
-    /// A segment that a try before put, whose answer was lost.
+    /// A segment that a try before put, whose answer was lost: read to its end, since what counts here is what others are
+    /// deleted for. One that is not sound is removed, and its name is free for the next try.
     fn there(&self, level: Level, name: SegmentName, why: Error) -> Result<Segment> {
-        let there = self.history.level(level)?.into_iter().find(|s| s.name == name);
-        there.ok_or(why)
+        let there = self.history.level(level)?.into_iter().find(|s| s.name == name).ok_or(why)?;
+        match verify::read(&self.history, &there, &mut |_| ControlFlow::Continue(())) {
+            Ok(_) => Ok(there),
+            Err(e) => {
+                if e.kind() == Kind::Damaged {
+                    self.history.delete(&there)?;
+                }
+                Err(e)
+            }
+        }
     }
 
     /// Deletes what nothing that was promised needs.

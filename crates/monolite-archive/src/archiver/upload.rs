@@ -12,6 +12,9 @@ use crate::{Kind, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What is put to find out whether a place takes something; removed at once.
+const PROBE: &str = "probe";
+
 impl Keeper {
     /// Carries what waits to the place, until nothing is left or it fails.
     pub(super) fn upload(self: &Arc<Self>) {
@@ -61,10 +64,13 @@ impl Keeper {
         Ok(true)
     }
 
-    /// With nothing to carry: does the place answer, for those who wait for that?
+    /// With nothing to carry: does the place take something, for those who wait for that? That it lists what it has says
+    /// nothing: one that is full or read-only does, and each answer costs a new base.
     fn probe(self: &Arc<Self>) -> Result<()> {
         if self.is_dropping() {
-            self.history.place().list(self.history.root())?;
+            let (place, name) = (self.history.place(), self.history.name(PROBE));
+            place.put(&name, b"does it take something?")?;
+            place.delete(&name)?;
             self.place_answers();
         } else if self.notes().state == State::Spooling {
             self.state(State::Keeping);
