@@ -138,6 +138,15 @@ impl Context {
 
     /// The services with what they run with, at a folder.
     pub(crate) fn assembly(&self, folder: &Path) -> Assembly {
+        self.assembled(folder, false)
+    }
+
+    /// The same at the data folder, for an archive that follows.
+    pub(crate) fn followed(&self) -> Assembly {
+        self.assembled(self.data(), Where::of(&self.config, self.data()) != Where::Nowhere)
+    }
+
+    fn assembled(&self, folder: &Path, followed: bool) -> Assembly {
         let mut assembly = Assembly::new(folder).services(self.services.iter().cloned());
         if let Some(authenticator) = &self.authenticator {
             assembly = assembly.authenticate(authenticator.clone());
@@ -145,14 +154,6 @@ impl Context {
         let config = self.config.clone();
         assembly
             .deadline(config.time("store.deadline"))
-            .configure(move |_, store| crate::store_keys::store(&config, store))
-    }
-
-    /// The same at the data folder, for an archive that follows.
-    pub(crate) fn followed(&self) -> Assembly {
-        let config = self.config.clone();
-        let followed = Where::of(&config, self.data()) != Where::Nowhere;
-        self.assembly(self.data())
             .configure(move |_, store| monolite_store::Config { followed, ..crate::store_keys::store(&config, store) })
     }
 
