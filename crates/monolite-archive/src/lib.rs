@@ -50,7 +50,9 @@ pub use place::{Entry, Place, Upload};
 pub use plan::{Plan, Target};
 pub use prove::{Compared, Proof, is_wrong};
 pub use read::{compact, open, pages};
-pub use restore::{Check, Phase, Progress, Restored, plan, restore, restore_noting};
+pub use restore::{
+    Check, Phase, Progress, Restored, plan, plan_beside_newest, restore, restore_noting, restore_planned,
+};
 pub use retain::{Keep, expendable, pins};
 pub use spool::carry_spool;
 pub use state::hex;

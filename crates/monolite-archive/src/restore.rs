@@ -94,6 +94,15 @@ pub fn plan(history: &History, target: Target) -> Result<Plan> {
     retry_if_gone(|| plan_now(history, target))
 }
 
+/// The same, and the plan for the newest commit where there is one: both of one look at what lies in the place.
+pub fn plan_beside_newest(history: &History, target: Target) -> Result<(Plan, Option<Plan>)> {
+    retry_if_gone(|| {
+        let segments = history.segments()?;
+        let at = |segment: &Segment| Ok(history.header(segment)?.at_ms);
+        Ok((Plan::to(&segments, target, at)?, Plan::to(&segments, Target::Latest, at).ok()))
+    })
+}
+
 fn plan_now(history: &History, target: Target) -> Result<Plan> {
     let segments = history.segments()?;
     Plan::to(&segments, target, |segment: &Segment| Ok(history.header(segment)?.at_ms))
@@ -107,14 +116,37 @@ pub fn restore(
     check: Check,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Restored> {
-    restore_noting(history, target, out, check, NOTE_EVERY, progress)
+    restore_by(history, (None, target), out, check, NOTE_EVERY, progress)
 }
 
-/// The same, with a note of how far it is each time that so many bytes were written. A restore of the same commit to the
-/// same name goes on from there, after a kill or where the place could not be reached.
+/// Restores what a plan leads to into a new file; by another way to the same commit where a segment of it went away.
+pub fn restore_planned(
+    history: &History,
+    plan: &Plan,
+    out: &Path,
+    check: Check,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Restored> {
+    let target = Target::Sequence(plan.last());
+    restore_by(history, (Some(plan.clone()), target), out, check, NOTE_EVERY, progress)
+}
+
+/// The same as [`restore`], with a note of how far it is each time that so many bytes were written. A restore of the same
+/// commit to the same name goes on from there, after a kill or where the place could not be reached.
 pub fn restore_noting(
     history: &History,
     target: Target,
+    out: &Path,
+    check: Check,
+    every: u64,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Restored> {
+    restore_by(history, (None, target), out, check, every, progress)
+}
+
+fn restore_by(
+    history: &History,
+    (mut planned, target): (Option<Plan>, Target),
     out: &Path,
     check: Check,
     every: u64,
@@ -124,7 +156,7 @@ pub fn restore_noting(
     refuse_what_is_there(&out)?;
     let mut partial = Partial::begin(&out)?;
     let restored = retry_if_gone(|| {
-        let plan = plan_now(history, target)?;
+        let plan = planned.take().map_or_else(|| plan_now(history, target), Ok)?;
         let _pin = Pin::set(history, plan.last());
         copy_around_damage(history, plan, &mut partial, every, progress)
     });

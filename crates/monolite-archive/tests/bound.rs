@@ -7,7 +7,6 @@ mod keeping;
 use keeping::{LONG, SERVICE, World, insert, quick};
 use monolite_archive::place::testing::{Faulty, Step};
 use monolite_archive::{Archive, AtBound, BASES, Config, Error, Kind, SegmentName, State, verify};
-use monolite_store::Error as StoreError;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -29,9 +28,7 @@ fn a_place_that_lists_and_takes_nothing_is_not_taken_for_one_that_is_back() {
     full.store(true, SeqCst);
     for n in 0..1000u64 {
         let noise: Vec<u8> = (0..5000u64).map(|i| ((i * i * (n + 7)) >> 3) as u8).collect();
-        let write = move |tx: &monolite_store::Tx<'_>| {
-            tx.execute("INSERT INTO t(v) VALUES (?1)", [&noise[..]]).map_err(StoreError::from)
-        };
+        let write = move |tx: &monolite_store::Tx<'_>| tx.execute("INSERT INTO t(v) VALUES (?1)", [&noise[..]]);
         store.write_blocking(write).unwrap();
         let captured = |s: &monolite_archive::Status| s.captured >= store.sequence() || s.state == State::Dropping;
         assert!(archive.watch(SERVICE, LONG, captured).unwrap());

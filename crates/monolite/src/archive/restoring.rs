@@ -53,12 +53,13 @@ impl Part {
             let last = plan.segments().last().context("a plan has a base")?;
             Ok(history.header(last)?.at_ms)
         };
-        let plan = monolite_archive::plan(&history, target).with_context(|| format!("{service} cannot be restored"))?;
+        let plans = monolite_archive::plan_beside_newest(&history, target);
+        let (plan, newest) = plans.with_context(|| format!("{service} cannot be restored"))?;
         let at_ms = moment(&plan)?;
         // A gap behind what is wanted does not matter here.
-        let newest = match monolite_archive::plan(&history, Target::Latest) {
-            Ok(newest) => (newest.last(), moment(&newest)?),
-            Err(_) => (plan.last(), at_ms),
+        let newest = match newest {
+            Some(newest) => (newest.last(), moment(&newest)?),
+            None => (plan.last(), at_ms),
         };
         Ok(Part { service: service.to_owned(), history, plan, at_ms, newest })
     }
@@ -110,8 +111,7 @@ impl Part {
         let within = file.parent().context("a service's file has a folder")?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(within);
         made.with_context(|| format!("cannot make {}", within.display()))?;
-        let target = Target::Sequence(self.plan.last());
-        let restored = monolite_archive::restore(&self.history, target, &file, Check::Full, progress)
+        let restored = monolite_archive::restore_planned(&self.history, &self.plan, &file, Check::Full, progress)
             .with_context(|| format!("{} was not restored", self.service))?;
         Ok(self.done(folder, Some(&restored)))
     }
