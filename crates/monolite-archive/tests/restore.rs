@@ -32,6 +32,14 @@ fn left(folder: &Path, stem: &str) -> Vec<PathBuf> {
     all.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(stem)).collect()
 }
 
+/// So many commits, of about so many bytes, each captured by itself.
+fn capture(world: &mut World, commits: usize, bytes: usize) {
+    for _ in 0..commits {
+        world.run(&format!("INSERT INTO t0 (body) VALUES (noise({bytes}))"));
+        world.archive(Level::CAPTURED);
+    }
+}
+
 #[test]
 fn every_commit_that_was_kept_comes_back_as_it_was() {
     for (seed, page_size, auto_vacuum) in [(1, 512, 0), (2, 4096, 1), (3, 1024, 2), (4, 65536, 2), (5, 4096, 0)] {
@@ -120,10 +128,7 @@ fn path_of(world: &World, segment: &monolite_archive::Segment, scratch: &Path) -
 #[test]
 fn damage_in_any_segment_of_the_plan_is_refused_and_named() {
     let (scratch, mut world) = world(10, 1024, 0);
-    (0..12).for_each(|_| {
-        world.run("INSERT INTO t0 (body) VALUES (noise(9000))");
-        world.archive(Level::CAPTURED);
-    });
+    capture(&mut world, 12, 9000);
     let out = scratch.path().join("out.db");
     let plan = monolite_archive::plan(&world.history, Target::Latest).unwrap();
     for segment in plan.segments() {
@@ -148,10 +153,7 @@ fn a_missing_segment_is_a_gap_for_every_target_past_it() {
     let (scratch, mut world) = world(11, 4096, 0);
     world.live(4);
     let bases = world.ends().len();
-    (0..6).for_each(|_| {
-        world.run("INSERT INTO t0 (body) VALUES (noise(2000))");
-        world.archive(Level::CAPTURED);
-    });
+    capture(&mut world, 6, 2000);
     assert!(world.ends().len() > bases);
     let out = scratch.path().join("out.db");
     let last = world.last();
@@ -204,10 +206,7 @@ fn more_segments_than_one_merge_takes_are_merged_in_rounds() {
 #[test]
 fn a_segment_that_goes_away_while_it_is_read_is_planned_around() {
     let (scratch, mut world) = world(14, 4096, 0);
-    (0..8).for_each(|_| {
-        world.run("INSERT INTO t0 (body) VALUES (noise(9000))");
-        world.archive(Level::CAPTURED);
-    });
+    capture(&mut world, 8, 9000);
     let all = world.history.segments().unwrap();
     let captured: Vec<_> = all.into_iter().filter(|s| s.level == Level::CAPTURED).collect();
     let (inner, history, scratched) =
@@ -281,10 +280,7 @@ fn the_pages_of_a_target_are_those_of_its_file() {
 #[test]
 fn a_damaged_segment_is_gone_around_where_another_way_leads_to_the_same_commit() {
     let (scratch, mut world) = world(18, 4096, 0);
-    (0..9).for_each(|_| {
-        world.run("INSERT INTO t0 (body) VALUES (noise(9000))");
-        world.archive(Level::CAPTURED);
-    });
+    capture(&mut world, 9, 9000);
     let captured = world.history.level(Level::CAPTURED).unwrap();
     let compact = |inputs: &[monolite_archive::Segment], level| {
         monolite_archive::compact(&world.history, inputs, level, scratch.path()).unwrap()

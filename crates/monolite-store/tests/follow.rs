@@ -23,6 +23,14 @@ fn open(path: &Path, config: Config) -> Store {
     Store::open(path, config, migrations()).unwrap()
 }
 
+/// A store whose WAL is due to start over early, its follower, and that size.
+fn with_a_small_wal(path: &Path) -> (Store, Follower, u64) {
+    let soft = 1 << 20;
+    let store = open(path, Config { wal_soft_bytes: soft, ..config() });
+    let follower = store.follow().unwrap();
+    (store, follower, soft)
+}
+
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("S.db");
@@ -234,9 +242,7 @@ fn every_commit_of_a_random_history_is_the_file() {
 #[test]
 fn a_wal_is_not_started_over_above_unreleased_frames_and_soon_after_they_are_released() {
     let (folder, path) = folder();
-    let soft = 1 << 20;
-    let store = open(&path, Config { wal_soft_bytes: soft, ..config() });
-    let mut follower = store.follow().unwrap();
+    let (store, mut follower, soft) = with_a_small_wal(&path);
     let mut image = Image::default();
     let mut held = Vec::new();
     for n in 0..40 {
@@ -267,9 +273,7 @@ fn a_wal_is_not_started_over_above_unreleased_frames_and_soon_after_they_are_rel
 #[test]
 fn at_full_rate_with_a_follower_beside_it_the_wal_stays_bounded() {
     let (_folder, path) = folder();
-    let soft = 1 << 20;
-    let store = open(&path, Config { wal_soft_bytes: soft, ..config() });
-    let mut follower = store.follow().unwrap();
+    let (store, mut follower, soft) = with_a_small_wal(&path);
     let last = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let until = last.clone();
     let taker = std::thread::spawn(move || {
