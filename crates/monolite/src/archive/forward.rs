@@ -62,8 +62,8 @@ pub(crate) fn roll_forward(
     let _lock = lock(&file)?;
     carry(&history, folder)?;
     let making = data.join(format!("{MAKING}{service}"));
-    clear(&making)?;
     let made = making.join(file.file_name().context("a service's file has a name")?);
+    clear(&making, &made)?;
     let restored = monolite_archive::restore(&history, Target::Latest, &made, Check::Full, progress)
         .with_context(|| format!("{service} was not rolled forward; nothing was changed"))?;
     let kept = free_name(&data, service, restored.at_ms)?;
@@ -102,15 +102,17 @@ fn carry(history: &History, folder: &Path) -> crate::Result {
     Ok(())
 }
 
-/// An empty folder to make the file in; one that a kill left is made anew: it never held anything that is not archived.
-fn clear(making: &Path) -> crate::Result {
-    match std::fs::remove_dir_all(making) {
+/// A folder to make the file in. Of one that a kill left, a file that was whole is made anew: the archive may have more since;
+/// one that was not goes on where it was. Neither ever held anything that is not archived.
+fn clear(making: &Path, made: &Path) -> crate::Result {
+    match std::fs::remove_file(made) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(e).with_context(|| format!("cannot remove {}", making.display()));
+            return Err(e).with_context(|| format!("cannot remove {}", made.display()));
         }
         _ => {}
     }
-    DirBuilder::new().mode(0o700).create(making).with_context(|| format!("cannot make {}", making.display()))
+    let folder = DirBuilder::new().recursive(true).mode(0o700).create(making);
+    folder.with_context(|| format!("cannot make {}", making.display()))
 }
 
 /// A name for the folder of before: after the moment to which the service was rolled forward.
