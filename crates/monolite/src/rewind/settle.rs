@@ -8,6 +8,7 @@ use super::exchange::{remove, sync};
 use super::journal::{Journal, Step, unmark};
 use super::{FOLDER, Places, die};
 use anyhow::Context as _;
+use monolite_runtime::StartError;
 use std::path::Path;
 
 /// Settles what is under way in a data folder that nobody has open; answers what was done, for people.
@@ -16,7 +17,10 @@ pub(crate) fn settle(data: &Path) -> crate::Result<Vec<String>> {
     let entries = match std::fs::read_dir(&root) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e).with_context(|| format!("cannot look into {}", root.display())),
+        // The first look into a data folder: what to do about a refusal is said as for all others.
+        Err(source) => {
+            return Err(StartError::Io { what: format!("cannot look into {}", root.display()), source }.into());
+        }
     };
     let mut told = Vec::new();
     for entry in entries {
