@@ -5,7 +5,7 @@
 //! - What cannot be proven to go on from the archive gets a new base.
 
 use crate::history::{History, Segment};
-use crate::layout::SegmentName;
+use crate::layout::{Level, SegmentName};
 use crate::ltx::Header;
 use crate::manifest::{Claim, Manifest, claim, claims};
 use crate::plan::{Plan, Target};
@@ -75,9 +75,14 @@ pub(crate) fn settle(
         page_size: found.page_size,
         begun_ms: now_ms,
     };
-    let segments = history.segments()?;
+    let mut place = Asking::default();
+    let mut segments = Vec::new();
+    // Upwards, as `History::segments` does.
+    for level in Level::all() {
+        segments.extend(place.ask(|| history.level(level))?);
+    }
     let newest = segments.iter().max_by_key(|s| s.name.last);
-    let archived = newest.map(|segment| history.header(segment).map(Tip::from)).transpose()?;
+    let archived = newest.map(|segment| place.ask(|| history.header(segment))).transpose()?.map(Tip::from);
     let mut base = match Plan::to(&segments, Target::Latest, |s| Ok(s.created_ms)) {
         Ok(_) => None,
         Err(_) if segments.is_empty() => Some("nothing is archived yet".to_owned()),
@@ -88,8 +93,9 @@ pub(crate) fn settle(
         refuse_apart(history, &segments, side, &tip)?;
     }
     let before = Claimed::read(scratch);
-    manifest.settle(history)?;
-    let epoch = claim_epoch(history, &segments, side, captured, before.as_ref(), scratch, now_ms)?;
+    place.ask(|| manifest.settle(history))?;
+    let claim = || claim_epoch(history, &segments, side, captured, before.as_ref(), scratch, now_ms);
+    let epoch = place.ask(claim)?;
     let lost = captured.is_none() && before.is_some_and(|claimed| claimed.history == manifest.history);
     let anew = lost.then(|| {
         format!(
@@ -138,6 +144,35 @@ fn claim_epoch(
         Some(tip) => error.between(sides(history, segments, side, &tip)),
         None => error,
     })
+}
+
+/// How often a place that has answered is asked the same before it counts as one that does not.
+const ASKED_MAX: usize = 4;
+
+/// Asks a place that has answered before again, where it fails: the comparison has some twenty questions, and one that fails now
+/// and then would hardly ever answer all of them in a row. One that does not answer the first is asked no more.
+#[derive(Default)]
+struct Asking {
+    answered: bool,
+}
+
+impl Asking {
+    fn ask<T>(&mut self, mut question: impl FnMut() -> Result<T>) -> Result<T> {
+        let mut asked = 1;
+        loop {
+            match question() {
+                Err(e) if self.answered && asked < ASKED_MAX && unanswered(&e) => asked += 1,
+                other => {
+                    self.answered |= other.is_ok();
+                    return other;
+                }
+            }
+        }
+    }
+}
+
+fn unanswered(e: &Error) -> bool {
+    matches!(e.kind(), Kind::Unreachable | Kind::OutcomeUnknown)
 }
 
 /// Forgets what the place has, and joins what waits to it.

@@ -96,7 +96,8 @@ fn world(seed: u64, page_size: u32, auto_vacuum: u32) -> (tempfile::TempDir, Wor
 #[test]
 fn both_restore_random_histories_to_the_same_pages() {
     let other = peers::litestream();
-    let (seeds, targets) = if long() { (200, 50) } else { (24, 22) };
+    // A few more than are promised: a moment after the newest state has no next one, and is left out.
+    let (seeds, targets, least) = if long() { (200, 54, 10_000) } else { (24, 22, 500) };
     let restored = AtomicU64::new(0);
     let next = AtomicU64::new(1);
     let run = || {
@@ -124,7 +125,7 @@ fn both_restore_random_histories_to_the_same_pages() {
     });
     let restored = restored.into_inner();
     eprintln!("{restored} targets restored, each {}", if other.is_some() { "by both" } else { "by us alone" });
-    assert!(restored >= 500);
+    assert!(restored >= least, "{restored} of {least}");
 }
 
 #[test]

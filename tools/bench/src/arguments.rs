@@ -1,5 +1,6 @@
 //! The command line, as typed and as resolved.
 
+use crate::archive::{Archives, Many};
 use crate::compare::Peers;
 use crate::giants::Giants;
 use crate::grow::{Grow, Step};
@@ -46,6 +47,8 @@ enum Command {
     Overload(Measured),
     /// Cuts over several files while all are written at full rate, and what they cost the writers.
     Cut(Measured),
+    /// What keeping the history of a store costs, and how fast a file comes back from it.
+    Archive(Archives),
     /// The callers of `noisy` and `overload`; they start it.
     #[command(hide = true)]
     Crowd {
@@ -59,6 +62,9 @@ enum Command {
     /// The load tool; `peers` starts it.
     #[command(hide = true)]
     Drive,
+    /// Many archived stores in a process of their own; `archive` starts it.
+    #[command(hide = true)]
+    ArchiveMany(Many),
     /// One step of `grow` in a process of its own.
     #[command(hide = true)]
     GrowStep(Step),
@@ -242,6 +248,8 @@ pub fn run() -> ExitCode {
         Command::Noisy(m) => m.run(crate::noisy::run),
         Command::Overload(m) => m.run(crate::overload::run),
         Command::Cut(m) => m.run(crate::cut::run),
+        Command::Archive(a) => a.measured.run(|_| crate::archive::run(&a)),
+        Command::ArchiveMany(many) => crate::archive::run_many(&many),
         Command::Crowd { address } => crate::crowd::run_here(address),
         Command::Load(load) => load.run_here(),
         Command::Drive => crate::drive::run_here(),

@@ -11,6 +11,7 @@
 //!
 //! Absent on purpose: thresholds. What must hold is the business of whoever reads the rows.
 
+mod archive;
 mod arguments;
 mod compare;
 mod crowd;

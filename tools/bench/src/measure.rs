@@ -184,6 +184,24 @@ pub(crate) struct Pair {
     pub(crate) peer: Side,
 }
 
+impl Pair {
+    /// How many times as many operations ours did in each pair of neighbouring rounds.
+    pub(crate) fn ratios(&self) -> Vec<f64> {
+        self.ours.rates.iter().zip(&self.peer.rates).map(|(ours, peer)| ours / peer).collect()
+    }
+}
+
+/// The median of some numbers, and between which two the half of them lies that is nearest to it.
+pub(crate) fn spread(mut numbers: Vec<f64>) -> (f64, f64, f64) {
+    numbers.sort_by(f64::total_cmp);
+    let at = |part: f64| {
+        let place = part * numbers.len().saturating_sub(1) as f64;
+        let (low, high) = (numbers.get(place.floor() as usize), numbers.get(place.ceil() as usize));
+        low.zip(high).map_or(0.0, |(low, high)| low + (high - low) * place.fract())
+    };
+    (at(0.5), at(0.25), at(0.75))
+}
+
 /// Runs ours and the peer in turns: first one of each that does not count, then the rounds.
 pub(crate) async fn in_turns(
     plan: &Plan,
@@ -227,6 +245,13 @@ mod tests {
     fn the_median_is_not_moved_by_one_bad_round() {
         let side = Side { rates: vec![100.0, 101.0, 3.0, 99.0, 102.0], latency: Latency::default() };
         assert_eq!(side.rate(), 100.0);
+    }
+
+    #[test]
+    fn half_of_the_numbers_lie_within_their_spread() {
+        assert_eq!(spread(vec![5.0, 1.0, 4.0, 2.0, 3.0]), (3.0, 2.0, 4.0));
+        assert_eq!(spread(vec![2.0, 1.0]), (1.5, 1.25, 1.75));
+        assert_eq!(spread(Vec::new()), (0.0, 0.0, 0.0));
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ pub(crate) const FILL_POSTGRES: &str = "INSERT INTO reading
 pub(crate) const READ: &str = "SELECT id, k, v FROM reading WHERE id = ?1";
 /// PostgreSQL's point read.
 pub(crate) const READ_POSTGRES: &str = "SELECT id, k, v FROM reading WHERE id = $1";
+/// What all rows come to.
+pub(crate) const SUMS: &str = "SELECT count(*), sum(id), sum(k) FROM reading";
 /// The one-row update.
 pub(crate) const UPDATE: &str = "UPDATE reading SET k = k + 1 WHERE id = ?1";
 /// PostgreSQL's.
@@ -50,12 +52,17 @@ pub(crate) fn key(random: u64, rows: u64) -> i64 {
 
 /// Our store with the table filled.
 pub(crate) async fn store(path: &Path, rows: u64) -> anyhow::Result<Store> {
+    store_with(path, rows, Config::default()).await
+}
+
+/// The same with a configuration of its own.
+pub(crate) async fn store_with(path: &Path, rows: u64, config: Config) -> anyhow::Result<Store> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let steps = [("reading", CREATE), ("large", LARGE), ("words", WORDS)];
     let steps: Vec<_> = steps.into_iter().map(|(name, sql)| Migration::Quick { name, sql }).collect();
-    let store = Store::open(path, Config::default(), Migrations::new(steps)).context("opening the store")?;
+    let store = Store::open(path, config, Migrations::new(steps)).context("opening the store")?;
     let mut from = 1;
     while from <= rows {
         let to = (from + BATCH - 1).min(rows);

@@ -10,7 +10,7 @@
 //! server's memory over what it has when it is idle, with readers that stopped reading too.
 
 mod bytes;
-mod memory;
+pub(crate) mod memory;
 mod tiny;
 mod transfer;
 
