@@ -9,6 +9,7 @@
 //! - No reading holds a snapshot for longer than some tens of milliseconds; memory is one piece.
 //! - The scratch file is synced before the note beside it says how far it goes: a copy goes on after a crash.
 
+use crate::disk::{self, Written};
 use crate::history::{History, Segment};
 use crate::layout::{BASES, SegmentName};
 use crate::ltx::{Header, lock_page};
@@ -16,9 +17,8 @@ use crate::read;
 use crate::{Error, Kind, Result};
 use monolite_store::PageReader;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes of one reading.
@@ -29,7 +29,7 @@ const NOTED: u64 = 16 << 20;
 /// A copy on its way.
 pub(crate) struct Copying {
     note: Note,
-    file: Option<File>,
+    file: Option<Written>,
     scratch: PathBuf,
     /// The pages of a file so small that one reading has them all.
     memory: Vec<u8>,
@@ -64,7 +64,7 @@ impl Copying {
 
     fn left(scratch: &Path, history: &str, run: u64) -> Option<Copying> {
         let note: Note = serde_json::from_slice(&std::fs::read(scratch.join("base.json")).ok()?).ok()?;
-        let file = OpenOptions::new().read(true).write(true).open(scratch.join("base.pages")).ok()?;
+        let file = Written::open(&scratch.join("base.pages")).ok()?;
         let sound = note.history == history && note.from >= run && note.pages > 0;
         sound.then(|| Copying {
             note,
@@ -120,20 +120,18 @@ impl Copying {
         let scratch = &self.scratch;
         let context = |e| Error::io(format!("the copy in {}", scratch.display()), e);
         if self.file.is_none() {
-            let mut options = OpenOptions::new();
-            let options = options.read(true).write(true).create(true).truncate(true).mode(0o600);
-            self.file = Some(options.open(scratch.join("base.pages")).map_err(context)?);
+            self.file = Some(Written::replace(&scratch.join("base.pages")).map_err(context)?);
         }
         let file = self.file.as_ref().expect("opened above");
         file.write_all_at(piece, at).map_err(context)?;
         self.since_note += piece.len() as u64;
         if self.since_note >= NOTED {
             self.since_note = 0;
-            file.sync_data().map_err(context)?;
+            file.sync().map_err(context)?;
             let noted = serde_json::to_vec(&self.note).expect("plain fields");
             let partial = scratch.join("base.json.partial");
-            let written = File::create(&partial).and_then(|mut f| f.write_all(&noted).and_then(|()| f.sync_all()));
-            written.and_then(|()| std::fs::rename(&partial, scratch.join("base.json"))).map_err(context)?;
+            let written = Written::replace(&partial).and_then(|mut f| f.write_all(&noted).and_then(|()| f.sync()));
+            written.and_then(|()| disk::rename(&partial, &scratch.join("base.json"))).map_err(context)?;
         }
         Ok(Some(piece.len() as u64))
     }
@@ -210,6 +208,6 @@ impl Below {
 /// Removes what a copy left.
 pub(crate) fn discard(scratch: &Path) {
     for name in ["base.json", "base.json.partial", "base.pages"] {
-        let _ = std::fs::remove_file(scratch.join(name)); // the next copy writes over it
+        let _ = disk::remove(&scratch.join(name)); // the next copy writes over it
     }
 }

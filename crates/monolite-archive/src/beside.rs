@@ -3,8 +3,8 @@
 //! **Invariants**
 //! - What has the name is whole: written beside, synced, renamed, and the folder synced.
 
+use crate::disk::{self, Written};
 use crate::{Error, Result};
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use std::path::Path;
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = folder.join(name);
     let partial = folder.join(format!("{name}.partial"));
-    let written = File::create(&partial).and_then(|mut file| {
+    let written = Written::replace(&partial).and_then(|mut file| {
         file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, &path)?;
-        File::open(folder)?.sync_all()
+        file.sync()?;
+        disk::rename(&partial, &path)?;
+        disk::sync(folder)
     });
     written.map_err(|e| Error::io(format!("writing {}", path.display()), e))
 }

@@ -18,6 +18,7 @@ mod base;
 mod beside;
 mod check;
 pub mod cuts;
+pub mod disk;
 mod error;
 mod history;
 mod layout;

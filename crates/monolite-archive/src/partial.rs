@@ -8,18 +8,19 @@
 //! - A note of another history or target, or that cannot be read, says nothing: the restore begins anew.
 //! - One restore at a time writes to a name; nothing is written to a file that has its name already.
 
+use crate::disk::{self, Written};
 use crate::history::{History, Segment};
 use crate::layout::{Level, SegmentName};
 use crate::ltx::Stand;
 use crate::plan::Plan;
 use crate::{Error, Kind, Result};
 use crc_fast::{CrcAlgorithm, Digest};
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
@@ -49,7 +50,7 @@ pub(crate) struct Note {
 
 /// The file before it has its name; gone when it is dropped, unless it is kept.
 pub(crate) struct Partial {
-    file: File,
+    file: Written,
     pub(crate) path: PathBuf,
     pub(crate) rounds: PathBuf,
     note: PathBuf,
@@ -63,14 +64,12 @@ impl Partial {
         let (path, rounds, note) = (beside(out, ".partial"), beside(out, ".rounds"), beside(out, ".partial.state"));
         for _ in 0..NAMED_MAX {
             let context = |e| Error::io(format!("writing {}", path.display()), e);
-            let mut options = OpenOptions::new();
-            let file =
-                options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(context)?;
-            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let file = Written::open_or_create(&path).map_err(context)?;
+            if flock(file.file(), FlockOperation::NonBlockingLockExclusive).is_err() {
                 return Err(Error::new(Kind::Exists, format!("another restore writes {} now", path.display())));
             }
             // Between the two another restore may have given it its name.
-            if is_at(&file, &path) {
+            if is_at(file.file(), &path) {
                 let sum = Digest::new(CrcAlgorithm::Crc64GoIso);
                 return Ok(Partial { file, path, rounds, note, written: 0, sum, stays: false });
             }
@@ -86,10 +85,10 @@ impl Partial {
 
     /// Begins the file anew.
     pub(crate) fn clear(&mut self) -> Result<()> {
-        let _ = std::fs::remove_file(&self.note); // it does not fit what is written next
+        let _ = disk::remove(&self.note); // it does not fit what is written next
         (self.written, self.sum) = (0, Digest::new(CrcAlgorithm::Crc64GoIso));
-        let cleared = self.file.set_len(0).and_then(|()| self.file.rewind());
-        cleared.map_err(|e| self.failed(e))
+        self.file.seek(0);
+        self.file.set_len(0).map_err(|e| self.failed(e))
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -101,7 +100,7 @@ impl Partial {
 
     /// Notes that everything up to this page is written.
     pub(crate) fn note(&self, history: &History, plan: &Plan, page: u32, stands: Vec<Option<Stand>>) -> Result<()> {
-        self.file.sync_data().map_err(|e| self.failed(e))?;
+        self.file.sync().map_err(|e| self.failed(e))?;
         let segments = plan.segments().iter();
         let segments = segments.map(|s| (s.level.number(), s.name.first, s.name.last, s.bytes)).collect();
         let (root, written, sum) = (history.root().to_owned(), self.written, self.sum.get_state());
@@ -109,17 +108,17 @@ impl Partial {
         let text = serde_json::to_vec(&note).map_err(|e| self.failed(e.into()))?;
         let partial = beside(&self.note, ".new");
         let named = (|| {
-            let mut file = File::create(&partial)?;
+            let mut file = Written::replace(&partial)?;
             file.write_all(&text)?;
-            file.sync_all()?;
-            std::fs::rename(&partial, &self.note)
+            file.sync()?;
+            disk::rename(&partial, &self.note)
         })();
         named.map_err(|e| self.failed(e))
     }
 
     /// The last page may be the lock page, of which nothing was written.
     pub(crate) fn sync(&mut self, bytes: u64) -> Result<()> {
-        self.file.set_len(bytes).and_then(|()| self.file.sync_all()).map_err(|e| self.failed(e))
+        self.file.set_len(bytes).and_then(|()| self.file.sync()).map_err(|e| self.failed(e))
     }
 
     /// What is there stays, for a restore that goes on with it.
@@ -128,16 +127,12 @@ impl Partial {
     }
 
     pub(crate) fn finish(mut self, out: &Path) -> Result<()> {
-        let renamed = match renameat_with(CWD, &self.path, CWD, out, RenameFlags::NOREPLACE) {
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => std::fs::rename(&self.path, out),
-            other => other.map_err(Into::into),
-        };
-        renamed.map_err(|e| Error::io(format!("giving the restored file its name {}", out.display()), e))?;
+        disk::rename_new(&self.path, out)
+            .map_err(|e| Error::io(format!("giving the restored file its name {}", out.display()), e))?;
         self.stays = true;
-        let _ = std::fs::remove_file(&self.note); // without its file it says nothing
+        let _ = disk::remove(&self.note); // without its file it says nothing
         let folder = out.parent().expect("an absolute path to a file has a folder");
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| Error::io(format!("syncing the folder {}", folder.display()), e))
+        disk::sync(folder).map_err(|e| Error::io(format!("syncing the folder {}", folder.display()), e))
     }
 
     fn noted(&self, history: &History, target: u64) -> Result<Option<(Note, Plan)>> {
@@ -159,14 +154,15 @@ impl Partial {
 
     /// Compares what is there with a note, and stands behind it; answers whether it fits.
     fn take_up(&mut self, note: &Note) -> std::io::Result<bool> {
-        if self.file.metadata()?.len() < note.written {
+        let mut file = self.file.file();
+        if file.metadata()?.len() < note.written {
             return Ok(false);
         }
-        self.file.rewind()?;
+        file.rewind()?;
         let (mut sum, mut left, mut piece) = (Digest::new(CrcAlgorithm::Crc64GoIso), note.written, vec![0; PIECE]);
         while left > 0 {
             let most = PIECE.min(usize::try_from(left).unwrap_or(PIECE));
-            self.file.read_exact(&mut piece[..most])?;
+            file.read_exact(&mut piece[..most])?;
             sum.update(&piece[..most]);
             left -= most as u64;
         }
@@ -174,7 +170,7 @@ impl Partial {
             return Ok(false);
         }
         self.file.set_len(note.written)?;
-        self.file.seek(SeekFrom::Start(note.written))?;
+        self.file.seek(note.written);
         (self.written, self.sum) = (note.written, sum);
         Ok(true)
     }
@@ -188,8 +184,8 @@ impl Drop for Partial {
     fn drop(&mut self) {
         if !self.stays {
             // What cannot be removed is begun anew by the next restore to this name.
-            let _ = std::fs::remove_file(&self.path);
-            let _ = std::fs::remove_file(&self.note);
+            let _ = disk::remove(&self.path);
+            let _ = disk::remove(&self.note);
         }
     }
 }

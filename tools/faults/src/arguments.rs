@@ -1,5 +1,6 @@
 //! The command line: one command for each rig.
 
+use crate::archive::{self, Victim};
 use crate::cut::{self, Cutting};
 use crate::history::{self, Stress};
 use crate::images::{self, Images};
@@ -28,6 +29,8 @@ enum Rig {
     History(HistoryArguments),
     /// Judges cuts over several files under load: each of one moment or not.
     Cut(CutArguments),
+    /// Cuts the power, and kills the process, at each step of a store's archive; restores, and judges.
+    Archive(ArchiveArguments),
     /// Kills a process that writes, again and again, and judges what it left.
     Kill(CyclesArguments),
     /// Cuts the power of a file system under a process that writes (root; ext4 on a loop device).
@@ -37,6 +40,28 @@ enum Rig {
     /// The process under the axe; the rigs start it.
     #[command(hide = true)]
     Worker(WorkerArguments),
+    /// The process that `archive` kills.
+    #[command(hide = true)]
+    ArchiveVictim(Victim),
+}
+
+#[derive(Args)]
+struct ArchiveArguments {
+    /// Keeps nothing of what fails.
+    #[arg(long)]
+    forget: bool,
+    /// Images of power cuts, at least.
+    #[arg(long, default_value_t = 20_000)]
+    images: u64,
+    /// Kills.
+    #[arg(long, default_value_t = 500)]
+    kills: u64,
+    /// Repeats the choices.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// A folder on tmpfs.
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
 }
 
 #[derive(Args)]
@@ -163,6 +188,8 @@ pub fn run() -> ExitCode {
             let cutting = Cutting { cuts: a.cuts, seed: a.seed, within: a.dir };
             cut::run(&cutting).map(|seen| println!("{seen}"))
         }
+        Rig::Archive(a) => archive(a),
+        Rig::ArchiveVictim(victim) => archive::die(&victim),
         Rig::Kill(a) => kill(a),
         Rig::Power(a) => power(a),
         Rig::Planted(a) => planted::run(&Planted { all: a.all, jobs: a.jobs }).map(|table| print!("{table}")),
@@ -175,6 +202,14 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn archive(a: ArchiveArguments) -> anyhow::Result<()> {
+    println!("archive: seed {}", a.seed);
+    let program = std::env::current_exe()?;
+    let (images, kills, seed) = (a.images, a.kills, a.seed);
+    let cutting = archive::Cutting { images, kills, seed, within: a.dir, program, forget: a.forget };
+    archive::run(&cutting).map(|judged| println!("{judged}"))
 }
 
 fn kill(a: CyclesArguments) -> anyhow::Result<()> {

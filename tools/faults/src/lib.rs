@@ -5,6 +5,7 @@
 //! - A rig prints its seed, and the seed repeats it as far as threads allow.
 //! - An oracle judges by what clients were told, never by what the store says of itself.
 
+pub mod archive;
 mod arguments;
 pub mod check;
 pub mod cut;

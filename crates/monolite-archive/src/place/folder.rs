@@ -9,14 +9,13 @@
 //! - Files are 0600, folders 0700.
 
 use super::{Entry, Place, Upload, check_name};
+use crate::disk::{self, Written};
 use crate::layout::Layout;
 use crate::planted::planted;
 use crate::{Error, Kind, Result};
-use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -63,7 +62,7 @@ impl Folder {
             let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
             if age.is_some_and(|age| age > ABANDONED) {
                 // If it cannot be removed it only takes room.
-                let _ = std::fs::remove_file(entry.path());
+                let _ = disk::remove(&entry.path());
             }
         }
     }
@@ -80,11 +79,10 @@ impl Folder {
         getrandom::fill(&mut nonce).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join(PARTIAL).join(format!("{:016x}-{number}", u64::from_ne_bytes(nonce)));
-        let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let file = match open() {
+        let file = match Written::create_new(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 make(&self.root.join(PARTIAL))?;
-                open()
+                Written::create_new(&path)
             }
             other => other,
         };
@@ -109,7 +107,7 @@ impl Place for Folder {
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let mut partial = self.begin(name)?;
         let context = |e| Error::io(format!("writing {name} in {}", self.root.display()), e);
-        partial.write_all(bytes).and_then(|()| partial.file.sync_all()).map_err(context)?;
+        partial.write_all(bytes).and_then(|()| partial.file.sync()).map_err(context)?;
         partial.name(true)
     }
 
@@ -168,7 +166,7 @@ impl Place for Folder {
 
     fn delete(&self, name: &str) -> Result<()> {
         let path = self.path(name)?;
-        match std::fs::remove_file(&path) {
+        match disk::remove(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io(format!("removing {}", path.display()), e))
             }
@@ -200,7 +198,7 @@ impl Folder {
 
 /// A file that has not got its name.
 struct Partial {
-    file: File,
+    file: Written,
     path: PathBuf,
     target: PathBuf,
     named: bool,
@@ -209,8 +207,9 @@ struct Partial {
 impl Partial {
     fn name(mut self, replace: bool) -> Result<()> {
         let folder = self.target.parent().expect("a name in a folder").to_owned();
-        let rename =
-            || if replace { std::fs::rename(&self.path, &self.target) } else { no_replace(&self.path, &self.target) };
+        let rename = || {
+            if replace { disk::rename(&self.path, &self.target) } else { disk::rename_new(&self.path, &self.target) }
+        };
         let renamed = match rename() {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 make(&folder)?;
@@ -218,6 +217,10 @@ impl Partial {
             }
             other => other,
         };
+        if renamed.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::AlreadyExists) {
+            // Perhaps given by a try of ours whose sync failed: who hears that it is there may count on it.
+            sync(&folder)?;
+        }
         renamed.map_err(|e| Error::io(self.target.display().to_string(), e))?;
         self.named = true;
         sync(&folder)
@@ -240,7 +243,7 @@ impl Upload for Partial {
             Ok(ms) => UNIX_EPOCH + Duration::from_millis(ms),
             Err(_) => UNIX_EPOCH,
         };
-        let done = self.file.set_modified(at).and_then(|()| self.file.sync_all());
+        let done = self.file.set_modified(at).and_then(|()| self.file.sync());
         done.map_err(|e| Error::io(format!("writing {}", self.target.display()), e))?;
         self.name(planted!("name_given_twice"))
     }
@@ -250,41 +253,18 @@ impl Drop for Partial {
     fn drop(&mut self) {
         if !self.named {
             // If it cannot be removed, a later sweep does.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = disk::remove(&self.path);
         }
     }
 }
 
-/// Renames where there is nothing. A file system that cannot gets a second link, which is as atomic.
-fn no_replace(from: &Path, to: &Path) -> std::io::Result<()> {
-    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            std::fs::hard_link(from, to)?;
-            std::fs::remove_file(from)
-        }
-        other => Ok(other?),
-    }
-}
-
-/// Makes a folder and those above it, and syncs each that got a new entry.
+/// Makes a folder and those above it, durable.
 fn make(folder: &Path) -> Result<()> {
-    let context = |e| Error::io(format!("making the folder {}", folder.display()), e);
-    let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
-    for path in missing.into_iter().rev() {
-        match DirBuilder::new().mode(0o700).create(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            other => other.map_err(context)?,
-        }
-        if let Some(above) = path.parent() {
-            sync(above)?;
-        }
-    }
-    Ok(())
+    disk::make(folder).map_err(|e| Error::io(format!("making the folder {}", folder.display()), e))
 }
 
 fn sync(folder: &Path) -> Result<()> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|e| Error::io(format!("syncing the folder {}", folder.display()), e))
+    disk::sync(folder).map_err(|e| Error::io(format!("syncing the folder {}", folder.display()), e))
 }
 
 fn unix_ms(at: SystemTime) -> i64 {

@@ -44,7 +44,8 @@ impl Kept {
 
     /// Waits until there is a base, other than this one.
     pub(super) fn based(&self, before: Option<u64>) -> anyhow::Result<()> {
-        let there = self.archive.watch(NAME, WAIT_MAX, |status| status.last_base > before && status.copying.is_none())?;
+        let there =
+            self.archive.watch(NAME, WAIT_MAX, |status| status.last_base > before && status.copying.is_none())?;
         ensure!(there, "no base is made: {:?}", self.archive.status());
         Ok(())
     }

@@ -72,6 +72,10 @@ pub(super) async fn run(measured: &Measured, place: &Place, report: &mut Report,
         memory = memory.after(seen.memory);
     }
     kept.settle()?;
+    // What is restored is a base with nothing after it: how much comes after one is a matter of luck.
+    let before = kept.archive.status().remove(0).last_base;
+    kept.archive.begin_base(NAME)?;
+    kept.based(before)?;
     tell(report, place, &seen, gb, pace);
     let (history, status) = (kept.archive.history(NAME)?, kept.archive.status().remove(0));
     ensure!(status.gaps == 0, "the archive has a gap: {status:?}");
@@ -150,7 +154,8 @@ fn tell(report: &mut Report, place: &Place, seen: &Seen, gb: f64, pace: u64) {
     );
     report.add(row.durable(place.durability(FSYNC)).note(note));
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    report.add(Row::alone(WAL, mib(seen.wal), "MiB").note("the most that was in use at any look while a copy was made"));
+    report
+        .add(Row::alone(WAL, mib(seen.wal), "MiB").note("the most that was in use at any look while a copy was made"));
     let note = "the most resident memory over what the process had before it kept the store: the callers' is in it";
     report.add(Row::alone(MEMORY, mib(seen.memory), "MiB").note(note));
     let (median, ..) = crate::measure::spread(seen.seconds.clone());

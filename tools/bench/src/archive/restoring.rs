@@ -45,7 +45,8 @@ pub(super) fn run(place: &Place, report: &mut Report, db: &Path, history: &Histo
                 File::open(&copied)?.sync_all()?;
             } else {
                 let _ = std::fs::remove_file(&restored);
-                let done = restore(history, Target::Latest, &restored, Check::Open, &mut |_| ControlFlow::Continue(()))?;
+                let done =
+                    restore(history, Target::Latest, &restored, Check::Open, &mut |_| ControlFlow::Continue(()))?;
                 segments = done.segments;
             }
             took[what] = began.elapsed();
@@ -95,5 +96,5 @@ fn forget_archive(place: &Place, history: &History) -> anyhow::Result<()> {
 fn sums(path: &Path) -> anyhow::Result<(i64, i64, i64)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
-    Ok(db.query_row(table::SUMS, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).context(NAME)?)
+    db.query_row(table::SUMS, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).context(NAME)
 }

@@ -31,12 +31,7 @@ fn wanted(callers: usize) -> f64 {
     if callers == 1 { 0.9 } else { 0.8 }
 }
 
-pub(super) async fn run(
-    measured: &Measured,
-    place: &Place,
-    report: &mut Report,
-    callers: usize,
-) -> anyhow::Result<()> {
+pub(super) async fn run(measured: &Measured, place: &Place, report: &mut Report, callers: usize) -> anyhow::Result<()> {
     let plan = plan(measured);
     let (on, off) = (place.join(&format!("on-{callers}")), place.join(&format!("off-{callers}")));
     let without = table::store(&off.join("one.db"), plan.rows).await?;

@@ -64,8 +64,7 @@ impl Weed {
         std::fs::create_dir(&data)?;
         let listeners: Vec<TcpListener> =
             (0..10).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<std::io::Result<_>>()?;
-        let ports: Vec<u16> =
-            listeners.iter().map(|l| Ok(l.local_addr()?.port())).collect::<std::io::Result<_>>()?;
+        let ports: Vec<u16> = listeners.iter().map(|l| Ok(l.local_addr()?.port())).collect::<std::io::Result<_>>()?;
         drop(listeners);
         let mut command = Command::new(program);
         command.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-master.telemetry=false"]);
