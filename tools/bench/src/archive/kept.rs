@@ -13,7 +13,7 @@ pub(super) const NAME: &str = "One";
 /// Rows of the stores that are written.
 pub(super) const ROWS: u64 = 100_000;
 /// The longest wait for an archive.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
+const WAIT_MAX: Duration = Duration::from_secs(900);
 
 /// A store and its archive.
 pub(super) struct Kept {

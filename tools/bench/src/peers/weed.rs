@@ -1,6 +1,7 @@
 //! SeaweedFS, a server that speaks S3, on free ports of this machine. It does not fsync.
 
 use anyhow::{Context, ensure};
+use monolite_archive::Place;
 use monolite_archive::place::{Bucket, BucketConfig};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -48,15 +49,17 @@ impl Weed {
     }
 
     /// A bucket of its own.
-    pub(crate) fn bucket(&self) -> anyhow::Result<Arc<dyn monolite_archive::Place>> {
-        Ok(Arc::new(Bucket::open(BucketConfig {
+    pub(crate) fn bucket(&self) -> anyhow::Result<Arc<dyn Place>> {
+        let bucket: Arc<dyn Place> = Arc::new(Bucket::open(BucketConfig {
             bucket: "archives".into(),
             prefix: "bench".into(),
             region: Some("us-east-1".into()),
             endpoint: Some(self.endpoint.clone()),
             access_key: Some(KEY.into()),
             secret_key: Some(SECRET.into()),
-        })?))
+        })?);
+        bucket.put("begun", b"")?; // it makes a bucket with the first object, and lists none before
+        Ok(bucket)
     }
 
     fn on_free_ports(program: &Path, scratch: &Path, data: &str) -> anyhow::Result<Weed> {
