@@ -8,6 +8,7 @@ use crate::planted::{self, Planted};
 use crate::points::{self, Points};
 use crate::power::{self, Cuts};
 use crate::process::{self, Kills, Work};
+use crate::system::{self, System};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Rig {
     Cut(CutArguments),
     /// Cuts the power, and kills the process, at each step of a store's archive; restores, and judges.
     Archive(ArchiveArguments),
+    /// Kills a server of two services under load, again and again, and restores it whole to its cuts and to moments.
+    System(SystemArguments),
     /// Kills a process that writes, again and again, and judges what it left.
     Kill(CyclesArguments),
     /// Cuts the power of a file system under a process that writes (root; ext4 on a loop device).
@@ -43,6 +46,19 @@ enum Rig {
     /// The process that `archive` kills.
     #[command(hide = true)]
     ArchiveVictim(Victim),
+}
+
+#[derive(Args)]
+struct SystemArguments {
+    /// Systems to restore, at least.
+    #[arg(long, default_value_t = 100)]
+    restores: usize,
+    /// Repeats the choices.
+    #[arg(long, default_value_t = 5)]
+    seed: u64,
+    /// A folder for the data.
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
 }
 
 #[derive(Args)]
@@ -166,6 +182,9 @@ struct WorkerArguments {
 
 /// Runs the rig that the command line names.
 pub fn run() -> ExitCode {
+    if std::env::var_os(system::PROGRAM).is_some() {
+        return system::run_program();
+    }
     let done = match Arguments::parse().rig {
         Rig::Images(a) => {
             println!("images: seed {}", a.seed);
@@ -188,6 +207,7 @@ pub fn run() -> ExitCode {
             let cutting = Cutting { cuts: a.cuts, seed: a.seed, within: a.dir };
             cut::run(&cutting).map(|seen| println!("{seen}"))
         }
+        Rig::System(a) => system(a),
         Rig::Archive(a) => archive(a),
         Rig::ArchiveVictim(victim) => archive::die(&victim),
         Rig::Kill(a) => kill(a),
@@ -202,6 +222,13 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn system(a: SystemArguments) -> anyhow::Result<()> {
+    println!("system: seed {}", a.seed);
+    let program = std::env::current_exe()?;
+    let system = System { program, restores: a.restores, seed: a.seed, within: a.dir };
+    system::run(&system).map(|held| println!("{held}"))
 }
 
 fn archive(a: ArchiveArguments) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ pub mod points;
 pub mod power;
 pub mod process;
 pub mod random;
+pub mod system;
 pub mod vfs;
 pub mod work;
 

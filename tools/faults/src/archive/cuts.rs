@@ -77,7 +77,7 @@ fn images(
             let name = kind(&entry.op);
             format!("seed {seed}, step {index} of {} ({name}), {style:?} over {below:?}", entries.len())
         };
-        let seen = judge(looking, seed, &known, &mut random).with_context(what);
+        let seen = judge(looking, seed, &mut known.clone(), &mut random).with_context(what);
         judged.add(&seen.map_err(|e| cutting.keep(looking, e))?, parts[index]);
     }
     Ok(())

@@ -21,7 +21,7 @@ use std::sync::Arc;
 const TARGETS: usize = 3;
 
 /// What the client knows.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Known {
     /// The last write that was acknowledged.
     pub(super) write: u64,
@@ -44,8 +44,8 @@ pub(super) struct Seen {
     pub(super) gaps: u64,
 }
 
-/// Judges a folder; it is changed by that.
-pub(super) fn judge(folder: &Path, seed: u64, known: &Known, random: &mut Random) -> Result<Seen> {
+/// Judges a folder; it is changed by that, and what is known grows by what is seen.
+pub(super) fn judge(folder: &Path, seed: u64, known: &mut Known, random: &mut Random) -> Result<Seen> {
     let mut truth = Truth::new(seed);
     let mut seen = Seen::default();
     outs(folder, &mut truth)?;
@@ -53,9 +53,11 @@ pub(super) fn judge(folder: &Path, seed: u64, known: &Known, random: &mut Random
     let first = truth::done(&store)?;
     ensure!(first >= known.write, "write {} was acknowledged and is lost: the last is {first}", known.write);
     ensure!(first <= known.write + 1, "write {first} was never sent: {} was answered last", known.write);
+    known.learn(first, store.sequence());
     let archive = Archive::start(Arc::new(Folder::open(folder.join(ARCHIVE))?), quick())?;
     archive.keep(SERVICE, &store, &folder.join(SCRATCH)).context("the archive is refused after it")?;
-    truth::write(&store, seed, first + 1).context("the store does not write after it")?;
+    let last = truth::write(&store, seed, first + 1).context("the store does not write after it")?;
+    known.learn(first + 1, last);
     settle(&archive, &store)?;
     let (history, status) = (archive.history(SERVICE)?, archive.status().remove(0));
     seen.gaps = status.gaps;

@@ -74,8 +74,6 @@ pub(super) fn run(cutting: &Cutting, program: &Path, kills: u64) -> Result<Judge
         judged.acknowledged += known.commits.len() as u64;
         let seen = judge(folder.path(), *seed, known, &mut random).with_context(what);
         let seen = seen.map_err(|e| cutting.keep(folder.path(), e))?;
-        // The judge has written once more, and that was acknowledged too.
-        known.write += 1;
         judged.restored += seen.restored + 1;
         judged.refused += seen.refused;
         judged.gaps += u64::from(seen.gaps > 0);
