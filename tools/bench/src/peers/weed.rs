@@ -57,6 +57,7 @@ impl Weed {
             endpoint: Some(self.endpoint.clone()),
             access_key: Some(KEY.into()),
             secret_key: Some(SECRET.into()),
+            ..BucketConfig::default()
         })?);
         bucket.put("begun", b"")?; // it makes a bucket with the first object, and lists none before
         Ok(bucket)
