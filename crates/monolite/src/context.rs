@@ -1,7 +1,7 @@
 //! What a verb works with: the configuration, the output, and ways to the data.
 
 use crate::app::{MakeAuthenticator, MakeService};
-use crate::archive::{Keeping, Where};
+use crate::archive::{Keeping, Unfinished, Where};
 use crate::config::{Config, Key};
 use crate::control::Client;
 use crate::link::Link;
@@ -164,6 +164,7 @@ impl Context {
 
     /// The same; damaged files are in quarantine, where that is wanted.
     pub(crate) fn open_as(&self, on_damage: OnDamage) -> crate::Result<(Host, Option<Keeping>)> {
+        Unfinished::refuse(self.data())?;
         for told in crate::rewind::settle(self.data())? {
             self.note(told);
         }

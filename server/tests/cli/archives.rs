@@ -211,7 +211,10 @@ fn a_restore_of_all_files_that_was_killed_goes_on_with_those_that_are_missing() 
     // Asked for otherwise it is another restore.
     begun(&to);
     world.run(&["restore", "--all", "--into", &text, "--to", "latest"]).bad(2, &["is there already"]);
-    assert_eq!(documents(&to), 3);
+    let back = as_world(&to);
+    back.run(&["serve"]).bad(2, &["cut off", "call it again"]);
+    std::fs::remove_file(back.data().join("restore-unfinished.json")).unwrap();
+    assert_eq!(back.value("Documents", COUNT), 3);
 }
 
 #[test]

@@ -66,6 +66,20 @@ impl Unfinished {
         self.files.iter().map(part).collect()
     }
 
+    /// Refuses to work on a folder that has not all its files yet: services would begin anew beside it.
+    pub(crate) fn refuse(folder: &Path) -> crate::Result {
+        if !path(folder).exists() {
+            return Ok(());
+        }
+        let text = format!(
+            "a restore into {} was cut off, and not all files are there: call it again in the same way and it goes on; or, to go on \
+             with what is there, remove {}",
+            folder.display(),
+            path(folder).display()
+        );
+        Err(Usage(text).into())
+    }
+
     /// All files are there.
     pub(crate) fn end(folder: &Path) -> crate::Result {
         let path = path(folder);

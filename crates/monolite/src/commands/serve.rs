@@ -6,7 +6,7 @@
 //! - The first SIGTERM or SIGINT drains; the second stops now. Acknowledged writes are on disk either way.
 
 use crate::archive::restoring::moment;
-use crate::archive::{Ack, Guests, Keeping, Way, Where, proofs, roll_forward};
+use crate::archive::{Ack, Guests, Keeping, Unfinished, Way, Where, proofs, roll_forward};
 use crate::context::Context;
 use crate::control::Listener;
 use crate::folder::ServiceFile;
@@ -212,6 +212,7 @@ fn open(context: &Context, metrics: &Metrics) -> Result<(Host, Option<Keeping>)>
     if open_to_others {
         context.note(format!("warning: other users may look into {}; chmod 700 ends that", data.display()));
     }
+    Unfinished::refuse(data)?;
     for told in crate::rewind::settle(data)? {
         context.note(told);
     }
