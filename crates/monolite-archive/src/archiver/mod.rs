@@ -10,6 +10,7 @@
 //!
 //! Absent: services, restores, an async runtime ([`Archived`] is a future of any).
 
+mod bound;
 mod capture;
 mod config;
 mod keeper;
