@@ -13,8 +13,8 @@ use common::{child, child_in_a_small_world, childs_path, done as answer, hold_wr
 use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store, Ticket, Tx};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "
@@ -53,6 +53,15 @@ fn among_innocents(
     ticket: Ticket,
     culprit: impl FnMut(&Tx<'_>) -> Result<(), Error> + Send + 'static,
 ) -> (Kind, u32) {
+    among_innocents_by(store, || ticket, culprit)
+}
+
+/// The same with a ticket that is made when the culprit is queued.
+fn among_innocents_by(
+    store: &Store,
+    ticket: impl FnOnce() -> Ticket,
+    culprit: impl FnMut(&Tx<'_>) -> Result<(), Error> + Send + 'static,
+) -> (Kind, u32) {
     let runs = Arc::new(AtomicU32::new(0));
     let counted = runs.clone();
     let (holder, go) = hold_writer(store, Ticket::default());
@@ -60,9 +69,7 @@ fn among_innocents(
         counted.fetch_add(1, SeqCst);
         tx.execute("INSERT INTO t(v) VALUES ('before')", [])
     });
-    // From now, not from before the store was opened.
-    let ticket = ticket.deadline.map_or(ticket, |_| soon());
-    let culprit = store.write_with(ticket, culprit);
+    let culprit = store.write_with(ticket(), culprit);
     let after = store.write_with(Ticket::default(), |tx| tx.execute("INSERT INTO t(v) VALUES ('after')", []));
     drop(go);
     let error = answer(culprit).expect_err("the culprit is answered with an error");
@@ -92,9 +99,36 @@ fn nothing_is_left_of_the_culprit(store: &Store) {
     assert_eq!(left, 20000 * 20001 / 2, "something of the culprit was kept");
 }
 
-/// A deadline short enough to test and long enough to reach its turn.
-fn soon() -> Ticket {
-    Ticket::label("late").deadline(Instant::now() + Duration::from_millis(400))
+/// As [`check`], of a culprit that is late. Where the machine was so busy that it came to its turn with hardly any time
+/// left, or not at all, it gets more: what is looked at is the end of a write that had begun.
+fn check_late(culprit: impl FnMut(&Tx<'_>) -> Result<(), Error> + Clone + Send + 'static) {
+    for ms in [400, 2_000, 10_000, 50_000] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("S/S.db");
+        let store = open(&path);
+        let (ends, begun) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
+        let (noted, mut act) = (begun.clone(), culprit.clone());
+        let ticket = || {
+            let end = Instant::now() + Duration::from_millis(ms);
+            *ends.lock().expect("nobody panics with it") = Some(end);
+            Ticket::label("late").deadline(end)
+        };
+        let found = among_innocents_by(&store, ticket, move |tx| {
+            noted.lock().expect("nobody panics with it").get_or_insert_with(Instant::now);
+            act(tx)
+        });
+        let (end, begun) =
+            (*ends.lock().expect("nobody panics with it"), *begun.lock().expect("nobody panics with it"));
+        let left = end.zip(begun).map_or(Duration::ZERO, |(end, begun)| end.saturating_duration_since(begun));
+        if left < Duration::from_millis(ms / 2) {
+            continue;
+        }
+        assert_eq!(found, (Kind::Late, 2));
+        nothing_is_left_of_the_culprit(&store);
+        store.abandon();
+        return nothing_is_left_of_the_culprit(&open(&path));
+    }
+    panic!("a write never came to its turn within 50 s");
 }
 
 #[test]
@@ -197,7 +231,7 @@ fn culprit_that_panics_after_it_ended_the_transaction_fails_alone() {
 
 #[test]
 fn deadline_inside_an_update_is_answered_and_the_innocent_run_again() {
-    check(Kind::Late, 2, soon(), |tx| {
+    check_late(|tx| {
         loop {
             tx.execute("UPDATE many SET x = x + 1", [])?;
         }
@@ -206,12 +240,12 @@ fn deadline_inside_an_update_is_answered_and_the_innocent_run_again() {
 
 #[test]
 fn deadline_inside_an_insert_from_a_select_is_answered_and_the_innocent_run_again() {
-    check(Kind::Late, 2, soon(), |tx| tx.execute(&format!("{ENDLESS} INSERT INTO trap SELECT i FROM s"), []).map(drop));
+    check_late(|tx| tx.execute(&format!("{ENDLESS} INSERT INTO trap SELECT i FROM s"), []).map(drop));
 }
 
 #[test]
 fn deadline_inside_a_select_ends_its_own_write_only() {
-    check(Kind::Late, 2, soon(), |tx| {
+    check_late(|tx| {
         tx.execute("INSERT INTO big VALUES (x'00')", [])?;
         tx.query_row(&format!("{ENDLESS} SELECT count(*) FROM s"), [], |_| Ok(()))
     });
@@ -219,7 +253,7 @@ fn deadline_inside_a_select_ends_its_own_write_only() {
 
 #[test]
 fn deadline_counts_even_if_the_closure_returns_ok() {
-    check(Kind::Late, 2, soon(), |tx| {
+    check_late(|tx| {
         tx.execute("INSERT INTO big VALUES (x'00')", [])?;
         let _ = tx.query_row(&format!("{ENDLESS} SELECT count(*) FROM s"), [], |_| Ok(()));
         Ok(())
