@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
-/// The planted bugs, by the names of their places in the store, and the rig that is tried first.
-pub const BUGS: [(&str, &str); 27] = [
+/// The planted bugs, by the names of their places in the store and in the archive, and the rig that is tried first.
+pub const BUGS: [(&str, &str); 30] = [
     ("answer_before_commit", "history"),
     ("wal_not_synced", "images"),
     ("checkpoint_not_synced", "images"),
@@ -45,13 +45,17 @@ pub const BUGS: [(&str, &str); 27] = [
     ("write_runs_twice", "images"),
     ("clients_out_of_order", "images"),
     ("cut_not_validated", "cut"),
+    ("segment_not_synced", "archive"),
+    ("segment_name_not_synced", "archive"),
+    ("released_before_kept", "archive"),
 ];
 
 /// The rigs with the arguments of their short modes, the quick ones first.
-const RIGS: [(&str, &[&str]); 6] = [
+const RIGS: [(&str, &[&str]); 7] = [
     ("history", &["history", "--writes", "400", "--seed", "5"]),
     ("cut", &["cut", "--cuts", "30000", "--seed", "3"]),
     ("images", &["images", "--count", "1500", "--seed", "7", "--jobs", "1", "--forget"]),
+    ("archive", &["archive", "--images", "200", "--kills", "4", "--seed", "7", "--forget"]),
     ("points", &["points", "--syncs", "--sample", "140", "--seed", "3", "--jobs", "1"]),
     ("kill", &["kill", "--cycles", "8", "--seed", "11"]),
     ("power", &["power", "--cycles", "6", "--seed", "11"]),

@@ -11,6 +11,7 @@ use super::status::State;
 use crate::history::{History, Segment};
 use crate::layout::{Layout, Level, SegmentName};
 use crate::ltx::Header;
+use crate::planted::planted;
 use crate::state::{self, Side, Tip, hex};
 use crate::{Error, Kind, Result, Sides, base, moment, openings};
 use monolite_store::{Batch, Follower, Kind as StoreKind, Missed, Why};
@@ -290,6 +291,11 @@ impl Keeper {
 
     /// Makes a batch safe, and releases it.
     fn keep(self: &Arc<Self>, c: &mut Capture, batch: &mut Batch, header: Header) -> Result<()> {
+        if planted!("released_before_kept")
+            && let Some(follower) = &mut c.follower
+        {
+            follower.release(header.last);
+        }
         let near = self.history.place().layout() == Layout::Folder && self.spool.first().is_none();
         let mut there = false;
         if near && !c.dropping {

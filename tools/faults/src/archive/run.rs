@@ -25,7 +25,7 @@ pub(super) const ARCHIVE: &str = "archive";
 pub(super) const SCRATCH: &str = "spool";
 pub(super) const OUT: &str = "out";
 /// The longest wait for the archive.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(120);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long a merge is waited for.
 const MERGE_MAX: Duration = Duration::from_millis(200);
 /// Times that the file is opened.
