@@ -60,7 +60,7 @@ impl Shared {
     fn write_mark(&self) {
         let history = lock(&self.marking.history);
         self.marking.due.store(false, Ordering::Release);
-        let Some(history) = *history else { return };
+        let Some(history) = history.filter(|_| !self.standing.is_quarantined()) else { return };
         // After `due` is lowered: a commit that is made from here on asks again.
         let copied = self.is_closed() && self.copied_at_close.load(Ordering::Acquire);
         let sequence = self.epoch.load(Ordering::Acquire) + u64::from(planted!("mark_ahead"));

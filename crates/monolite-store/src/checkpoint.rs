@@ -72,6 +72,11 @@ impl Rounds {
         *lock(&self.connection) = None;
     }
 
+    /// Whether rounds are under way.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Relaxed)
+    }
+
     /// An error of the disk was settled.
     pub(crate) fn renew(&self) {
         self.renew.store(true, Relaxed);
@@ -115,14 +120,16 @@ impl Writer {
     /// The last round, between two groups.
     pub(crate) fn finish_checkpoint(&mut self) {
         if self.shared.rounds.done.swap(false, Relaxed) {
-            self.last_round();
+            if self.refuse_replaced(true).is_ok() {
+                self.last_round();
+            }
             self.shared.rounds.active.store(false, Relaxed);
         }
     }
 
     /// Copies what is left when the store closes, so that the file alone is whole. All reads have ended.
     pub(crate) fn last_checkpoint(&mut self) {
-        if self.shared.read_only_error().is_none() {
+        if self.shared.read_only_error().is_none() && self.refuse_replaced(true).is_ok() {
             self.last_round();
             self.shared.copied_at_close.store(self.wal.copied, Relaxed);
         }
@@ -244,6 +251,9 @@ fn rounds(shared: &Arc<Shared>) -> crate::Result<()> {
         *held = Some(shared.opener.open_for_callers(Role::Checkpointer)?);
     }
     let connection = held.as_ref().expect("opened above");
+    if shared.look_replaced(connection, true).is_some() {
+        return Ok(()); // the writer looks too, and says what it is
+    }
     let mut left_before = u64::MAX;
     for _ in 0..ROUNDS_MAX {
         let start = Instant::now();

@@ -33,6 +33,7 @@ mod place;
 #[cfg_attr(not(monolite_planted), doc(hidden))]
 pub mod planted;
 mod read;
+mod replaced;
 mod reply;
 mod scrub;
 mod slow_log;

@@ -25,7 +25,7 @@ const ASIDE_RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Standing {
     stopped: AtomicBool,
     why: Mutex<Option<(Kind, Cow<'static, str>)>>,
-    quarantined: bool,
+    quarantined: AtomicBool,
     aside: AtomicBool,
 }
 
@@ -33,7 +33,24 @@ impl Standing {
     /// Of a file that could not be opened.
     pub(crate) fn quarantined(why: &Error) -> Self {
         let why = Mutex::new(Some((Kind::Corrupt, Cow::Owned(why.to_string()))));
-        Standing { stopped: AtomicBool::new(true), why, quarantined: true, aside: AtomicBool::new(false) }
+        Standing {
+            stopped: AtomicBool::new(true),
+            why,
+            quarantined: AtomicBool::new(true),
+            aside: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on nothing is answered but this.
+    pub(crate) fn quarantine(&self, why: String) {
+        *lock(&self.why) = Some((Kind::Corrupt, Cow::Owned(why)));
+        self.quarantined.store(true, Ordering::Release);
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Whether nothing is answered but the damage.
+    pub(crate) fn is_quarantined(&self) -> bool {
+        self.quarantined.load(Ordering::Acquire)
     }
 
     /// Another store takes this one's place.
@@ -90,7 +107,7 @@ impl Shared {
             return Error::new(Kind::Busy, text).with_retry_after(ASIDE_RETRY);
         }
         match self.standing.reason() {
-            Some((kind, why)) if self.standing.quarantined => Error::new(kind, why),
+            Some((kind, why)) if self.standing.is_quarantined() => Error::new(kind, why),
             _ => Error::new(Kind::Closed, format!("the store {} is closed", self.config.name)),
         }
     }
@@ -105,7 +122,7 @@ impl Shared {
 
     pub(crate) fn state(&self) -> State {
         match self.standing.reason() {
-            _ if self.is_closed() && !self.standing.quarantined => State::Closed,
+            _ if self.is_closed() && !self.standing.is_quarantined() => State::Closed,
             Some((Kind::Corrupt, why)) => State::Damaged(why.into_owned()),
             Some((_, why)) => State::ReadOnly(why.into_owned()),
             None => State::Serving,

@@ -17,6 +17,7 @@ use crate::migrate::Migrations;
 use crate::observe::SlowRun;
 use crate::place;
 use crate::read::{self, Read, ReadWith, Reads, Seen, Snapshot};
+use crate::replaced::Placed;
 use crate::reply::{block_on, lock};
 use crate::scrub::Scrub;
 use crate::slow_log::SlowLog;
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     pub(crate) copied_at_close: AtomicBool,
     pub(crate) standing: Standing,
+    pub(crate) placed: Mutex<Placed>,
     /// Whether the file ever began another history.
     is_fork: bool,
 }
@@ -400,6 +402,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             copied_at_close: AtomicBool::new(false),
             standing: Standing::default(),
+            placed: Mutex::default(),
             is_fork: false,
             config,
         }

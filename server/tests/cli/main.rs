@@ -15,6 +15,7 @@ mod imports;
 mod projects;
 mod proofs;
 mod queries;
+mod replaced;
 mod rewinds;
 mod serving;
 mod users;

@@ -110,6 +110,9 @@ impl Follower {
     /// # Errors
     /// [`Missed::Gap`] where commits are missing; [`Missed::Store`] where the WAL could not be read.
     pub fn next(&mut self, until: Option<u64>, bytes_max: u64) -> Result<Option<Batch>, Missed> {
+        if self.shared.standing.is_quarantined() {
+            return Err(self.gap(None, Why::Replaced));
+        }
         let published = self.published();
         let target = until.map_or(published, |until| until.min(published));
         if self.last.is_some_and(|last| last >= target) {

@@ -74,6 +74,17 @@ impl Following {
         }
     }
 
+    /// What the store found when it opened the file.
+    pub(crate) fn found(&self) -> Found {
+        self.found
+    }
+
+    /// The follower looks at once.
+    pub(crate) fn tell(&self) {
+        self.urgent.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
     /// The last commit when the store was opened.
     pub(crate) fn sequence_found(&self) -> u64 {
         self.found.sequence
@@ -160,6 +171,6 @@ impl Store {
 impl Shared {
     /// Whether the file that the store opened still lies under its name.
     fn is_in_place(&self) -> bool {
-        self.following.inode == crate::place::inode(&self.path)
+        !self.standing.is_quarantined() && self.following.inode == crate::place::inode(&self.path)
     }
 }

@@ -51,7 +51,7 @@ impl PageReader {
 
 fn read(shared: &Shared, from: u32, count: u32, into: &mut Vec<u8>) -> Result<Seen> {
     into.clear();
-    let connection = shared.opener.open(Role::Reader)?;
+    let connection = shared.opener.open(Role::Reader)?; // refuses another file under the name
     let sqlite = connection.sqlite();
     sqlite.execute_batch("PRAGMA cache_size = 16; BEGIN")?;
     let began = Instant::now();

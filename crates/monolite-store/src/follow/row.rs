@@ -17,10 +17,15 @@ const BLOB_16: u64 = 16 * 2 + 12;
 
 /// The row in a page, where the page is the one that holds it.
 pub(crate) fn row(page: &[u8], history: &[u8; 16]) -> Option<Row> {
-    if page[0] != TABLE_LEAF || page[3..5] != [0, 1] {
+    any(page).filter(|(_, of)| of == history).map(|(row, _)| row)
+}
+
+/// The row of whichever history, where the page looks as if it held one.
+pub(crate) fn any(page: &[u8]) -> Option<(Row, [u8; 16])> {
+    if *page.first()? != TABLE_LEAF || *page.get(3..5)? != [0, 1] {
         return None;
     }
-    let at = usize::from(u16::from_be_bytes([page[8], page[9]]));
+    let at = usize::from(u16::from_be_bytes([*page.get(8)?, *page.get(9)?]));
     let mut cell = page.get(at..)?;
     let _payload = varint(&mut cell)?;
     if varint(&mut cell)? != 1 {
@@ -38,7 +43,8 @@ pub(crate) fn row(page: &[u8], history: &[u8; 16]) -> Option<Row> {
     }
     let sequence = integer(types[1], &mut body)?;
     let epoch = integer(types[2], &mut body)?;
-    (body.get(..16)? == history).then_some(Row { sequence: u64::try_from(sequence).ok()?, epoch })
+    let history = body.get(..16)?.try_into().ok()?;
+    Some((Row { sequence: u64::try_from(sequence).ok()?, epoch }, history))
 }
 
 fn varint(bytes: &mut &[u8]) -> Option<u64> {

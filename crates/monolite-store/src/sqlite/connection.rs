@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::follow::gate::Gate;
 use crate::lock::FileLock;
+use crate::place;
 use crate::planted::planted;
 use crate::reply::lock;
 use rusqlite::config::DbConfig;
@@ -58,17 +59,32 @@ pub(crate) struct Opener {
     config: Config,
     lock: Mutex<Option<Arc<FileLock>>>,
     gate: Arc<Gate>,
+    /// The file as it was opened.
+    inode: Option<(u64, u64)>,
 }
 
 impl Opener {
     /// Without a lock it opens nothing.
     pub(crate) fn new(path: &Path, config: &Config, lock: Option<Arc<FileLock>>, gate: Arc<Gate>) -> Self {
-        Opener { path: path.to_owned(), config: config.clone(), lock: Mutex::new(lock), gate }
+        Opener {
+            path: path.to_owned(),
+            config: config.clone(),
+            lock: Mutex::new(lock),
+            gate,
+            inode: place::inode(path),
+        }
     }
 
     /// A connection with the store's rights.
     pub(crate) fn open(&self, role: Role) -> Result<Connection> {
-        let connection = Connection::open(&self.path, role, &self.config, self.lock()?)?;
+        let lock = self.lock()?;
+        // SQLite deletes the WAL of an empty file: `cp` over it leaves one for a moment.
+        let is_empty = std::fs::symlink_metadata(&self.path).is_ok_and(|m| m.len() == 0);
+        if is_empty || place::inode(&self.path) != self.inode {
+            let text = format!("{} was removed or replaced by another file while it was open", self.path.display());
+            return Err(Error::new(Kind::Corrupt, text));
+        }
+        let connection = Connection::open(&self.path, role, &self.config, lock)?;
         if role != Role::Reader {
             live::ask_gate(&connection.sqlite, &self.gate)?;
         }

@@ -51,6 +51,25 @@ pub(crate) fn look(c: &Connection, first: u64, most: u64, unsound: Unsound) -> r
     looked
 }
 
+/// A page as it lies in the file, without the WAL; empty behind the file's end. `None` where the file is in use.
+pub(crate) fn raw(c: &Connection, number: u32, size: u32) -> rusqlite::Result<Option<Vec<u8>>> {
+    let file = File::of(c)?;
+    if !file.lock(ffi::SQLITE_SHM_LOCK)? {
+        return Ok(None);
+    }
+    let at = u64::from(number.saturating_sub(1)) * u64::from(size);
+    let mut page = vec![0u8; size as usize];
+    let read = file.bytes().and_then(|bytes| {
+        if at + u64::from(size) <= bytes {
+            return file.read(&mut page, at);
+        }
+        page.clear();
+        Ok(())
+    });
+    file.lock(ffi::SQLITE_SHM_UNLOCK)?;
+    read.map(|()| Some(page))
+}
+
 struct File(*mut ffi::sqlite3_file);
 
 impl File {

@@ -19,6 +19,7 @@ use crate::checkpoint;
 use crate::error::{Error, Kind, Result};
 use crate::migrate::{self, PendingStepwise, Progress};
 use crate::planted::planted;
+use crate::replaced::Placed;
 use crate::reply::{far_from_now, lock, wake_contained};
 use crate::sqlite::connection::Connection;
 use crate::store::Shared;
@@ -71,6 +72,7 @@ impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection, steps: Vec<PendingStepwise>) -> Result<Self> {
         let (sequence, epoch_in_file) = connection.sequence()?;
         let _ = shared.writer_watch.set(connection.watch.clone());
+        *lock(&shared.placed) = Placed::begin(&shared, &connection);
         Ok(Writer {
             shared,
             connection,
@@ -343,6 +345,7 @@ impl Writer {
             let _ = self.connection.set_sequence(self.sequence + 1, self.epoch, self.epoch_in_file);
             (self.sequence, self.epoch_in_file) = (self.sequence + 1, self.epoch);
         }
+        self.refuse_replaced(false)?;
         let sequence = self.sequence + 1;
         // The last statement counts: it makes virtual tables (full-text search) write out what the group gave them.
         let start = Instant::now();
