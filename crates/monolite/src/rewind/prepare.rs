@@ -94,7 +94,7 @@ pub(super) fn prepare_undo(ground: Ground<'_>, service: &str) -> crate::Result<P
     let places = Places::of(ground.data, service);
     let _alone = places.alone()?;
     if let Some(before) = Journal::read(&places)? {
-        super::settle::give_up(&places, &before)?;
+        super::settle::end(&places, &before)?;
     }
     let nothing = || Usage(format!("no replaced file of {service} is kept: there is nothing to undo"));
     let replaced = Replaced::read(&places.replaced())?.ok_or_else(nothing)?;
@@ -119,7 +119,7 @@ pub(super) fn prepare_undo(ground: Ground<'_>, service: &str) -> crate::Result<P
 /// Removes what an earlier rewind prepared and nobody went on with.
 fn clear(places: &Places) -> crate::Result {
     if let Some(before) = Journal::read(places)? {
-        super::settle::give_up(places, &before)?;
+        super::settle::end(places, &before)?;
     }
     remove(&places.next())
 }

@@ -7,7 +7,7 @@
 use super::exchange::{exchange, sync};
 use super::journal::{Journal, Replaced, Step, unmark};
 use super::prepare::{is_damaged, side};
-use super::settle::{finish, give_up};
+use super::settle::{end, finish, give_up};
 use super::{Done, Ground, Places, Side, die};
 use crate::verb::Usage;
 use anyhow::Context as _;
@@ -64,7 +64,7 @@ pub(super) fn drop_prepared(data: &Path, service: &str, id: &str) -> crate::Resu
     let places = Places::of(data, service);
     let _alone = places.alone()?;
     match Journal::read(&places)? {
-        Some(journal) if journal.id == id => give_up(&places, &journal),
+        Some(journal) if journal.id == id => end(&places, &journal).map(drop),
         _ => Ok(()),
     }
 }
@@ -76,8 +76,8 @@ pub(super) fn forget(data: &Path, service: &str) -> crate::Result<bool> {
         return Ok(false);
     }
     let _alone = places.alone()?;
-    if let Some(journal) = Journal::read(&places)?.filter(|journal| journal.undo) {
-        give_up(&places, &journal)?;
+    if let Some(journal) = Journal::read(&places)?.filter(|journal| journal.undo || journal.step == Step::Swapping) {
+        end(&places, &journal)?;
     }
     let there = places.replaced().exists();
     super::exchange::remove(&places.replaced())?;
