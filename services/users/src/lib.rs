@@ -6,7 +6,9 @@
 //!
 //! **Invariants**
 //! - `credentials_version` rises with every disabling, password change and role change, and never falls: whoever
-//!   stored an older one (a session) holds nothing any more.
+//!   stored an older one (a session) holds nothing any more. It rises by a random number, so that where the file is put
+//!   back to a moment before a change, the next change does not give what the undone one gave: a session that was begun
+//!   under an undone password stays ended.
 //! - Hashing never runs on the writer, nor on the caller's thread: a bounded [`monolite_service::Pool`] does it.
 //! - An unknown address, a wrong password and a disabled account get the same refusal after the same one hash.
 //! - There is always an active admin, once there was one.

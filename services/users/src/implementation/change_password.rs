@@ -18,7 +18,9 @@ use super::rights::{is_admin, may};
 use super::rows;
 use crate::{ChangePassword, Secret, UserId};
 
-pub(super) const RAISE_VERSION: &str = "UPDATE users SET credentials_version = credentials_version + 1, \
+/// By a number that nobody foresees: a file that was put back and goes on from there does not give a version again that the
+/// file it replaced gave, and with it what was granted under that one.
+pub(super) const RAISE_VERSION: &str = "UPDATE users SET credentials_version = credentials_version + 1 + (random() & 4294967295), \
      version = version + 1, changed_at = ?3 WHERE id = ?1 AND credentials_version = ?2";
 pub(super) const REPLACE: &str = "UPDATE passwords SET hash = ?2, tries_full_at = NULL WHERE user_id = ?1";
 pub(super) const FULL_AT: &str = "SELECT tries_full_at FROM passwords WHERE user_id = ?1 AND tries_full_at IS NOT NULL";

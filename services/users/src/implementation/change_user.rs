@@ -6,7 +6,9 @@ use super::rights::{is_admin, may};
 use super::rows;
 use crate::{ChangeUser, Role};
 
-pub(super) const CHANGE: &str = "UPDATE users SET name = ?2, role = ?3, credentials_version = credentials_version + ?4, \
+/// Another role raises the credentials' version as a changed password does.
+pub(super) const CHANGE: &str = "UPDATE users SET name = ?2, role = ?3, \
+     credentials_version = credentials_version + ?4 * (1 + (random() & 4294967295)), \
      version = version + 1, changed_at = ?5 WHERE id = ?1";
 
 pub(super) fn change_user(tx: &Tx<'_>, m: ChangeUser) -> Outcome<ChangeUser> {

@@ -6,7 +6,9 @@ use super::rights::may;
 use super::rows;
 use crate::{DisableUser, Role};
 
-pub(super) const DISABLE: &str = "UPDATE users SET disabled_at = ?2, credentials_version = credentials_version + 1, \
+/// The credentials' version rises as a changed password raises it.
+pub(super) const DISABLE: &str = "UPDATE users SET disabled_at = ?2, \
+     credentials_version = credentials_version + 1 + (random() & 4294967295), \
      version = version + 1, changed_at = ?2 WHERE id = ?1";
 
 pub(super) fn disable_user(tx: &Tx<'_>, m: DisableUser) -> Outcome<DisableUser> {

@@ -73,18 +73,21 @@ fn disabling_a_changed_password_and_a_changed_role_raise_the_version_and_nothing
     assert_eq!(version(), 1);
     assert_eq!(change(Some("Ann"), None), 1);
     assert_eq!(change(None, Some(Role::Member)), 1, "the role she had");
-    assert_eq!(change(None, Some(Role::Admin)), 2);
+    let admin = change(None, Some(Role::Admin));
+    assert!(admin > 1);
     assert_eq!(account(&w, id).role, Role::Admin);
     w.sys(ChangePassword { id, old_password: None, new_password: "another long one".into() }).unwrap();
-    assert_eq!(version(), 3);
+    let changed = version();
+    assert!(changed > admin);
     w.sys(DisableUser { id }).unwrap();
-    assert_eq!((version(), account(&w, id).disabled), (4, true));
+    let disabled = version();
+    assert!(disabled > changed && account(&w, id).disabled);
     w.sys(DisableUser { id }).unwrap();
-    assert_eq!(version(), 4, "disabled already");
+    assert_eq!(version(), disabled, "disabled already");
     w.sys(EnableUser { id }).unwrap();
-    assert_eq!((version(), account(&w, id).disabled), (4, false));
+    assert_eq!((version(), account(&w, id).disabled), (disabled, false));
     w.sys(verify("ann@example.com", "another long one")).unwrap();
-    assert_eq!(version(), 4);
+    assert_eq!(version(), disabled);
     assert_eq!(w.sys(AccountState { id: nobody() }).unwrap(), None);
 }
 
@@ -159,7 +162,31 @@ fn of_two_changes_at_once_one_wins_and_the_other_is_told() {
     w.sys(replace("first")).unwrap();
     assert_eq!(code(w.sys(replace("second"))), "credentials_changed");
     let stored = w.sys(CredentialsByEmail { email: ann.email }).unwrap().unwrap();
-    assert_eq!((stored.hash.expose(), stored.credentials_version), ("first", 2));
+    assert_eq!(stored.hash.expose(), "first");
+    assert!(stored.credentials_version > 1);
+}
+
+/// As where one file is put back to the moment before a change, and the change is made again: three ways to raise it, each
+/// from the same version in two files.
+#[test]
+fn what_was_granted_under_an_undone_change_is_not_granted_by_the_next_one() {
+    type Raise = fn(&World, UserId);
+    let raises: [Raise; 3] = [
+        |w, id| w.sys(ChangePassword { id, old_password: None, new_password: "another long one".into() }).unwrap(),
+        |w, id| drop(w.sys(ChangeUser { id, name: None, role: Some(Role::Admin), if_match: None }).unwrap()),
+        |w, id| drop(w.sys(DisableUser { id }).unwrap()),
+    ];
+    for raise in raises {
+        let after = || {
+            let w = World::new();
+            let id = w.create("ann@example.com", Role::Member).id;
+            assert_eq!(account(&w, id).credentials_version, 1);
+            raise(&w, id);
+            account(&w, id).credentials_version
+        };
+        let (undone, again) = (after(), after());
+        assert!(undone > 1 && again > 1 && undone != again, "{undone} {again}");
+    }
 }
 
 #[test]
