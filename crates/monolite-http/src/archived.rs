@@ -15,6 +15,7 @@ use crate::edge::Inner;
 use crate::exchange::Exchange;
 use crate::headers::{MONOLITE_ARCHIVED, MONOLITE_COMMIT};
 use crate::problem::Problem;
+use crate::status::away;
 use http::header::{ETAG, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use monolite_runtime::{Answer, Host, Tally};
@@ -84,13 +85,20 @@ async fn named(headers: &HeaderMap, host: &Host, inner: &Inner) -> Result<(), Pr
     };
     let until = Instant::now() + archive.wait_max();
     for (service, sequence) in pairs(headers, MONOLITE_ARCHIVED, host)? {
-        let at = host.store(service).map_or(0, |store| store.sequence());
+        let Some(store) = host.store(service) else { continue };
+        if !store.is_open() {
+            return Err(away(service)); // it has no number now that could be compared
+        }
+        let at = store.sequence();
         if sequence > at {
             let detail = format!("{service} is at commit {at}, not at {sequence}: that number is of another history");
             return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "not_reached", detail).of_service(service));
         }
         let commit = Commit { service, sequence };
         if let Err(why) = reached(&**archive, &commit, until).await {
+            if !store.is_open() {
+                return Err(away(service)); // its file was taken away meanwhile
+            }
             return Err(not_archived(&commit, why, "nothing of this request was done").retryable(None));
         }
     }

@@ -1,13 +1,15 @@
 //! `Monolite-At-Least: Users=123, Documents=77`: a request waits until these files have these commits.
 //!
 //! The numbers are those of `Monolite-Commit`. In the process that answered them they are there already; the header is for
-//! readers of another one. So a number that does not come is of another history, or nobody's.
+//! readers of another one. So a number that does not come is of another history, or nobody's; unless the file is being
+//! replaced, which is to be tried again.
 //!
 //! **Invariants**
 //! - Nothing of the request runs before; the wait is bounded, and its end is a problem that says where the file stands.
 
 use crate::headers::MONOLITE_AT_LEAST;
 use crate::problem::Problem;
+use crate::status::away;
 use http::{HeaderMap, HeaderName, StatusCode};
 use monolite_runtime::Host;
 use std::time::{Duration, Instant};
@@ -27,7 +29,13 @@ pub(crate) async fn wait(headers: &HeaderMap, host: &Host, until: Instant) -> Re
 async fn wait_for(headers: &HeaderMap, host: &Host, until: Instant) -> Result<(), Problem> {
     for (service, sequence) in pairs(headers, MONOLITE_AT_LEAST, host)? {
         let Some(store) = host.store(service) else { continue };
+        if !store.is_open() {
+            return Err(away(service));
+        }
         if tokio::time::timeout_at(until.into(), store.reaches(sequence)).await.is_err() {
+            if !store.is_open() {
+                return Err(away(service)); // its file was taken away meanwhile; the next one may have it
+            }
             let detail = format!(
                 "{service} is at commit {}, not at {sequence}: that number is of another history, or no write answered it",
                 store.sequence()

@@ -35,6 +35,11 @@ pub(crate) fn of_fault(fault: Fault) -> Problem {
     }
 }
 
+/// A service's file is not there: it is being replaced, or is damaged. Nothing was done.
+pub(crate) fn away(service: &'static str) -> Problem {
+    unavailable("unavailable", "the service is not available").retryable(Some(SOON)).of_service(service)
+}
+
 /// The problem of a service's refusal or the system's failure.
 pub(crate) fn of_rejection(rejection: Rejection, service: &'static str, kind: WorkKind) -> Problem {
     match rejection {

@@ -160,11 +160,14 @@ impl Host {
     }
 
     /// A short name of the history of a service's file, where that is not the one that the file was made with: what was told of
-    /// a row by its version alone may be true of another content.
+    /// a row by its version alone may be true of another content. A service without its file has a name that no history has.
     #[inline]
     pub fn fork_of(&self, service: &str) -> Option<u32> {
         let stores = self.inner.stores.read().unwrap_or_else(PoisonError::into_inner);
         let (_, store) = stores.iter().find(|(name, _)| *name == service)?;
+        if !store.is_open() {
+            return Some(0);
+        }
         let [a, b, c, d, ..] = store.fork_id()?;
         Some(u32::from_be_bytes([a, b, c, d]))
     }

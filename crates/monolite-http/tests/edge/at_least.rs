@@ -51,3 +51,20 @@ fn a_commit_of_another_history_is_said_after_a_bounded_wait() {
     let anonymous = world.send("GET /api/v1/notes/mine", &["monolite-at-least: Notes=999"], b"");
     assert_eq!(anonymous.status, 401, "who may not ask does not wait");
 }
+
+#[test]
+fn while_a_file_is_replaced_a_wait_is_to_be_tried_again() {
+    let world = world();
+    let made = world.post("/api/v1/notes", r#"{"title":"Pie"}"#);
+    let wait = format!("monolite-at-least: {}", made.header("monolite-commit").unwrap());
+    // Of another service, so that it is the wait that answers.
+    let ask = || world.send("GET /api/v1/films/none", &["authorization: Bearer ann", &wait], b"");
+    let before = ask().status;
+    let away = world.host.take_away("Notes").unwrap();
+    let told = ask();
+    assert_eq!((told.status, told.header("retry-after")), (503, Some("1")), "{}", told.body);
+    assert_eq!((told.json()["service"].as_str(), told.json()["retryable"].as_bool()), (Some("Notes"), Some(true)));
+    assert!(world.host.fork_of("Notes").is_some(), "what is of no file matches no file's tags");
+    away.bring_back().unwrap();
+    assert_eq!((ask().status, world.host.fork_of("Notes")), (before, None));
+}
