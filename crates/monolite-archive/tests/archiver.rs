@@ -116,7 +116,7 @@ fn a_base_copy_goes_on_after_a_crash() {
     for _ in 0..3 {
         work(&store, &mut dice);
     }
-    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    assert!(archive.watch(SERVICE, LONG, |s| s.archived >= store.sequence()).unwrap(), "{:?}", archive.status());
     drop(archive);
     store.abandon();
     let store = world.store();
@@ -135,6 +135,26 @@ fn a_base_copy_goes_on_after_a_crash() {
     drop(archive);
     let archive = world.keep(&store, quick());
     work(&store, &mut dice);
+    world.assert_whole(&archive, &store);
+}
+
+#[test]
+fn a_commit_counts_as_archived_once_a_base_leads_to_it() {
+    let world = World::new();
+    let store = world.store();
+    for _ in 0..32 {
+        insert(&store, 1000, 1500);
+    }
+    let archive = world.keep(&store, Config { base_bytes_per_second: 1, ..quick() });
+    insert(&store, 1, 100);
+    let in_place = |s: &monolite_archive::Status| s.archived >= store.sequence();
+    assert!(archive.watch(SERVICE, LONG, in_place).unwrap(), "{:?}", archive.status());
+    let early = archive.archived(SERVICE, store.sequence()).unwrap().wait(Duration::from_millis(50));
+    assert_eq!(early.unwrap_err().kind(), Kind::Unreachable, "nothing leads to it: {:?}", archive.status());
+    drop(archive);
+    let archive = world.keep(&store, quick());
+    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    assert_eq!(archive.status()[0].gaps, 0);
     world.assert_whole(&archive, &store);
 }
 

@@ -88,6 +88,7 @@ impl Keeper {
         line.segments = standing.segments;
         line.run = standing.run.unwrap_or(tip.sequence);
         line.run_ms = tip.at_ms;
+        line.whole = standing.base.is_none();
         line.base = standing.base;
         if line.base.is_none() {
             base::discard(&self.scratch); // a copy that a crash ended after its base was put
@@ -278,6 +279,7 @@ impl Keeper {
         let mut line = self.line();
         line.run = sequence;
         line.run_ms = at_ms;
+        line.whole = false;
         line.base = Some(why.to_owned());
         drop(line);
         let mut notes = self.notes();

@@ -52,6 +52,8 @@ pub(super) struct Line {
     pub(super) run: u64,
     /// When the file was found at that commit, where no segment ends with it: the commit itself is older.
     pub(super) run_ms: i64,
+    /// A base and what follows it without a gap lead to all that is in the place.
+    pub(super) whole: bool,
     /// Why a new base is needed.
     pub(super) base: Option<String>,
 }
@@ -175,7 +177,10 @@ impl Keeper {
 
     /// All commits up to this one are in the place.
     pub(super) fn archived(&self, sequence: u64) {
-        self.waits.reached(sequence);
+        self.waits.put(sequence);
+        if self.line().whole {
+            self.waits.reached();
+        }
         let mut notes = self.notes();
         if sequence >= self.published.load(Ordering::Acquire) {
             notes.since = None;

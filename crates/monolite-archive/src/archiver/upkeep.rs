@@ -164,7 +164,7 @@ impl Keeper {
         upkeep.piece = Vec::new();
         let mut line = self.line();
         if line.run <= from {
-            line.base = None;
+            (line.base, line.whole) = (None, true);
         }
         line.segments.push(base);
         drop(line);

@@ -1,7 +1,8 @@
 //! Waiting until a commit is in the archive: `ack = "archived"`.
 //!
 //! **Invariants**
-//! - Who waits is woken when its commit is in the place, not in the spool; or with the reason why it will not come.
+//! - Who waits is woken when its commit is in the place, not in the spool, and can be restored from there: while no base leads
+//!   to it, it cannot. Or with the reason why it will not come.
 //! - A future has one waker here at most, and none once it is dropped.
 
 use super::pool::lock;
@@ -17,7 +18,9 @@ use std::time::{Duration, Instant};
 /// The waits of one store.
 #[derive(Default)]
 pub(super) struct Waits {
+    /// What is in the place, and what can be restored from it.
     archived: AtomicU64,
+    restorable: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -36,14 +39,24 @@ impl Waits {
         self.archived.load(Ordering::Acquire)
     }
 
+    fn restorable(&self) -> u64 {
+        self.restorable.load(Ordering::Acquire)
+    }
+
     /// Futures that wait.
     pub(super) fn waiting(&self) -> usize {
         lock(&self.state).wakers.len()
     }
 
     /// Commits up to this one are in the place.
-    pub(super) fn reached(&self, sequence: u64) {
+    pub(super) fn put(&self, sequence: u64) {
         self.archived.fetch_max(sequence, Ordering::AcqRel);
+    }
+
+    /// All that is in the place can be restored from it.
+    pub(super) fn reached(&self) {
+        let sequence = self.archived();
+        self.restorable.fetch_max(sequence, Ordering::AcqRel);
         let mut state = lock(&self.state);
         let left = state.wakers.split_off(&(sequence + 1, 0));
         let woken = std::mem::replace(&mut state.wakers, left);
@@ -68,7 +81,7 @@ impl Waits {
     pub(super) fn block(&self, sequence: u64, most: Duration) -> Result<()> {
         let until = Instant::now().checked_add(most);
         let mut state = lock(&self.state);
-        while self.archived() < sequence {
+        while self.restorable() < sequence {
             if let Some(why) = &state.over {
                 return Err(Error::new(Kind::Stopped, why.clone()));
             }
@@ -83,11 +96,11 @@ impl Waits {
     }
 
     fn poll(&self, sequence: u64, number: &mut Option<u64>, waker: &Waker) -> Poll<Result<()>> {
-        if self.archived() >= sequence {
+        if self.restorable() >= sequence {
             return Poll::Ready(Ok(()));
         }
         let mut state = lock(&self.state);
-        if self.archived() >= sequence {
+        if self.restorable() >= sequence {
             return Poll::Ready(Ok(()));
         }
         if let Some(why) = &state.over {
