@@ -34,7 +34,7 @@ pub enum Kind {
     Newer,
     /// The call is wrong: a bug in the caller, or what an operator asked for makes no sense.
     Invalid,
-    /// The file is older than its archive: it was put back from a copy. Nothing was changed.
+    /// The file is older than its archive: it was put back from a copy. Nothing was archived.
     Behind,
     /// Two went on from one commit: the file was copied or put back, and both were archived. Nothing was changed.
     Apart,

@@ -1,7 +1,7 @@
 //! Where an archive and a file stand to each other, when the file is opened.
 //!
 //! **Invariants**
-//! - A file that is behind its archive, or went on apart from it, is refused with both sides; nothing is written.
+//! - A file that is behind its archive, or went on apart from it, is refused with both sides; the place is not written to.
 //! - What cannot be proven to go on from the archive gets a new base.
 
 use crate::history::{History, Segment};
@@ -200,7 +200,7 @@ fn refuse_apart(history: &History, segments: &[Segment], side: Side<'_>, tip: &T
         let of = sides.file_ms.map_or(String::new(), |ms| format!(" of {}", moment::text(ms)));
         let text = format!(
             "{service} is at commit {}{of}, but its archive has commit {} of {}: the file was put back from an older copy. \
-             Nothing was changed",
+             Nothing was archived",
             found.sequence,
             tip.sequence,
             moment::text(tip.at_ms)
@@ -239,7 +239,7 @@ fn run(segments: &[Segment], spooled: &[Segment], last: u64) -> u64 {
 pub(crate) fn apart(sides: Sides, archived: Option<u64>, epoch: u64) -> Error {
     let text = format!(
         "commit {} of {} is not the one that its archive has from {}: writer {epoch} made the one, writer {} the other. The \
-         file was put back from a copy and went on. Nothing was changed",
+         file was put back from a copy and went on. Nothing was archived",
         sides.archive,
         sides.service,
         moment::text(sides.archive_ms),

@@ -4,7 +4,7 @@
 
 mod keeping;
 
-use keeping::{LONG, SERVICE, World, insert, quick};
+use keeping::{LONG, SERVICE, World, insert, open_newer, quick};
 use monolite_archive::{Archive, Config, Kind, State};
 use monolite_store::Store;
 use monolite_store::rusqlite::Connection;
@@ -131,4 +131,57 @@ fn what_no_opening_vouches_for_is_a_gap() {
     assert!(healed, "{:?}", archive.status());
     world.assert_whole(&archive, &store);
     assert_eq!(archive.status_of("Nobody").unwrap_err().kind(), Kind::Missing);
+}
+
+/// A file of two commits ago, whose WAL is as it was then.
+fn put_back(world: &World) {
+    let files = ["Users.db", "Users.db-wal"];
+    let store = world.store();
+    let archive = world.keep(&store, quick());
+    insert(&store, 3, 100);
+    world.assert_whole(&archive, &store);
+    let kept = files.map(|name| std::fs::read(world.path(name)).unwrap());
+    insert(&store, 2, 100);
+    insert(&store, 2, 100);
+    world.assert_whole(&archive, &store);
+    drop(archive);
+    store.abandon();
+    for (name, bytes) in files.iter().zip(kept) {
+        std::fs::write(world.path(name), bytes).unwrap();
+    }
+    for gone in ["Users.db.mark", "Users.db-shm"] {
+        let _ = std::fs::remove_file(world.path(gone));
+    }
+}
+
+#[test]
+fn a_file_put_back_is_refused_though_migrations_of_a_newer_program_raise_its_number() {
+    for more in 0..=3 {
+        let world = World::new();
+        put_back(&world);
+        // And again: what the first opening changed does not make it another one.
+        for again in 0..2 {
+            let store = open_newer(&world.db(), more);
+            let archive = Archive::start(world.place(), quick()).unwrap();
+            let refused = archive.keep(SERVICE, &store, &world.scratch()).expect_err("it is behind");
+            assert!(matches!(refused.kind(), Kind::Behind | Kind::Apart), "{more} {again}: {refused}");
+            drop(archive);
+            store.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn migrations_of_a_newer_program_go_on_from_the_archive() {
+    let world = World::new();
+    let (_, base) = archived(&world);
+    let store = open_newer(&world.db(), 2);
+    let archive = world.keep(&store, when_asked());
+    insert(&store, 2, 100);
+    goes_on(&world, &archive, &store, base);
+    drop(archive);
+    store.close().unwrap();
+    let store = open_newer(&world.db(), 3);
+    let archive = world.keep(&store, when_asked());
+    goes_on(&world, &archive, &store, base);
 }

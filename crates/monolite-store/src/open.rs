@@ -26,7 +26,10 @@ pub(crate) struct Opened {
     pub(crate) lock: Arc<FileLock>,
     pub(crate) connection: Connection,
     pub(crate) steps: Vec<PendingStepwise>,
+    /// What the file was at before its migrations.
     pub(crate) found: follow::Found,
+    /// The last commit now.
+    pub(crate) sequence: u64,
     pub(crate) is_fork: bool,
     pub(crate) gate: Arc<Gate>,
     pub(crate) sums: Sums,
@@ -67,12 +70,20 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
     }
     let is_fork = maintain::is_fork(connection.sqlite())?;
     let history = mark::known(connection.sqlite())?.map(|mark| mark.history).unwrap_or_default();
+    // Before the file is brought up: migrations commit, and a follower compares what was there.
+    let found = found_in(connection.sqlite(), history)?;
     let steps = bring_up(&mut connection, config, migrations)?;
     connection.own_statements(Role::Writer)?;
-    let (sequence, epoch) = connection.sequence()?;
-    let page_size = connection.privileged(|c| c.query_row("PRAGMA page_size", [], |row| row.get(0)))?;
-    let found = follow::Found { history, sequence, epoch, page_size };
-    Ok(Opened { lock, connection, steps, found, is_fork, gate, sums, warnings })
+    let (sequence, _) = connection.sequence()?;
+    Ok(Opened { lock, connection, steps, found, sequence, is_fork, gate, sums, warnings })
+}
+
+/// What the file is at.
+fn found_in(sqlite: &Sqlite, history: [u8; 16]) -> Result<follow::Found> {
+    let page_size = sqlite.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let read = "SELECT sequence, writer_epoch FROM _monolite WHERE id = 1";
+    let (sequence, epoch) = sqlite.query_row(read, [], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
+    Ok(follow::Found { history, sequence: sequence as u64, epoch, page_size })
 }
 
 /// Gives a new file its format and the store's own table.

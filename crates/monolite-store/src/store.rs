@@ -107,6 +107,7 @@ impl Store {
         let opener = Arc::new(Opener::new(path, &config, Some(opened.lock), opened.gate.clone()));
         let following = Following::new(path, opened.gate, opened.found);
         let mut shared = Shared::new(path, config, opener, opened.warnings, following);
+        shared.epoch = AtomicU64::new(opened.sequence);
         shared.is_fork = opened.is_fork;
         let shared = Arc::new(shared);
         shared.begin_marking(opened.found.history);

@@ -6,7 +6,7 @@
 //! **Invariants**
 //! - A fixed number of threads, whatever the number of stores; a store without commits costs nothing but its memory.
 //! - A commit is in the WAL, in the spool or in the place at each moment until its retention ends; a gap is told and healed by a base.
-//! - A file that is behind its archive or went on apart from it is refused before anything is written.
+//! - A file that is behind its archive or went on apart from it is refused before anything of it is archived.
 //!
 //! Absent: services, restores, an async runtime ([`Archived`] is a future of any).
 
@@ -98,7 +98,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`Kind::Behind`] where the file is older than its archive, [`Kind::Apart`] where it went on apart from it; nothing was
-    /// changed. Those of the scratch folder and of [`Store::follow`].
+    /// archived. Those of the scratch folder and of [`Store::follow`].
     pub fn keep(&self, service: &str, store: &Store, scratch: &Path) -> Result<()> {
         let inner = &self.life.inner;
         let before = lock(&inner.keepers).remove(service);

@@ -72,10 +72,19 @@ impl World {
 }
 
 pub fn open(path: &Path) -> Store {
-    let migrations = Migrations::new([Migration::Quick {
-        name: "1",
-        sql: "CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB) STRICT; CREATE INDEX t_v ON t(length(v), id)",
-    }]);
+    open_newer(path, 0)
+}
+
+/// Opens it as a program does that has so many migrations more.
+pub fn open_newer(path: &Path, more: usize) -> Store {
+    let quick = |name, sql| Migration::Quick { name, sql };
+    let first = "CREATE TABLE t(id INTEGER PRIMARY KEY, v BLOB) STRICT; CREATE INDEX t_v ON t(length(v), id)";
+    let later = [
+        quick("2", "ALTER TABLE t ADD COLUMN a INTEGER"),
+        quick("3", "ALTER TABLE t ADD COLUMN b INTEGER"),
+        quick("4", "ALTER TABLE t ADD COLUMN c INTEGER"),
+    ];
+    let migrations = Migrations::new([&[quick("1", first)], &later[..more]].concat());
     let config = monolite_store::Config {
         followed: true,
         scrub_period: Duration::ZERO,

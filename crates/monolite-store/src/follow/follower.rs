@@ -26,7 +26,7 @@ const LOOKS_MAX: usize = 3;
 /// Frames that may be left for a release to ask for the WAL's start over.
 const NEARLY_ALL: u64 = 1024;
 
-/// What a store found when it opened its file.
+/// What a store found when it opened its file, before the migrations that it ran then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     /// The file's line of commits.

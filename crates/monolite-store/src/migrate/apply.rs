@@ -23,6 +23,7 @@ pub(crate) fn apply(
     refuse_bad_list(steps)?;
     let past = ledger::read(connection)?;
     compare(&past, steps)?;
+    let epoch = ledger::epoch(connection)?;
     let last_quick = steps.iter().rposition(|s| matches!(s, Migration::Quick { .. }));
     let mut left = Vec::new();
     for (position, step) in steps.iter().enumerate() {
@@ -30,11 +31,13 @@ pub(crate) fn apply(
             continue;
         }
         match step {
-            Migration::Quick { name, sql } => quick::run(connection, position, step, name, sql, quick_rows_max)?,
+            Migration::Quick { name, sql } => {
+                quick::run(connection, (position, epoch), step, name, sql, quick_rows_max)?;
+            }
             Migration::Stepwise(stepwise) => {
                 let pending = PendingStepwise { position, step: stepwise };
                 if last_quick > Some(position) && past.len() <= last_quick.unwrap_or(0) {
-                    run_to_end(connection, &pending, &mut *in_tx)?;
+                    run_to_end(connection, &pending, epoch, &mut *in_tx)?;
                 } else {
                     left.push(pending);
                 }

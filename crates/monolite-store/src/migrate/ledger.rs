@@ -81,18 +81,25 @@ pub(super) fn read(connection: &Connection) -> Result<Vec<Row>> {
 }
 
 /// Records a finished step and raises the commit sequence; in the caller's transaction.
-pub(super) fn record_quick(connection: &Connection, position: usize, step: &Migration) -> Result<()> {
+pub(super) fn record_quick(connection: &Connection, position: usize, step: &Migration, epoch: i64) -> Result<()> {
     connection.execute(TABLE, [])?;
-    let sequence: i64 = connection.query_row(
-        "UPDATE _monolite SET sequence = sequence + 1 WHERE id = 1 RETURNING sequence",
-        [],
-        |r| r.get(0),
-    )?;
+    let sequence = raise_sequence(connection, epoch)?;
     connection.execute(
         "INSERT INTO _monolite_migrations(position, name, kind, checksum, state, applied_sequence) VALUES(?1, ?2, 'quick', ?3, 'applied', ?4)",
         params![position as i64, step.name(), step.checksum(), sequence],
     )?;
     Ok(())
+}
+
+/// The writer epoch of this opening of the file.
+pub(super) fn epoch(connection: &Connection) -> Result<i64> {
+    Ok(connection.query_row("SELECT writer_epoch + 1 FROM _monolite WHERE id = 1", [], |r| r.get(0))?)
+}
+
+/// Makes the caller's transaction the next commit, of this writer: another program that opens the same file makes others.
+pub(super) fn raise_sequence(connection: &Connection, epoch: i64) -> Result<i64> {
+    let sql = "UPDATE _monolite SET sequence = sequence + 1, writer_epoch = ?1 WHERE id = 1 RETURNING sequence";
+    Ok(connection.query_row(sql, [epoch], |r| r.get(0))?)
 }
 
 /// Where an unfinished step stands.

@@ -23,22 +23,23 @@ const LOOK: i32 = 1000;
 /// scan, WITHOUT ROWID tables): building an index takes 9 to 10.
 const STEPS_PER_ROW: u64 = 10;
 
+/// `place`: the step's position, and the writer epoch of this opening.
 pub(super) fn run(
     connection: &mut Connection,
-    position: usize,
+    place: (usize, i64),
     step: &Migration,
     name: &str,
     sql: &str,
     rows_max: u64,
 ) -> Result<()> {
     let count = Count::start(connection, rows_max)?;
-    let ran = step_alone(connection, &count, position, step, sql);
+    let ran = step_alone(connection, &count, place, step, sql);
     let stopped = Count::stop(connection);
     ran.and(stopped).map_err(|e| e.within(format!("migration {name:?} was undone")))
 }
 
 /// Foreign keys can be switched outside of a transaction only.
-fn step_alone(connection: &Connection, count: &Count, position: usize, step: &Migration, sql: &str) -> Result<()> {
+fn step_alone(connection: &Connection, count: &Count, place: (usize, i64), step: &Migration, sql: &str) -> Result<()> {
     let mut script = Script::new(connection, sql);
     let keys_off = script.take_foreign_keys_off();
     if keys_off {
@@ -48,7 +49,7 @@ fn step_alone(connection: &Connection, count: &Count, position: usize, step: &Mi
     let ran = statements(connection, &mut script, count)
         .and_then(|()| refuse_temporary(connection))
         .and_then(|()| if keys_off { refuse_broken_keys(connection) } else { Ok(()) })
-        .and_then(|()| ledger::record_quick(connection, position, step))
+        .and_then(|()| ledger::record_quick(connection, place.0, step, place.1))
         .and_then(|()| Ok(connection.execute_batch("COMMIT")?));
     if ran.is_err() && !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;

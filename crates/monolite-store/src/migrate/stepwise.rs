@@ -53,10 +53,15 @@ pub(crate) fn run_batch(
 }
 
 /// Runs a migration to its end, a transaction a batch: at open, where a later step needs it finished.
-pub(super) fn run_to_end(connection: &Connection, pending: &PendingStepwise, in_tx: InTx<'_>) -> Result<()> {
+pub(super) fn run_to_end(
+    connection: &Connection,
+    pending: &PendingStepwise,
+    epoch: i64,
+    in_tx: InTx<'_>,
+) -> Result<()> {
     loop {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        let done = batch_at_open(connection, pending, &mut *in_tx);
+        let done = batch_at_open(connection, pending, epoch, &mut *in_tx);
         let undo = || {
             if !connection.is_autocommit() {
                 let _ = connection.execute_batch("ROLLBACK");
@@ -77,9 +82,8 @@ pub(super) fn run_to_end(connection: &Connection, pending: &PendingStepwise, in_
     }
 }
 
-fn batch_at_open(connection: &Connection, pending: &PendingStepwise, in_tx: InTx<'_>) -> Result<Progress> {
-    let sql = "UPDATE _monolite SET sequence = sequence + 1 WHERE id = 1 RETURNING sequence";
-    let sequence: i64 = connection.query_row(sql, [], |r| r.get(0))?;
+fn batch_at_open(connection: &Connection, pending: &PendingStepwise, epoch: i64, in_tx: InTx<'_>) -> Result<Progress> {
+    let sequence = ledger::raise_sequence(connection, epoch)?;
     let progress = run_batch(connection, pending, sequence as u64, in_tx)?;
     if connection.is_autocommit() {
         let what = format!("migration {:?} ended the transaction it ran in", pending.step.name);

@@ -71,6 +71,8 @@ const COMMIT_TIMES_MAX: u64 = 3;
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection, steps: Vec<PendingStepwise>) -> Result<Self> {
         let (sequence, epoch_in_file) = connection.sequence()?;
+        // That of the migrations which ran at the opening.
+        let epoch = shared.following.found().epoch + 1;
         let _ = shared.writer_watch.set(connection.watch.clone());
         *lock(&shared.placed) = Placed::begin(&shared, &connection);
         Ok(Writer {
@@ -78,7 +80,7 @@ impl Writer {
             connection,
             sequence,
             looked: Instant::now(),
-            epoch: epoch_in_file + 1,
+            epoch,
             epoch_in_file,
             taken: VecDeque::new(),
             bills: Vec::new(),

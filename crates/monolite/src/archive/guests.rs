@@ -2,7 +2,8 @@
 //! ways on.
 //!
 //! **Invariants**
-//! - Nothing of such a file is served or written before its operator has chosen a way.
+//! - Nothing of such a file is served, and nothing of it archived, before its operator has chosen a way. Migrations of a newer
+//!   program and background work may have committed to it by then, as another writer than any in the archive.
 //! - Either way nothing is lost: what leaves the data folder is kept beside, what leaves the history stays in the archive.
 
 use super::restoring::moment;
@@ -73,7 +74,7 @@ impl Guests {
 
 impl fmt::Display for Guests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "put back from an older copy, and not served. Nothing was changed. The archive is {}", self.place)?;
+        write!(f, "put back from an older copy, and not served. Nothing was archived. The archive is {}", self.place)?;
         for (kind, sides) in &self.refused {
             let Sides { service, file, archive, .. } = sides;
             let of = sides.file_ms.map_or(String::new(), |ms| format!(" of {}", moment(ms)));

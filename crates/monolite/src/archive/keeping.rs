@@ -1,7 +1,7 @@
 //! The archive of an open host: started beside it, asked about it, ended before it.
 //!
 //! **Invariants**
-//! - A file that is behind its archive, or went on apart from it, is refused before anything is served or written.
+//! - A file that is behind its archive, or went on apart from it, is refused before anything of it is served or archived.
 //! - An archive that cannot be reached does not keep anybody from working: commits are spooled, and the status says so.
 //! - A cut is recorded once every commit of it is archived, each at the end of a segment.
 
