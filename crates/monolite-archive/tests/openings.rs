@@ -5,9 +5,12 @@
 mod keeping;
 
 use keeping::{LONG, SERVICE, World, insert, open_newer, quick};
-use monolite_archive::{Archive, Config, Kind, State};
-use monolite_store::Store;
+use monolite_archive::place::testing::{Faulty, Step};
+use monolite_archive::{Archive, Config, Error, Kind, State};
 use monolite_store::rusqlite::Connection;
+use monolite_store::{Kind as StoreKind, Store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 /// Captures when it is asked to, and not before.
@@ -184,4 +187,36 @@ fn migrations_of_a_newer_program_go_on_from_the_archive() {
     let store = open_newer(&world.db(), 3);
     let archive = world.keep(&store, when_asked());
     goes_on(&world, &archive, &store, base);
+}
+
+#[test]
+fn a_file_put_back_while_the_place_is_down_is_not_written_to_once_that_answers() {
+    for written in [1, 5] {
+        let world = World::new();
+        put_back(&world);
+        let down = Arc::new(AtomicBool::new(true));
+        let is_down = down.clone();
+        let fails = move |_: Step, _: &str| is_down.load(SeqCst).then(|| Error::new(Kind::Unreachable, "it is down"));
+        let place = Arc::new(Faulty::new(world.place(), fails));
+        let store = world.store();
+        let archive = Archive::start(place, quick()).unwrap();
+        archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+        assert_eq!(archive.status_of(SERVICE).unwrap().state, State::Opening);
+        for _ in 0..written {
+            insert(&store, 1, 100); // an archive that is down keeps nobody from working
+        }
+        down.store(false, SeqCst);
+        assert!(archive.watch(SERVICE, LONG, |s| matches!(s.state, State::Stopped(_))).unwrap());
+        let refused = store.write_blocking(|tx| tx.execute("DELETE FROM t", [])).unwrap_err();
+        assert_eq!(refused.kind(), StoreKind::Full);
+        assert!(refused.to_string().contains("put back from an older copy"), "{refused}");
+        let rows = |s: &monolite_store::Snapshot<'_>| s.query_row("SELECT count(*) FROM t", [], |r| r.get::<_, i64>(0));
+        assert_eq!(store.read_blocking(rows).unwrap(), 3 + written);
+        drop(archive);
+        store.close().unwrap();
+        let store = world.store();
+        let archive = Archive::start(world.place(), quick()).unwrap();
+        let refused = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
+        assert!(matches!(refused.kind(), Kind::Behind | Kind::Apart), "{refused}");
+    }
 }

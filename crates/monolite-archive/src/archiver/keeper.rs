@@ -202,12 +202,25 @@ impl Keeper {
         }
     }
 
-    /// Nothing is archived any more: the store's WAL is its own again.
+    /// Nothing is archived any more: the store's WAL is its own again. One whose file turns out not to go on from its archive,
+    /// which did not answer before, is written to no more: each further commit would be one that is given up with either way
+    /// on. Its WAL stays, which proves that to the next start.
     pub(super) fn stop(&self, capture: &mut Capture, why: &Error) {
-        if let Some(follower) = capture.follower.take() {
+        let text = format!("{} is not archived any more: {why}", self.service);
+        if why.sides().is_some() {
+            let text = format!(
+                "{text}. The archive did not answer before. Nothing is written to {} from now on; start the program again: it \
+                 says the ways on",
+                self.service
+            );
+            self.tell(&text);
+            if let Some(follower) = &capture.follower {
+                follower.refuse_writes(Some(text));
+            }
+            capture.refusing = true;
+        } else if let Some(follower) = capture.follower.take() {
             follower.let_go();
         }
-        let text = format!("{} is not archived any more: {why}", self.service);
         self.stopped.store(true, Ordering::Release);
         self.notes().state = State::Stopped(why.to_string());
         self.waits.end(&text);

@@ -6,7 +6,8 @@
 //! **Invariants**
 //! - A fixed number of threads, whatever the number of stores; a store without commits costs nothing but its memory.
 //! - A commit is in the WAL, in the spool or in the place at each moment until its retention ends; a gap is told and healed by a base.
-//! - A file that is behind its archive or went on apart from it is refused before anything of it is archived.
+//! - A file that is behind its archive or went on apart from it is refused before anything of it is archived; where the
+//!   place did not answer at first, its writes are refused from the moment that it does.
 //!
 //! Absent: services, restores, an async runtime ([`Archived`] is a future of any).
 

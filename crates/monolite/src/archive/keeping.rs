@@ -3,6 +3,7 @@
 //! **Invariants**
 //! - A file that is behind its archive, or went on apart from it, is refused before anything of it is served or archived.
 //! - An archive that cannot be reached does not keep anybody from working: commits are spooled, and the status says so.
+//!   A file that turns out to be such a one when it answers is written to no more.
 //! - A cut is recorded once every commit of it is archived, each at the end of a segment.
 
 use super::acks::{Ack, Acks};
