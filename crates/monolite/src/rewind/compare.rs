@@ -10,28 +10,57 @@ use monolite_store::rusqlite::config::DbConfig;
 use monolite_store::rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 /// How long both files are looked at. The WAL of a file that serves cannot start over meanwhile.
 const TIME_MAX: Duration = Duration::from_secs(20);
 /// Rows of a table in both states that are compared one by one.
 const ROWS_MAX: u64 = 1_000_000;
+/// How long after an interrupt there is another.
+const AGAIN: Duration = Duration::from_millis(50);
 /// Opcodes between two looks at the clock.
 const STEPS: i32 = 1000;
 
 /// Compares the file that serves with the one that would; answers whether all was looked at.
 pub(super) fn compare(now: &Path, then: &Path) -> crate::Result<(Vec<Table>, bool)> {
+    within(TIME_MAX, now, then)
+}
+
+fn within(most: Duration, now: &Path, then: &Path) -> crate::Result<(Vec<Table>, bool)> {
     let mut connection = open(now, then)?;
-    let until = Instant::now() + TIME_MAX;
+    let interrupt = connection.get_interrupt_handle();
+    let (ended, ends) = std::sync::mpsc::sync_channel::<()>(0);
+    std::thread::scope(|scope| {
+        // A count of all rows is one opcode, in which no progress is told. What begins just after an interrupt is not ended by
+        // it, so there is another.
+        scope.spawn(move || {
+            let mut wait = most;
+            while ends.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+                interrupt.interrupt();
+                wait = AGAIN;
+            }
+        });
+        let looked = look(&mut connection, Instant::now() + most);
+        drop(ended);
+        looked
+    })
+}
+
+fn look(connection: &mut Connection, until: Instant) -> crate::Result<(Vec<Table>, bool)> {
     connection.progress_handler(STEPS, Some(move || Instant::now() > until))?;
+    let connection = &*connection;
     connection.execute_batch("BEGIN")?;
-    let (of_now, of_then) = (tables(&connection, "now")?, tables(&connection, "then")?);
+    let (of_now, of_then) = match (tables(connection, "now"), tables(connection, "then")) {
+        (Err(_), _) | (_, Err(_)) if Instant::now() > until => return Ok((Vec::new(), false)),
+        (now, then) => (now?, then?),
+    };
     let mut names: Vec<&String> = of_now.keys().chain(of_then.keys()).collect();
     names.sort();
     names.dedup();
     let mut all = Vec::new();
     for name in names {
-        match one(&connection, name, of_now.get(name), of_then.get(name)) {
+        match one(connection, name, of_now.get(name), of_then.get(name)) {
             Ok(table) => all.push(table),
             Err(_) if Instant::now() > until => return Ok((all, false)),
             Err(e) => return Err(e).with_context(|| format!("table {name}")),
@@ -150,5 +179,17 @@ mod tests {
             table("made", Some(0), None, None),
         ];
         assert_eq!(tables, expected);
+    }
+
+    #[test]
+    fn a_count_that_takes_too_long_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows =
+            "CREATE TABLE t(v); WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+                    INSERT INTO t SELECT zeroblob(3000) FROM n";
+        let (now, then) = (file(folder.path(), "now.db", rows), file(folder.path(), "then.db", "CREATE TABLE t(v)"));
+        let (tables, whole) = within(Duration::from_millis(2), &now, &then).unwrap();
+        assert!(!whole && tables.is_empty(), "{tables:?}");
+        assert_eq!(compare(&now, &then).unwrap().0[0].now, Some(20000));
     }
 }
