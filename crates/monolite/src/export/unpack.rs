@@ -2,6 +2,7 @@
 //!
 //! **Invariants**
 //! - Only what the manifest names is written, under names made here, each no longer than it says.
+//! - Memory is a few MiB, whatever the file says.
 //! - The folder has its name after everything was compared, checked by SQLite, and synced.
 
 use super::{FORMAT, MANIFEST, MANIFEST_BYTES_MAX, Manifest, Member, PIECE, hex};
@@ -10,11 +11,16 @@ use crate::verb::Usage;
 use anyhow::{Context as _, bail, ensure};
 use monolite_store::maintain;
 use sha2::{Digest, Sha256};
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{BufReader, Read, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use tar::{Archive, Entry, EntryType};
+use tar::{Archive, Entries, Entry, EntryType};
+
+/// The longest name of a member.
+const NAME_BYTES_MAX: u64 = 4096;
 
 /// What lies in a folder that an import made and has not finished.
 const UNFINISHED: &str = "import-unfinished";
@@ -37,25 +43,23 @@ pub(crate) fn unpack(from: &Path, into: &Path, told: &mut dyn FnMut(u64, u64)) -
 fn read(file: File, into: &Path, told: &mut dyn FnMut(u64, u64)) -> crate::Result<Manifest> {
     let zstd = zstd::Decoder::with_buffer(BufReader::with_capacity(PIECE, file))?;
     let mut tar = Archive::new(zstd.single_frame());
-    let mut entries = tar.entries()?;
-    let first = entries.next().context("it is empty")?.context("it is no export, or is cut off at its beginning")?;
-    let manifest = manifest_of(first)?;
+    let mut entries = tar.entries()?.raw(true);
+    let first = next(&mut entries).context("it is no export, or is cut off at its beginning")?;
+    let manifest = manifest_of(first.context("it is empty")?)?;
     let (mut done, whole) = (0, manifest.bytes());
     for member in &manifest.files {
         let name = member.name();
-        let entry = entries.next().with_context(|| format!("it ends before {name}"))?;
-        let entry = entry.with_context(|| format!("it is damaged or cut off before {name}"))?;
-        expect(&entry, &name, member.bytes)?;
+        let entry = next(&mut entries).with_context(|| format!("it is damaged or cut off before {name}"))?;
+        let (path, entry) = entry.with_context(|| format!("it ends before {name}"))?;
+        expect(&path, &entry, &name, member.bytes)?;
         let mut step = |n| {
             done += n;
             told(done, whole);
         };
         write(entry, into, member, &mut step).with_context(|| name)?;
     }
-    match entries.next() {
-        None => {}
-        Some(Ok(entry)) => bail!("it has {} besides what its manifest names", entry.path()?.display()),
-        Some(Err(e)) => return Err(e).context("it is damaged or cut off behind its last file"),
+    if let Some((path, _)) = next(&mut entries).context("it is damaged or cut off behind its last file")? {
+        bail!("it has {} besides what its manifest names", path.display());
     }
     // To the end of the frame, where zstd compares its own checksum; nothing may follow.
     let mut zstd = tar.into_inner();
@@ -65,8 +69,29 @@ fn read(file: File, into: &Path, told: &mut dyn FnMut(u64, u64)) -> crate::Resul
     Ok(manifest)
 }
 
-fn manifest_of(entry: Entry<'_, impl Read>) -> crate::Result<Manifest> {
-    ensure!(entry.path()? == Path::new(MANIFEST), "its first member is not {MANIFEST}: it is no export");
+/// The next member and its name. A long name comes as a member of its own, which the library would read whole, whatever its
+/// length; other members that say more of the next one are not in our format.
+fn next<'a, R: Read>(entries: &mut Entries<'a, R>) -> std::io::Result<Option<(PathBuf, Entry<'a, R>)>> {
+    let Some(entry) = entries.next().transpose()? else { return Ok(None) };
+    if !entry.header().entry_type().is_gnu_longname() {
+        let path = entry.path()?.into_owned();
+        return Ok(Some((path, entry)));
+    }
+    if entry.size() > NAME_BYTES_MAX {
+        return Err(std::io::Error::other(format!("a name of {} bytes is no name", entry.size())));
+    }
+    let mut name = Vec::new();
+    entry.take(NAME_BYTES_MAX).read_to_end(&mut name)?;
+    while name.last() == Some(&0) {
+        name.pop();
+    }
+    let entry = entries.next().transpose()?;
+    Ok(entry.map(|entry| (PathBuf::from(OsString::from_vec(name)), entry)))
+}
+
+fn manifest_of((path, entry): (PathBuf, Entry<'_, impl Read>)) -> crate::Result<Manifest> {
+    let is_file = entry.header().entry_type() == EntryType::Regular;
+    ensure!(path == Path::new(MANIFEST) && is_file, "its first member is not {MANIFEST}: it is no export");
     ensure!(entry.size() <= MANIFEST_BYTES_MAX, "its manifest is too long");
     let mut text = Vec::new();
     entry.take(MANIFEST_BYTES_MAX).read_to_end(&mut text).context("it is cut off within its manifest")?;
@@ -85,8 +110,7 @@ fn manifest_of(entry: Entry<'_, impl Read>) -> crate::Result<Manifest> {
     Ok(manifest)
 }
 
-fn expect(entry: &Entry<'_, impl Read>, name: &str, bytes: u64) -> crate::Result {
-    let path = entry.path()?;
+fn expect(path: &Path, entry: &Entry<'_, impl Read>, name: &str, bytes: u64) -> crate::Result {
     ensure!(path == Path::new(name), "{} is there instead of {name}", path.display());
     ensure!(entry.header().entry_type() == EntryType::Regular, "{name} is no file");
     ensure!(entry.size() == bytes, "{name} has {} bytes, not {bytes}", entry.size());
@@ -177,5 +201,60 @@ impl Drop for Partial {
         if !self.done {
             let _ = std::fs::remove_dir_all(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tar::{Builder, Header};
+
+    fn packed(members: &[(EntryType, &str, u64, &[u8])]) -> Vec<u8> {
+        let mut tar = Builder::new(zstd::Encoder::new(Vec::new(), 1).unwrap());
+        for (kind, name, says, bytes) in members {
+            let mut header = Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_path(name).unwrap();
+            header.set_size(*says);
+            header.set_cksum();
+            tar.append(&header, *bytes).unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap()
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, into) = (folder.path().join("bad.tar.zst"), folder.path().join("into"));
+        std::fs::write(&from, bytes).unwrap();
+        let refused = unpack(&from, &into, &mut |_, _| {}).unwrap_err();
+        assert!(!into.exists());
+        format!("{refused:#}")
+    }
+
+    #[test]
+    fn what_the_file_says_is_long_is_not_read_into_memory() {
+        let long = refusal(&packed(&[(EntryType::GNULongName, "././@LongLink", 1 << 40, b"a")]));
+        assert!(long.contains("is no name"), "{long}");
+        for kind in [EntryType::XHeader, EntryType::XGlobalHeader, EntryType::GNULongLink] {
+            let told = refusal(&packed(&[(kind, "x", 1 << 40, b"a")]));
+            assert!(told.contains("its first member is not monolite.json"), "{told}");
+        }
+        let link = refusal(&packed(&[(EntryType::Symlink, MANIFEST, 0, b"")]));
+        assert!(link.contains("it is no export"), "{link}");
+    }
+
+    #[test]
+    fn a_long_name_is_the_next_members() {
+        let name = format!("{0}/{0}.db", "S".repeat(60));
+        let mut tar = Builder::new(Vec::new());
+        let mut header = Header::new_gnu();
+        header.set_size(1);
+        tar.append_data(&mut header, &name, &b"x"[..]).unwrap();
+        let bytes = tar.into_inner().unwrap();
+        let mut tar = Archive::new(&bytes[..]);
+        let mut entries = tar.entries().unwrap().raw(true);
+        let (path, entry) = next(&mut entries).unwrap().unwrap();
+        assert_eq!((path.to_str().unwrap(), entry.size()), (&name[..], 1));
+        assert!(next(&mut entries).unwrap().is_none());
     }
 }
