@@ -43,13 +43,23 @@ pub(crate) fn histories(place: &Arc<dyn Place>, service: &str) -> crate::Result<
     Ok(found)
 }
 
-/// The history of a service that is meant: the named one, else the one that was begun last.
+/// The history of a service that is meant: the named one, else the newest that has a base. A fork's has none while its first
+/// one is copied, and nothing can be restored from it until then.
 pub(crate) fn history(place: &Arc<dyn Place>, service: &str, id: Option<&str>) -> crate::Result<History> {
     let mut all = histories(place, service)?;
     let known: Vec<String> = all.iter().map(|(_, manifest)| manifest.history.clone()).collect();
     let found = match id {
         Some(id) => all.into_iter().find(|(_, manifest)| manifest.history == id),
-        None => all.pop(),
+        None => {
+            let mut at = all.len().checked_sub(1);
+            for (place, (history, _)) in all.iter().enumerate().rev() {
+                if history.segments()?.iter().any(|segment| segment.name.is_base()) {
+                    at = Some(place);
+                    break;
+                }
+            }
+            at.map(|at| all.swap_remove(at))
+        }
     };
     match (found, known.is_empty()) {
         (Some((history, _)), _) => Ok(history),
