@@ -275,3 +275,31 @@ fn under_writes_nothing_acknowledged_after_the_swap_is_missing_and_refusals_say_
     assert!(before.iter().all(|(n, _)| kept.contains(&(*n as u64))), "the replaced file has all of before");
     assert!(replaced < fork);
 }
+
+#[test]
+fn a_service_that_is_not_archived_after_its_swap_says_so_until_it_is() {
+    let world = World::new();
+    let set = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", "archive.cut_every=1s"];
+    let server = world.serve_with(world.command(&set));
+    let token = world.admin("ann@example.org");
+    post(&server, &token, 0);
+    world.run(&["backup", "mark", "here"]).good();
+    post(&server, &token, 1);
+    rewind(&world, "here").good();
+    // The file that is put back cannot have its spool.
+    let spool = world.data().join("rewind/Documents/replaced/Documents/spool");
+    std::fs::remove_dir_all(&spool).unwrap();
+    std::fs::write(&spool, "").unwrap();
+    world.run(&["rewind", "Documents", "--undo", "--yes"]).bad(1, &["NOT ARCHIVED"]);
+    assert_eq!(world.value("Documents", COUNT), 2, "it serves");
+    let told = world.run(&["backup", "status"]).bad(1, &["Documents: making the folder"]);
+    assert!(told.out.contains("stopped: "), "{told:?}");
+    std::fs::remove_file(world.data().join("Documents/spool")).unwrap();
+    let began = std::time::Instant::now();
+    while world.run(&["backup", "status"]).code != Some(0) {
+        assert!(began.elapsed() < PATIENCE, "it is tried again");
+    }
+    post(&server, &token, 2);
+    world.run(&["backup", "now"]).good();
+    server.stop();
+}

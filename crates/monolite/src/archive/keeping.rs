@@ -6,6 +6,8 @@
 //!   A file that turns out to be such a one when it answers is written to no more.
 //! - A cut is recorded once every commit of it is archived, each at the end of a segment.
 
+mod unkept;
+
 use super::acks::{Ack, Acks};
 use super::guests::Guests;
 use super::ledger::Ledger;
@@ -25,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use unkept::Unkept;
 
 /// How long a cut's commits may take to be archived, before that cut is given up.
 const CUT_WAIT: Duration = Duration::from_secs(30);
@@ -43,6 +46,7 @@ pub(crate) struct Keeping {
     ended: Arc<(Mutex<bool>, Condvar)>,
     /// Why the clock could not record a cut.
     trouble: Arc<Mutex<Option<String>>>,
+    unkept: Unkept,
     /// Held while a cut is taken, and while a service's file is replaced: no cut is recorded without it.
     cuts: Arc<Mutex<()>>,
     data: PathBuf,
@@ -100,6 +104,7 @@ impl Keeping {
             clock: None,
             ended: Arc::default(),
             trouble: Arc::default(),
+            unkept: Unkept::default(),
             cuts: Arc::default(),
             data: data.to_owned(),
         };
@@ -155,12 +160,15 @@ impl Keeping {
 
     /// Keeps a service's history no more, once its store is closed; answers whether all of it is archived.
     pub(crate) fn leave(&self, service: &str, most: Duration) -> bool {
-        self.archive.leave(service, most)
+        self.archive.leave(service, most) && !self.unkept.services().iter().any(|name| name == service)
     }
 
-    /// Keeps a service's history again, whose file was replaced.
+    /// Keeps a service's history again, whose file was replaced. Where that fails the status says so, and it is tried again
+    /// with each cut.
     pub(crate) fn keep(&self, service: &str, store: &Store) -> crate::Result {
-        Ok(keep(&self.archive, &self.data, service, store)?)
+        let kept = keep(&self.archive, &self.data, service, store);
+        self.unkept.note(service, &kept);
+        Ok(kept?)
     }
 
     /// Ends it, after what was committed so far is archived, or after some seconds: the rest waits in the files' WALs.
@@ -173,17 +181,20 @@ impl Keeping {
         let newest = self.ledger.newest();
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let unread = newest.as_ref().err().map(|e| format!("recorded cuts could not be read: {e}"));
+        let mut files: Vec<FileStatus> = self.archive.status().into_iter().map(FileStatus::of).collect();
+        files.extend(self.unkept.status(&self.host));
+        files.sort_by(|a, b| a.service.cmp(&b.service));
         ArchiveStatus {
             place: self.place.describe(),
             last_cut: newest.ok().flatten().map(|cut| restoring::moment(cut.at_ms)),
             trouble: trouble.or(unread),
-            files: self.archive.status().into_iter().map(FileStatus::of).collect(),
+            files,
         }
     }
 
     /// What the metrics page shows of it.
     pub(crate) fn gauges(&self) -> Vec<(&'static str, Gauge)> {
-        self.host.services().flat_map(|service| gauges(&self.archive, service)).collect()
+        self.host.services().flat_map(|service| gauges(&self.archive, &self.unkept, service)).collect()
     }
 
     fn start_clock(&self, every: Duration) -> crate::Result<Option<JoinHandle<()>>> {
@@ -192,9 +203,11 @@ impl Keeping {
         }
         let (archive, ledger, host) = (self.archive.clone(), self.ledger.clone(), self.host.clone());
         let (ended, trouble, cuts) = (self.ended.clone(), self.trouble.clone(), self.cuts.clone());
+        let (unkept, data) = (self.unkept.clone(), self.data.clone());
         let clock = move || {
             let mut last: Option<BTreeMap<String, Position>> = None;
             while !wait(&ended, every) {
+                keep_again(&unkept, &archive, &data, &host, &cuts);
                 // Nothing was written since: the last cut is still the newest.
                 if last.as_ref().is_some_and(|last| *last == now(&host)) {
                     continue;
@@ -297,16 +310,34 @@ fn keep(archive: &Archive, data: &Path, service: &str, store: &Store) -> monolit
     archive.keep(service, store, &file.parent().unwrap_or(data).join("spool"))
 }
 
-fn gauges(archive: &Archive, service: &'static str) -> Vec<(&'static str, Gauge)> {
-    let gauge = |name, help, read: fn(&monolite_archive::Status) -> u64| {
-        let archive = archive.clone();
-        let of = move || archive.status_of(service).as_ref().map_or(0, read);
+/// Tries those again that could not be kept; beside no swap.
+fn keep_again(unkept: &Unkept, archive: &Archive, data: &Path, host: &Host, cuts: &Mutex<()>) {
+    if unkept.services().is_empty() {
+        return;
+    }
+    let _alone = cuts.lock().unwrap_or_else(PoisonError::into_inner);
+    for service in unkept.services() {
+        let store = host.store(&service).filter(Store::is_open);
+        if let Some(store) = store {
+            unkept.note(&service, &keep(archive, data, &service, &store));
+        }
+    }
+}
+
+fn gauges(archive: &Archive, unkept: &Unkept, service: &'static str) -> Vec<(&'static str, Gauge)> {
+    let or = |name, help, read: fn(&monolite_archive::Status) -> u64, not_kept: fn(&Unkept, &str) -> u64| {
+        let (archive, unkept) = (archive.clone(), unkept.clone());
+        let of = move || archive.status_of(service).as_ref().map_or_else(|_| not_kept(&unkept, service), read);
         Gauge::new(name, help, of)
     };
+    let gauge = |name, help, read| or(name, help, read, |_, _| 0);
     let all = [
-        gauge("monolite_archive_lag_milliseconds", "Age of the first commit that is not archived.", |s| {
-            u64::try_from(s.lag.as_millis()).unwrap_or(u64::MAX)
-        }),
+        or(
+            "monolite_archive_lag_milliseconds",
+            "Age of the first commit that is not archived.",
+            |s| u64::try_from(s.lag.as_millis()).unwrap_or(u64::MAX),
+            Unkept::lag_ms,
+        ),
         gauge("monolite_archive_commits_behind", "Commits that are not archived.", |s| {
             s.published.saturating_sub(s.archived)
         }),
@@ -335,7 +366,8 @@ fn gauges(archive: &Archive, service: &'static str) -> Vec<(&'static str, Gauge)
         }),
         gauge("monolite_archive_gaps_total", "Times that commits were missing and a new base was needed.", |s| s.gaps)
             .kind(GaugeKind::Counter),
-        gauge("monolite_archive_errors_total", "Failures of the archive.", |s| s.errors).kind(GaugeKind::Counter),
+        or("monolite_archive_errors_total", "Failures of the archive.", |s| s.errors, Unkept::errors)
+            .kind(GaugeKind::Counter),
     ];
     all.map(|gauge| (service, gauge)).into()
 }

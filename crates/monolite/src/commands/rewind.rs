@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::control::{Client, Request};
 use crate::rewind::{self, Done, Ground, Preview, Wish};
 use crate::terminal;
-use crate::verb::{Result, Usage, Verb};
+use crate::verb::{Found, Result, Usage, Verb};
 use monolite_runtime::{Host, OnDamage};
 use serde::de::DeserializeOwned;
 use std::io::IsTerminal;
@@ -167,8 +167,10 @@ fn show(context: &Context, preview: &Preview) -> Result {
 
 fn print(context: &Context, done: &Done) -> Result {
     let out = context.output();
+    let found = if done.kept_on { Ok(()) } else { Err(Found.into()) };
     if out.is_json() {
-        return out.json(done);
+        out.json(done)?;
+        return found;
     }
     out.line(format!(
         "{} is at commit {} of {}; it goes on as history {} from commit {}, and refused calls for {} ms",
@@ -187,5 +189,5 @@ fn print(context: &Context, done: &Done) -> Result {
     if let Some(note) = &done.note {
         context.note(note);
     }
-    Ok(())
+    found
 }

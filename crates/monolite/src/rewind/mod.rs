@@ -148,8 +148,15 @@ pub(crate) struct Done {
     pub(crate) away_ms: u64,
     /// Where the replaced file is.
     pub(crate) kept: PathBuf,
+    /// Whether its new history is archived; without an archive too, there is nothing to miss.
+    #[serde(default = "yes")]
+    pub(crate) kept_on: bool,
     /// What the operator should know.
     pub(crate) note: Option<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Answers what a command asks of rewinds, in the server or where none runs.

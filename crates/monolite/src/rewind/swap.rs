@@ -49,14 +49,19 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
     if !archived && !damaged {
         note = Some("the last commits of the replaced file are in its own spool or WAL, not in the archive".to_owned());
     }
-    if let Err(e) = keep(ground, service, &forked.0) {
-        note = Some(format!("{service} serves, but is not archived: {e:#}; restart the server"));
+    let kept_on = keep(ground, service, &forked.0);
+    if let Err(e) = &kept_on {
+        note = Some(format!(
+            "{service} serves, but is NOT ARCHIVED: {e:#}; mend that, and it is tried again with each cut, or restart the server. \
+             `backup status` says how it stands"
+        ));
     }
     finish(&places, &journal).context("the rewind is done; the next start of the server tidies up after it")?;
     let (replaced, then) = (journal.replaced.map_or_else(|| journal.then.clone(), |known| known.state), journal.then);
     let (history, sequence) = (monolite_archive::hex(&forked.1.history), forked.1.sequence);
     let kept = places.replaced();
-    Ok(Done { service: service.to_owned(), replaced, then, history, sequence, away_ms, kept, note })
+    let kept_on = kept_on.is_ok();
+    Ok(Done { service: service.to_owned(), replaced, then, history, sequence, away_ms, kept, kept_on, note })
 }
 
 /// Removes what was prepared under this id, and nobody wants.
