@@ -45,9 +45,9 @@ impl Serving {
         acks.map_or(Ok(()), |acks| acks.acknowledge(tally))
     }
 
-    /// How the archive does, where there is one.
+    /// How the archive does, where there is one, as far as that is known: a place that is down is no wait.
     pub(crate) fn archive(&self) -> Option<ArchiveStatus> {
-        self.archiving().map(|keeping| keeping.status())
+        self.archiving().map(|keeping| keeping.known())
     }
 
     /// How it does.

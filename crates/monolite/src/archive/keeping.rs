@@ -176,9 +176,17 @@ impl Keeping {
         let _ = self.now(FINISH_MAX);
     }
 
-    /// How it does.
+    /// How it does; asks the place for its cuts, where they are not known yet, and waits for that.
     pub(crate) fn status(&self) -> ArchiveStatus {
-        let newest = self.ledger.newest();
+        self.told(self.ledger.newest())
+    }
+
+    /// The same as far as it is known: neither asks the place nor waits for anybody who does.
+    pub(crate) fn known(&self) -> ArchiveStatus {
+        self.told(Ok(self.ledger.newest_known()))
+    }
+
+    fn told(&self, newest: monolite_archive::Result<Option<CutPoint>>) -> ArchiveStatus {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let unread = newest.as_ref().err().map(|e| format!("recorded cuts could not be read: {e}"));
         let mut files: Vec<FileStatus> = self.archive.status().into_iter().map(FileStatus::of).collect();

@@ -7,7 +7,7 @@
 use monolite_archive::cuts::{self, CutName, CutPoint};
 use monolite_archive::{Place, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -59,6 +59,16 @@ impl Ledger {
         self.with(|known, _| Ok(known.last_key_value().map(|(_, cut)| cut.clone())))
     }
 
+    /// The newest, as far as that is known without asking the place or waiting for whoever asks it.
+    pub(super) fn newest_known(&self) -> Option<CutPoint> {
+        let known = match self.known.try_lock() {
+            Ok(known) => known,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        known.as_ref()?.last_key_value().map(|(_, cut)| cut.clone())
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<CutName, CutPoint>, &dyn Place) -> Result<T>) -> Result<T> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_none() {
@@ -88,10 +98,31 @@ mod tests {
     use super::*;
     use monolite_archive::cuts::Position;
     use monolite_archive::place::Folder;
+    use monolite_archive::place::testing::{Faulty, Step};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn cut(at_ms: i64, sequence: u64) -> CutPoint {
         let position = Position { history: "00".into(), sequence };
         CutPoint { format: 1, at_ms, services: [("Users".to_owned(), position)].into(), missing: Vec::new() }
+    }
+
+    #[test]
+    fn what_is_known_is_told_without_asking_the_place_or_who_asks_it() {
+        let t = tempfile::tempdir().unwrap();
+        let folder: Arc<dyn Place> = Arc::new(Folder::open(t.path()).unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let counting = move |_: Step, _: &str| {
+            count.fetch_add(1, Ordering::SeqCst);
+            None
+        };
+        let ledger = Ledger::new(Arc::new(Faulty::new(folder, counting)));
+        assert_eq!((ledger.newest_known(), asked.load(Ordering::SeqCst)), (None, 0));
+        ledger.record(None, &cut(1, 1)).unwrap();
+        let before = asked.load(Ordering::SeqCst);
+        assert_eq!(ledger.newest_known(), Some(cut(1, 1)));
+        let held = ledger.with(|_, _| Ok(ledger.newest_known())).unwrap();
+        assert_eq!((held, asked.load(Ordering::SeqCst)), (None, before), "nobody waits for a place that is silent");
     }
 
     #[test]
