@@ -303,3 +303,28 @@ fn a_service_that_is_not_archived_after_its_swap_says_so_until_it_is() {
     world.run(&["backup", "now"]).good();
     server.stop();
 }
+
+#[test]
+fn an_undo_does_not_need_the_archive() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    post(&server, &token, 0);
+    world.run(&["backup", "mark", "here"]).good();
+    post(&server, &token, 1);
+    rewind(&world, "here").good();
+    let (archive, away) = (world.data().join("archive"), world.folder.path().join("archive-away"));
+    std::fs::rename(&archive, &away).unwrap();
+    std::fs::write(&archive, "").unwrap();
+    post(&server, &token, 2);
+    let undone = json_of(world.run(&["rewind", "Documents", "--undo", "--yes", "--json"]));
+    assert!(undone[1]["note"].as_str().unwrap().contains("not in the archive"), "{undone:?}");
+    assert_eq!(world.value("Documents", COUNT), 2, "0 and 1");
+    std::fs::remove_file(&archive).unwrap();
+    std::fs::rename(&away, &archive).unwrap();
+    let began = std::time::Instant::now();
+    while world.run(&["backup", "status"]).code != Some(0) {
+        assert!(began.elapsed() < PATIENCE, "it is archived again");
+    }
+    server.stop();
+}

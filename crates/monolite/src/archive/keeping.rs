@@ -148,8 +148,13 @@ impl Keeping {
 
     /// Waits until what a service has committed is archived.
     pub(crate) fn catch_up(&self, service: &str) -> crate::Result {
+        self.catch_up_within(service, CUT_WAIT)
+    }
+
+    /// The same, so long at most.
+    pub(crate) fn catch_up_within(&self, service: &str, most: Duration) -> crate::Result {
         let Some(store) = self.host.store(service) else { return Ok(()) };
-        let archived = self.archive.archived(service, store.sequence())?.wait(CUT_WAIT);
+        let archived = self.archive.archived(service, store.sequence())?.wait(most);
         archived.with_context(|| format!("the newest commits of {service} are not archived; `backup status` says why"))
     }
 

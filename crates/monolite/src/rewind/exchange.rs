@@ -7,7 +7,10 @@ use anyhow::Context as _;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+const OF_ITS_OWN: &str = "the folder of the service is on a file system of its own; stop the server and use `restore`";
 
 /// Gives each of two folders the other's name.
 pub(crate) fn exchange(a: &Path, b: &Path) -> crate::Result {
@@ -17,15 +20,30 @@ pub(crate) fn exchange(a: &Path, b: &Path) -> crate::Result {
             Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => {
                 "this file system cannot exchange two folders in one step; stop the server and use `restore`"
             }
-            Errno::XDEV | Errno::BUSY => {
-                "the service's folder is on a file system of its own; stop the server and use `restore`"
-            }
+            Errno::XDEV | Errno::BUSY => OF_ITS_OWN,
             _ => "the folders were not exchanged",
         };
         anyhow::Error::new(std::io::Error::from(e)).context(format!("{} and {}: {why}", a.display(), b.display()))
     })?;
     for folder in [a, b] {
         sync(folder.parent().context("a service's folder lies in another")?)?;
+    }
+    Ok(())
+}
+
+/// Whether a service's folder could be exchanged with one of its rewind: tried with two empty ones, before anything is done.
+pub(super) fn probe(live: &Path, root: &Path) -> crate::Result {
+    let (a, b) = (root.join("probe-a"), root.join("probe-b"));
+    for folder in [&a, &b] {
+        remove(folder)?;
+        std::fs::create_dir(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let tried = exchange(&a, &b);
+    [&a, &b].into_iter().try_for_each(|folder| remove(folder))?;
+    tried?;
+    let device = |path: &Path| std::fs::symlink_metadata(path).map(|found| found.dev());
+    if device(live).with_context(|| format!("cannot look at {}", live.display()))? != device(root)? {
+        return Err(anyhow::anyhow!("{}: {OF_ITS_OWN}", live.display()));
     }
     Ok(())
 }
@@ -61,5 +79,19 @@ mod tests {
         assert!(b.join("of-a").exists() && !a.join("of-a").exists());
         assert!(exchange(&a, &folder.path().join("nothing")).is_err());
         assert!(a.exists());
+    }
+
+    #[test]
+    fn what_cannot_be_exchanged_is_found_out_before_and_nothing_is_left_of_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let (live, root) = (folder.path().join("live"), folder.path().join("root"));
+        std::fs::create_dir(&live).unwrap();
+        std::fs::create_dir_all(root.join("probe-a/of-a-crash")).unwrap();
+        probe(&live, &root).unwrap();
+        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
+        let elsewhere = Path::new("/proc");
+        assert!(probe(elsewhere, &root).unwrap_err().to_string().contains("file system of its own"));
+        assert!(probe(&folder.path().join("nothing"), &root).is_err());
+        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
     }
 }

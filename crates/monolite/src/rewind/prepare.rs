@@ -4,7 +4,7 @@
 //! - The service's file is read, nothing of it is changed.
 //! - Memory is that of a restore, whatever the size of the file.
 
-use super::exchange::remove;
+use super::exchange::{probe, remove};
 use super::journal::{Journal, Replaced, Step};
 use super::{Ground, Places, Preview, Side, Table, Wish, compare, die};
 use crate::archive::{Wanted, restoring, wanted};
@@ -44,6 +44,7 @@ pub(super) fn prepare(
     }
     let places = Places::of(ground.data, service);
     let _alone = places.alone()?;
+    probe(&places.live(), &places.root)?;
     let then = Side { history: part.history(), sequence: part.sequence(), moment: Some(restoring::moment(part.at_ms)) };
     let above = part.newest.0 + if damaged { UNKNOWN_COMMITS } else { 0 };
     let mut journal = Journal::new(false, above, then.clone())?;
@@ -98,6 +99,7 @@ pub(super) fn prepare_undo(ground: Ground<'_>, service: &str) -> crate::Result<P
     }
     let nothing = || Usage(format!("no replaced file of {service} is kept: there is nothing to undo"));
     let replaced = Replaced::read(&places.replaced())?.ok_or_else(nothing)?;
+    probe(&places.live(), &places.root)?;
     let mut journal = Journal::new(true, 0, replaced.state.clone())?;
     let kept = crate::folder::ServiceFile::of(&places.replaced(), service).path;
     let (tables, note) = compared(&store, &places.live_file(), &kept);

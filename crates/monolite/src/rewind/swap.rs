@@ -30,14 +30,20 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
     // No cut is recorded without this service, as if it were not there.
     let _cuts = ground.keeping.map(|keeping| keeping.hold_cuts());
     let damaged = is_damaged(&store);
-    if let (Some(keeping), false) = (ground.keeping, damaged) {
-        keeping.catch_up(service)?;
+    let mut wait = ARCHIVE_WAIT;
+    match ground.keeping.filter(|_| !damaged) {
+        // What is put back is here: it does not wait for an archive that does not answer.
+        Some(keeping) if journal.undo && keeping.catch_up_within(service, ARCHIVE_WAIT).is_err() => {
+            wait = Duration::ZERO
+        }
+        Some(keeping) if !journal.undo => keeping.catch_up(service)?,
+        _ => {}
     }
     begin(&places, &mut journal, side(&store, (0, 0)))?;
     let began = Instant::now();
     let away = ground.host.take_away(service).context("the service was not taken away")?;
     die::here("away");
-    let archived = ground.keeping.is_none_or(|keeping| keeping.leave(service, ARCHIVE_WAIT));
+    let archived = ground.keeping.is_none_or(|keeping| keeping.leave(service, wait));
     let forked = match put_in_place(&places, &journal, &away, ground.host.now().0) {
         Ok(forked) => forked,
         Err(e) => return Err(put_back(&places, &journal, &away, ground, e)),
