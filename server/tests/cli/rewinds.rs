@@ -328,3 +328,21 @@ fn an_undo_does_not_need_the_archive() {
     }
     server.stop();
 }
+
+#[test]
+fn numbers_go_on_where_the_file_that_an_undo_replaces_is_damaged() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    post(&server, &token, 0);
+    world.run(&["backup", "mark", "here"]).good();
+    post(&server, &token, 1);
+    rewind(&world, "here").good();
+    let last = (2..9).map(|n| post(&server, &token, n).1).max().unwrap();
+    server.stop();
+    std::fs::write(world.file_of("Documents"), "no database").unwrap();
+    let undone = json_of(world.run(&["rewind", "Documents", "--undo", "--yes", "--json"]));
+    let goes_on = undone[1]["sequence"].as_u64().unwrap();
+    assert!(goes_on > last + 1_000_000, "{goes_on} {last}");
+    assert_eq!(world.value("Documents", COUNT), 2);
+}

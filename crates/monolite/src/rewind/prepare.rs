@@ -100,7 +100,8 @@ pub(super) fn prepare_undo(ground: Ground<'_>, service: &str) -> crate::Result<P
     let nothing = || Usage(format!("no replaced file of {service} is kept: there is nothing to undo"));
     let replaced = Replaced::read(&places.replaced())?.ok_or_else(nothing)?;
     probe(&places.live(), &places.root)?;
-    let mut journal = Journal::new(true, 0, replaced.state.clone())?;
+    let above = if is_damaged(&store) { beyond(ground, service, &replaced) } else { 0 };
+    let mut journal = Journal::new(true, above, replaced.state.clone())?;
     let kept = crate::folder::ServiceFile::of(&places.replaced(), service).path;
     let (tables, note) = compared(&store, &places.live_file(), &kept);
     journal.step = Step::Ready;
@@ -116,6 +117,20 @@ pub(super) fn prepare_undo(ground: Ground<'_>, service: &str) -> crate::Result<P
         ahead: Vec::new(),
         note,
     })
+}
+
+/// A number above those of a file that cannot be read: above all that is known of the service, and as many more as may not be.
+fn beyond(ground: Ground<'_>, service: &str, replaced: &Replaced) -> u64 {
+    let newest = |place| -> crate::Result<u64> {
+        let mut newest = 0;
+        for (history, _) in crate::archive::histories(place, service)? {
+            newest = history.segments()?.iter().map(|segment| segment.name.last).fold(newest, u64::max);
+        }
+        Ok(newest)
+    };
+    // Without an answer of the archive there is what the last rewind left.
+    let archived = ground.keeping.and_then(|keeping| newest(keeping.place()).ok()).unwrap_or(0);
+    archived.max(replaced.state.sequence).max(replaced.by.sequence) + UNKNOWN_COMMITS
 }
 
 /// Removes what an earlier rewind prepared and nobody went on with.
