@@ -12,6 +12,7 @@ use crate::history::{History, Segment};
 use crate::layout::{Level, SegmentName};
 use crate::ltx::Header;
 use crate::place::Folder;
+use crate::state::refuse_overtaken;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +24,8 @@ const PIECE: usize = 1 << 20;
 /// its file is replaced. What does not go on from the history stays. Answers how many segments were carried.
 ///
 /// # Errors
-/// Those of the place and of the scratch folder.
+/// [`Kind::Apart`](crate::Kind::Apart) where another writer has taken the history since; those of the place and of the scratch
+/// folder.
 pub fn carry_spool(history: &History, id: &str, scratch: &Path) -> Result<usize> {
     if !scratch.is_dir() {
         return Ok(0);
@@ -37,6 +39,9 @@ pub fn carry_spool(history: &History, id: &str, scratch: &Path) -> Result<usize>
         }
         if segment.name.first > last + 1 {
             break;
+        }
+        if carried == 0 {
+            refuse_overtaken(history, scratch, spool.history().header(&segment)?.epoch)?;
         }
         spool.carry(&segment, history)?;
         (last, carried) = (segment.name.last, carried + 1);

@@ -88,7 +88,10 @@ pub(crate) fn settle(
         Err(_) if segments.is_empty() => Some("nothing is archived yet".to_owned()),
         Err(why) => Some(why.to_string()),
     };
-    let captured = with_spool(spool, archived, &mut base)?;
+    let Waiting { captured, covered, apart: other } = with_spool(spool, archived, &mut base)?;
+    if let (Some(tip), Some(epoch)) = (&archived, other) {
+        return Err(apart(sides(history, &segments, side, tip), tip.epoch, epoch));
+    }
     if let Some(tip) = captured {
         refuse_apart(history, &segments, side, &tip)?;
     }
@@ -96,6 +99,7 @@ pub(crate) fn settle(
     place.ask(|| manifest.settle(history))?;
     let claim = || claim_epoch(history, &segments, side, captured, before.as_ref(), scratch, now_ms);
     let epoch = place.ask(claim)?;
+    (0..covered).try_for_each(|_| spool.remove_first())?;
     let lost = captured.is_none() && before.is_some_and(|claimed| claimed.history == manifest.history);
     let anew = lost.then(|| {
         format!(
@@ -175,21 +179,34 @@ fn unanswered(e: &Error) -> bool {
     matches!(e.kind(), Kind::Unreachable | Kind::OutcomeUnknown)
 }
 
-/// Forgets what the place has, and joins what waits to it.
-fn with_spool(spool: &Spool, archived: Option<Tip>, base: &mut Option<String>) -> Result<Option<Tip>> {
-    let mut tip = archived;
-    for segment in spool.all() {
-        if tip.is_some_and(|tip| segment.name.last <= tip.sequence) {
-            spool.remove_first()?;
+/// What waits in the spool, beside what the place has.
+struct Waiting {
+    /// The newest commit of both.
+    captured: Option<Tip>,
+    /// So many of the first segments are in the place.
+    covered: usize,
+    /// The writer of a segment that is to follow the place's newest commit, where that is a later writer's: another line.
+    apart: Option<u64>,
+}
+
+/// Joins what waits to what the place has; removes nothing.
+fn with_spool(spool: &Spool, archived: Option<Tip>, base: &mut Option<String>) -> Result<Waiting> {
+    let mut waiting = Waiting { captured: archived, covered: 0, apart: None };
+    let newest = archived.and_then(|tip| tip.epoch);
+    for (place, segment) in spool.all().into_iter().enumerate() {
+        if archived.is_some_and(|tip| segment.name.last <= tip.sequence) {
+            waiting.covered += usize::from(waiting.covered == place);
             continue;
         }
-        if tip.is_none_or(|tip| segment.name.first > tip.sequence + 1) {
+        if waiting.captured.is_none_or(|tip| segment.name.first > tip.sequence + 1) {
             let first = segment.name.first;
             base.get_or_insert(format!("the spool goes on with commit {first}, which is not the next"));
         }
-        tip = Some(spool.history().header(&segment)?.into());
+        let tip = Tip::from(spool.history().header(&segment)?);
+        waiting.apart = waiting.apart.or(tip.epoch.filter(|epoch| Some(*epoch) < newest));
+        waiting.captured = Some(tip);
     }
-    Ok(tip)
+    Ok(waiting)
 }
 
 /// Refuses a file that does not go on from its archive, as far as its last commit says.
@@ -225,6 +242,21 @@ fn sides(history: &History, segments: &[Segment], side: Side<'_>, tip: &Tip) -> 
         archive: tip.sequence,
         archive_ms: tip.at_ms,
     }
+}
+
+/// Refuses commits of a writer after whom another one took the history, unless that was this folder.
+pub(crate) fn refuse_overtaken(history: &History, scratch: &Path, epoch: u64) -> Result<()> {
+    let newest = claims(history)?.into_iter().max().unwrap_or(0);
+    if newest <= epoch || Claimed::held(history, scratch)? >= Some(newest) {
+        return Ok(());
+    }
+    let text = format!(
+        "what waits in {} was committed by writer {epoch}, and writer {newest} of another folder has taken {} since: they may be \
+         two lines. Nothing was carried or removed; move that folder away to go on without it",
+        scratch.display(),
+        history.root()
+    );
+    Err(Error::new(Kind::Apart, text))
 }
 
 /// How far back everything up to a commit is kept without a gap.
@@ -264,6 +296,15 @@ impl Claimed {
         let mut words = text.split_ascii_whitespace();
         let (epoch, nonce) = (u64::from_str_radix(words.next()?, 16).ok()?, words.next()?.to_owned());
         Some(Claimed { epoch, nonce, history: words.next().unwrap_or_default().to_owned() })
+    }
+
+    /// The writer epoch that this folder has claimed of a history; `None` where the claim is another's, or none was made.
+    fn held(history: &History, scratch: &Path) -> Result<Option<u64>> {
+        let Some(claimed) = Claimed::read(scratch).filter(|c| history.root().ends_with(&c.history)) else {
+            return Ok(None);
+        };
+        let there = history.place().read_small(&history.name(&format!("claims/{:016x}", claimed.epoch)))?;
+        Ok((there.as_deref() == Some(claimed.nonce.as_bytes())).then_some(claimed.epoch))
     }
 
     /// The nonce of this writer epoch: the one that was made before for the same epoch, or a new one.

@@ -5,8 +5,9 @@
 mod keeping;
 
 use keeping::{LONG, SERVICE, World, insert, open_newer, quick};
+use monolite_archive::place::Folder;
 use monolite_archive::place::testing::{Faulty, Step};
-use monolite_archive::{Archive, Config, Error, Kind, State};
+use monolite_archive::{Archive, Config, Error, History, Kind, State, carry_spool};
 use monolite_store::rusqlite::Connection;
 use monolite_store::{Kind as StoreKind, Store};
 use std::sync::Arc;
@@ -219,4 +220,68 @@ fn a_file_put_back_while_the_place_is_down_is_not_written_to_once_that_answers()
         let refused = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
         assert!(matches!(refused.kind(), Kind::Behind | Kind::Apart), "{refused}");
     }
+}
+
+/// A store whose last two commits wait in its spool, and a copy of it of before.
+fn cut_off(world: &World, copy: &World) -> History {
+    let (last, _) = archived(world);
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = down.clone();
+    let fails = move |_: Step, _: &str| is_down.load(SeqCst).then(|| Error::new(Kind::Unreachable, "it is cut off"));
+    let store = world.store();
+    insert(&store, 1, 100);
+    let archive = Archive::start(Arc::new(Faulty::new(world.place(), fails)), quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    archive.archived(SERVICE, last + 1).unwrap().wait(LONG).unwrap();
+    for name in ["Users.db", "Users.db-wal"] {
+        std::fs::copy(world.path(name), copy.path(name)).unwrap();
+    }
+    down.store(true, SeqCst);
+    for spooled in 1..=2 {
+        insert(&store, 1, 100);
+        assert!(archive.watch(SERVICE, LONG, |s| s.spooled.0 == spooled).unwrap());
+    }
+    let id = archive.history(SERVICE).unwrap().root().rsplit('/').next().unwrap().to_owned();
+    drop(archive);
+    store.abandon();
+    History::new(world.place(), SERVICE, &id).unwrap()
+}
+
+#[test]
+fn what_waits_is_not_joined_to_the_commits_of_another_writer() {
+    let (world, copy) = (World::new(), World::new());
+    let history = cut_off(&world, &copy);
+    let id = history.root().rsplit('/').next().unwrap();
+    let spool = History::new(Arc::new(Folder::open(world.scratch()).unwrap()), "spool", id).unwrap();
+    let store = copy.store();
+    let archive = Archive::start(world.place(), quick()).unwrap();
+    archive.keep(SERVICE, &store, &copy.scratch()).unwrap();
+    insert(&store, 1, 100);
+    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    drop(archive);
+    store.abandon();
+    let store = world.store();
+    let archive = Archive::start(world.place(), quick()).unwrap();
+    let refused = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
+    assert_eq!((refused.kind(), spool.segments().unwrap().len()), (Kind::Apart, 2), "{refused}");
+    drop(archive);
+    store.abandon();
+    let refused = carry_spool(&history, id, &world.scratch()).unwrap_err();
+    assert_eq!((refused.kind(), spool.segments().unwrap().len()), (Kind::Apart, 2), "{refused}");
+}
+
+#[test]
+fn what_waits_is_carried_though_the_same_folder_was_opened_again() {
+    let (world, copy) = (World::new(), World::new());
+    let history = cut_off(&world, &copy);
+    let store = world.store();
+    let fails = |step: Step, name: &str| {
+        (step == Step::Create && name.ends_with(".ltx")).then(|| Error::new(Kind::Unreachable, "it takes no segments"))
+    };
+    let archive = Archive::start(Arc::new(Faulty::new(world.place(), fails)), quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    drop(archive);
+    store.abandon();
+    let id = history.root().rsplit('/').next().unwrap();
+    assert_eq!(carry_spool(&history, id, &world.scratch()).unwrap(), 2);
 }
