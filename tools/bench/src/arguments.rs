@@ -194,8 +194,8 @@ impl Measured {
         report: &'a Report,
     ) -> Told<'a> {
         let suite = report.suite();
-        let arguments: Vec<String> = std::env::args().skip(1).collect();
-        let command = format!("cargo run --release -p monolite-bench -- {}", arguments.join(" "));
+        let command =
+            format!("cargo run --release -p monolite-bench -- {}", telling(std::env::args().skip(1)).join(" "));
         let (short, rows) = (self.short, report.rows());
         Told { suite, machine, command, short, versions, tables, rows, plots: Vec::new() }
     }
@@ -221,6 +221,20 @@ impl Measured {
         }
         Ok(())
     }
+}
+
+/// The arguments without those that say where things lie on this machine.
+fn telling(mut arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let mut left = Vec::new();
+    while let Some(argument) = arguments.next() {
+        let name = argument.split('=').next().unwrap_or_default();
+        if !matches!(name, "--json" | "--docs" | "--dir" | "--server") {
+            left.push(argument);
+        } else if name == argument {
+            arguments.next();
+        }
+    }
+    left
 }
 
 /// Runs the command line: 0 when all was measured, 1 when something failed, 2 for a wrong argument.
@@ -262,5 +276,17 @@ pub fn run() -> ExitCode {
             eprintln!("monolite-bench: {e:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_tells_the_command_without_paths_of_this_machine() {
+        let typed = "noisy --json /tmp/a.json --short --docs=b.md --only noisy_store --dir /mnt";
+        let told = telling(typed.split(' ').map(str::to_owned));
+        assert_eq!(told, ["noisy", "--short", "--only", "noisy_store"]);
     }
 }
