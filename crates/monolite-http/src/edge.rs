@@ -8,7 +8,6 @@
 //! - A panic is answered 500 and ends nothing else.
 //! - Heads above the limits are refused before anything is matched.
 
-use crate::admission::GroupMax;
 use crate::archived::Archived;
 use crate::body::Body;
 use crate::budget::Budget;
@@ -89,8 +88,7 @@ pub fn router(
     bodies_have_room(host, config.body_max, config.bodies_max)?;
     let gate = |service| {
         let store = host.store(service).map(|store| store.config().clone()).unwrap_or_default();
-        let group_max = GroupMax { writes: store.group_writes_max, time: store.group_time_max };
-        (service, metrics.gate(service, config.writer_wait, config.changes_max, group_max))
+        (service, metrics.gate(service, config.writer_wait, config.changes_max, store.group_max()))
     };
     let gates: Gates = host.services().map(gate).collect();
     let table = Table::of(host.routes(), config.body_max, metrics, &gates).map_err(RoutesClash)?;

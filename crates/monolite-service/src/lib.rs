@@ -108,7 +108,7 @@ pub use upload::{Incoming, Upload};
 pub use bytes::Bytes;
 pub use monolite_store::rusqlite::params;
 pub use monolite_store::{
-    CheckpointMode, Config, LARGE_VALUE_MAX, Migrations, Observer, PIECE_BYTES, Pieces, SlowRun, SlowWork,
+    CheckpointMode, Config, GroupMax, LARGE_VALUE_MAX, Migrations, Observer, PIECE_BYTES, Pieces, SlowRun, SlowWork,
     State as StoreState, Tenant, migrations,
 };
 pub use uuid::Uuid;

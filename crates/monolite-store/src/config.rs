@@ -18,7 +18,7 @@ pub struct Config {
     /// Most changed rows of one group, after which it is committed.
     pub group_rows_max: u64,
     /// Most writer time of one group, after which it is committed; where commits take long, up to four times as much
-    /// ([`Config::group_time`]). With zero each write has a group of its own.
+    /// ([`GroupMax::time`]). With zero each write has a group of its own.
     pub group_time_max: Duration,
     /// Most writes waiting; one more is refused as overloaded.
     pub queue_max: usize,
@@ -121,11 +121,27 @@ impl Default for Config {
     }
 }
 
+/// How large a group may become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupMax {
+    /// Writes.
+    pub writes: usize,
+    /// The time for which they hold the writer, where commits are short.
+    pub time: Duration,
+}
+
+impl GroupMax {
+    /// The time for which a group may hold the writer where a commit takes so long: twice that, so that commits take a third
+    /// of the writer's time at most, within `time` and four times that.
+    pub fn time(&self, commit: Duration) -> Duration {
+        (commit * 2).clamp(self.time, self.time * 4)
+    }
+}
+
 impl Config {
-    /// Most writer time of a group where a commit takes so long: twice that, so that commits take a third of the writer's
-    /// time at most, within `group_time_max` and four times that.
-    pub fn group_time(&self, commit: Duration) -> Duration {
-        (commit * 2).clamp(self.group_time_max, self.group_time_max * 4)
+    /// How large a group may become.
+    pub fn group_max(&self) -> GroupMax {
+        GroupMax { writes: self.group_writes_max, time: self.group_time_max }
     }
 }
 

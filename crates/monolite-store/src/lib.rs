@@ -49,7 +49,7 @@ mod wal_scan;
 mod write;
 
 pub use awaited::Reaches;
-pub use config::Config;
+pub use config::{Config, GroupMax};
 pub use cut::{Cut, Join, Joined, Taking};
 pub use error::{Constraint, Error, Kind, Result};
 pub use follow::{Batch, Follower, Found, Gap, Missed, PAGES_MAX, PageReader, PagesSeen, Urgency, Why};

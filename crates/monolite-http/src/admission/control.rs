@@ -16,6 +16,7 @@
 //! - It shrinks only where writes waited too long or will, and grows only where it stood in the way.
 //! - Pure: no clock, no lock, nothing random.
 
+use monolite_service::GroupMax;
 use std::time::Duration;
 
 /// The wanted wait in commits: full groups need a few of them waiting.
@@ -60,21 +61,6 @@ pub(super) struct Round {
     pub(super) most: usize,
     /// Changes that were refused.
     pub(super) refused: u64,
-}
-
-/// How large a group may become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct GroupMax {
-    pub(crate) writes: usize,
-    /// The time that its writes hold the writer.
-    pub(crate) time: Duration,
-}
-
-impl GroupMax {
-    /// How long a group may hold the writer where a commit takes so long: as the store's `Config::group_time`.
-    fn time(&self, commit: Duration) -> Duration {
-        (commit * 2).clamp(self.time, self.time * 4)
-    }
 }
 
 /// The state of the controller.

@@ -18,9 +18,7 @@ use crate::problem::Problem;
 use crate::status;
 use control::{Control, Round};
 
-pub(crate) use control::GroupMax;
-
-use monolite_service::Tenant;
+use monolite_service::{GroupMax, Tenant};
 use shares::{Fault, Shares};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

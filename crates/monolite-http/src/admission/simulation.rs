@@ -3,8 +3,9 @@
 //! The model is the store's in what matters here: a group takes what waits up to a bound, costs its writes and one
 //! commit, and everything is answered when the commit is done.
 
-use super::control::{Control, GroupMax, Round};
+use super::control::{Control, Round};
 use super::shares::{Fault, Shares};
+use monolite_service::GroupMax;
 use monolite_service::Tenant;
 use proptest::prelude::*;
 use std::cmp::Reverse;
@@ -33,9 +34,8 @@ struct Machine {
 
 impl Machine {
     fn group(self, waiting: usize) -> usize {
-        waiting
-            .min(GROUP_WRITES)
-            .min(((GROUP_SECONDS.max(self.commit * 2.0).min(GROUP_SECONDS * 4.0) / self.write) as usize).max(1))
+        let time = group_max().time(Duration::from_secs_f64(self.commit)).as_secs_f64();
+        waiting.min(GROUP_WRITES).min(((time / self.write) as usize).max(1))
     }
 
     /// Writes a second with no end of callers.

@@ -15,11 +15,11 @@ mod text;
 pub(crate) use histogram::{Counter, Counts, Durations};
 pub(crate) use text::{family, sample};
 
-use crate::admission::{Gate, GroupMax, Pressure};
+use crate::admission::{Gate, Pressure};
 use crate::budget::Budget;
 use crate::stream::Places;
 use http::StatusCode;
-use monolite_service::{CheckpointMode, Gauge, Observer, SlowRun, SlowWork};
+use monolite_service::{CheckpointMode, Gauge, GroupMax, Observer, SlowRun, SlowWork};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -149,10 +149,10 @@ impl Writer {
     }
 
     pub(super) fn group_size(&self) -> GroupSize {
-        let config = &self.shared.config;
+        let max = self.shared.config.group_max();
         let commit = Duration::from_nanos(self.usual_commit_ns);
-        let time = config.group_time(commit);
-        GroupSize { writes: config.group_writes_max.max(1), time, fill: time.min(commit * 2) }
+        let time = max.time(commit);
+        GroupSize { writes: max.writes.max(1), time, fill: time.min(commit * 2) }
     }
 
     /// Pauses for the cuts that ask for it.
