@@ -62,6 +62,24 @@ fn rewind(world: &World, to: &str) -> Ran {
     world.run(&["rewind", "Documents", "--to", to, "--accept", "--yes", "--json"])
 }
 
+/// One document before a mark and one after it, rewound to the mark; answers the token that wrote them.
+fn rewound(world: &World, server: &Server) -> String {
+    let token = world.admin("ann@example.org");
+    post(server, &token, 0);
+    world.run(&["backup", "mark", "here"]).good();
+    post(server, &token, 1);
+    rewind(world, "here").good();
+    token
+}
+
+/// Waits until all is archived, which is tried again by itself.
+fn archived_again(world: &World) {
+    let began = std::time::Instant::now();
+    while world.run(&["backup", "status"]).code != Some(0) {
+        assert!(began.elapsed() < PATIENCE, "it is not tried again");
+    }
+}
+
 #[test]
 fn a_mistaken_delete_is_undone_under_a_running_server_and_the_undoing_too() {
     let world = World::new();
@@ -281,11 +299,7 @@ fn a_service_that_is_not_archived_after_its_swap_says_so_until_it_is() {
     let world = World::new();
     let set = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", "archive.cut_every=1s"];
     let server = world.serve_with(world.command(&set));
-    let token = world.admin("ann@example.org");
-    post(&server, &token, 0);
-    world.run(&["backup", "mark", "here"]).good();
-    post(&server, &token, 1);
-    rewind(&world, "here").good();
+    let token = rewound(&world, &server);
     // The file that is put back cannot have its spool.
     let spool = world.data().join("rewind/Documents/replaced/Documents/spool");
     std::fs::remove_dir_all(&spool).unwrap();
@@ -295,10 +309,7 @@ fn a_service_that_is_not_archived_after_its_swap_says_so_until_it_is() {
     let told = world.run(&["backup", "status"]).bad(1, &["Documents: making the folder"]);
     assert!(told.out.contains("stopped: "), "{told:?}");
     std::fs::remove_file(world.data().join("Documents/spool")).unwrap();
-    let began = std::time::Instant::now();
-    while world.run(&["backup", "status"]).code != Some(0) {
-        assert!(began.elapsed() < PATIENCE, "it is tried again");
-    }
+    archived_again(&world);
     post(&server, &token, 2);
     world.run(&["backup", "now"]).good();
     server.stop();
@@ -308,11 +319,7 @@ fn a_service_that_is_not_archived_after_its_swap_says_so_until_it_is() {
 fn an_undo_does_not_need_the_archive() {
     let world = World::new();
     let server = world.serve();
-    let token = world.admin("ann@example.org");
-    post(&server, &token, 0);
-    world.run(&["backup", "mark", "here"]).good();
-    post(&server, &token, 1);
-    rewind(&world, "here").good();
+    let token = rewound(&world, &server);
     let (archive, away) = (world.data().join("archive"), world.folder.path().join("archive-away"));
     std::fs::rename(&archive, &away).unwrap();
     std::fs::write(&archive, "").unwrap();
@@ -322,10 +329,7 @@ fn an_undo_does_not_need_the_archive() {
     assert_eq!(world.value("Documents", COUNT), 2, "0 and 1");
     std::fs::remove_file(&archive).unwrap();
     std::fs::rename(&away, &archive).unwrap();
-    let began = std::time::Instant::now();
-    while world.run(&["backup", "status"]).code != Some(0) {
-        assert!(began.elapsed() < PATIENCE, "it is archived again");
-    }
+    archived_again(&world);
     server.stop();
 }
 
@@ -333,11 +337,7 @@ fn an_undo_does_not_need_the_archive() {
 fn numbers_go_on_where_the_file_that_an_undo_replaces_is_damaged() {
     let world = World::new();
     let server = world.serve();
-    let token = world.admin("ann@example.org");
-    post(&server, &token, 0);
-    world.run(&["backup", "mark", "here"]).good();
-    post(&server, &token, 1);
-    rewind(&world, "here").good();
+    let token = rewound(&world, &server);
     let last = (2..9).map(|n| post(&server, &token, n).1).max().unwrap();
     server.stop();
     std::fs::write(world.file_of("Documents"), "no database").unwrap();
