@@ -51,7 +51,7 @@ pub trait Observer: Send + Sync + 'static {
     fn waited(&self, _label: &'static str, _wait: Duration) {}
     /// A write held the writer this long.
     fn held(&self, _label: &'static str, _hold: Duration) {}
-    /// A group of this many writes was committed in this time (the COMMIT with its fsync).
+    /// A group of this many writes was committed in this time (its last statement and the COMMIT with its fsync).
     fn committed(&self, _writes: usize, _commit: Duration) {}
     /// A checkpoint round moved the WAL's state: frames in the WAL, frames copied so far.
     fn checkpointed(&self, _mode: CheckpointMode, _frames: u64, _copied: u64, _took: Duration) {}

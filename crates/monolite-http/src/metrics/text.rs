@@ -91,7 +91,7 @@ fn stores(to: &mut String, all: &All) {
     let durations: [(&str, &str, Part); 3] = [
         ("monolite_writer_wait_seconds", "Time of a write in the queue.", |s| &s.waited),
         ("monolite_writer_hold_seconds", "Time of a write on the writer.", |s| &s.held),
-        ("monolite_writer_commit_seconds", "Time of a group's commit with its fsync.", |s| &s.committed),
+        ("monolite_writer_commit_seconds", "Time of a group's last statement and its synced commit.", |s| &s.committed),
     ];
     for (name, help, part) in durations {
         family(to, name, "histogram", help);
