@@ -6,6 +6,8 @@
 //! **Invariants**
 //! - The lock file is never removed: a waiter could hold a lock on a name that is gone.
 //! - The lock is released after all of the store's SQLite connections are closed: keep this value until then.
+//! - It is released by word, not by closing alone: a process that another thread is starting has a copy of every descriptor
+//!   until it becomes its own program, and would hold the lock of a closed store for so long.
 
 use crate::error::{Error, Kind, Result};
 use crate::place;
@@ -21,7 +23,7 @@ const REPLACED_MAX: u32 = 8;
 /// The proof that this store alone uses a database file.
 #[derive(Debug)]
 pub(crate) struct FileLock {
-    _file: File,
+    file: File,
 }
 
 impl FileLock {
@@ -38,10 +40,16 @@ impl FileLock {
             }
             if still_named(&file, &path) {
                 leave_note(&mut file);
-                return Ok(FileLock { _file: file });
+                return Ok(FileLock { file });
             }
         }
         Err(Error::new(Kind::Busy, format!("{} is being replaced by another program", path.display())))
+    }
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock); // else it goes with the last copy
     }
 }
 
@@ -148,6 +156,17 @@ mod tests {
         let mode = fs::metadata(place::beside(&db, ".lock")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(!db.exists());
+    }
+
+    #[test]
+    fn a_copy_in_a_process_that_is_being_started_does_not_keep_the_lock() {
+        let t = tempfile::tempdir().unwrap();
+        let db = t.path().join("x.db");
+        let first = FileLock::acquire(&db).unwrap();
+        let inherited = first.file.try_clone().unwrap();
+        drop(first);
+        FileLock::acquire(&db).expect("its store is closed");
+        drop(inherited);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Which kinds of read are slow: learnt from runs over budget, unlearnt by runs under it.
 //!
-//! A fixed table of atomics, looked up by hash; two kinds that collide share a fate, which costs time, never truth.
+//! A fixed table of atomics, looked up by hash, in rows of four places. Who does not fit into his row any more displaces one
+//! of it in turn, and nothing is known of that one then: nobody has another's fate, and two that only meet in a row do not
+//! displace one another. (With one place a row, a tenant whose slow reads fell into a quick one's place took it with each
+//! of them, and kept all of the other's reads in the slow lane.)
 //!
 //! A run that the progress handler stopped is known to be slow. One that is a single long opcode, such as `count(*)`,
 //! is never looked at by the handler; it is noticed by the coarse clock, which costs a few nanoseconds and counts
@@ -13,7 +16,7 @@
 //! in kinds that it cannot end he starts in the slow lane, and comes back by his own runs.
 //!
 //! **Invariants**
-//! - No lock and one atomic load on the fast path.
+//! - No lock and four atomic loads of one cache line on the fast path.
 //! - A tenant whose own runs stay under budget starts on the caller's thread, whatever others make of the same kind.
 
 use crate::ticket::Tenant;
@@ -21,7 +24,9 @@ use std::any::TypeId;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-const ENTRIES: usize = 1024;
+const ROWS: usize = 256;
+/// Places of a row.
+const PLACES: usize = 4;
 /// Runs under budget that bring a kind back to the caller's thread.
 const RUNS_TO_RETURN: u64 = 16;
 
@@ -97,23 +102,22 @@ fn mix(x: u64) -> u64 {
 
 /// The kinds that start in the slow lane, and what is known of tenants beside them.
 pub(crate) struct SlowKinds {
-    kinds: Box<[AtomicU64]>,
-    own: Box<[AtomicU64]>,
+    kinds: Table,
+    own: Table,
 }
 
 impl SlowKinds {
     pub(crate) fn new() -> Self {
-        let table = || (0..ENTRIES).map(|_| AtomicU64::new(0)).collect();
-        SlowKinds { kinds: table(), own: table() }
+        SlowKinds { kinds: Table::new(), own: Table::new() }
     }
 
     /// Where a tenant's reads of this kind start.
     #[inline]
     pub(crate) fn start(&self, kind: WorkKind, tenant: Tenant) -> Start {
-        match state(&self.kinds, kind) {
+        match self.kinds.state(kind) {
             None => Start::Inline,
             Some(SUSPECT) => Start::Measured,
-            Some(slow) => match state(&self.own, own(kind, tenant)) {
+            Some(slow) => match self.own.state(own(kind, tenant)) {
                 Some(QUICK) => Start::Inline,
                 Some(SUSPECT) => Start::Measured,
                 None if slow & STOPPABLE != 0 => Start::Inline,
@@ -124,21 +128,21 @@ impl SlowKinds {
 
     /// The coarse clock ticked during a run.
     pub(crate) fn ticked(&self, kind: WorkKind, tenant: Tenant) {
-        match state(&self.kinds, kind) {
-            None | Some(SUSPECT) => set(&self.kinds, kind, SUSPECT),
-            Some(_) => set(&self.own, own(kind, tenant), SUSPECT),
+        match self.kinds.state(kind) {
+            None | Some(SUSPECT) => self.kinds.set(kind, SUSPECT),
+            Some(_) => self.own.set(own(kind, tenant), SUSPECT),
         }
     }
 
     /// A measured run stayed under its budget.
     pub(crate) fn cleared(&self, kind: WorkKind, tenant: Tenant) {
-        change(&self.kinds, kind, |state| if state == SUSPECT { None } else { Some(state) });
-        change(&self.own, own(kind, tenant), |state| Some(if state == SUSPECT { QUICK } else { state }));
+        self.kinds.change(kind, |state| if state == SUSPECT { None } else { Some(state) });
+        self.own.change(own(kind, tenant), |state| Some(if state == SUSPECT { QUICK } else { state }));
     }
 
     /// A run was stopped at its inline budget.
     pub(crate) fn stopped(&self, kind: WorkKind, tenant: Tenant) {
-        let is_new = matches!(state(&self.kinds, kind), None | Some(SUSPECT));
+        let is_new = matches!(self.kinds.state(kind), None | Some(SUSPECT));
         self.slow(kind, tenant, is_new || self.is_stoppable(kind));
     }
 
@@ -153,26 +157,26 @@ impl SlowKinds {
     }
 
     fn slow(&self, kind: WorkKind, tenant: Tenant, stoppable: bool) {
-        set(&self.kinds, kind, RUNS_TO_RETURN | if stoppable { STOPPABLE } else { 0 });
-        set(&self.own, own(kind, tenant), RUNS_TO_RETURN);
+        self.kinds.set(kind, RUNS_TO_RETURN | if stoppable { STOPPABLE } else { 0 });
+        self.own.set(own(kind, tenant), RUNS_TO_RETURN);
     }
 
     fn is_stoppable(&self, kind: WorkKind) -> bool {
-        state(&self.kinds, kind).is_some_and(|state| state != SUSPECT && state & STOPPABLE != 0)
+        self.kinds.state(kind).is_some_and(|state| state != SUSPECT && state & STOPPABLE != 0)
     }
 
     /// A run in the slow lane stayed under the inline budget.
     pub(crate) fn ran_under(&self, kind: WorkKind, tenant: Tenant) {
-        change(&self.kinds, kind, |state| match state {
+        self.kinds.change(kind, |state| match state {
             SUSPECT => Some(SUSPECT),
             state if state & !STOPPABLE <= 1 => None,
             state => Some(state - 1),
         });
         let own = own(kind, tenant);
-        if state(&self.own, own).is_none() {
-            set(&self.own, own, RUNS_TO_KNOW);
+        if self.own.state(own).is_none() {
+            self.own.set(own, RUNS_TO_KNOW);
         }
-        change(&self.own, own, |state| match state {
+        self.own.change(own, |state| match state {
             SUSPECT | QUICK => Some(state),
             0 | 1 => Some(QUICK),
             left => Some(left - 1),
@@ -185,27 +189,69 @@ fn own(kind: WorkKind, tenant: Tenant) -> WorkKind {
     WorkKind(mix(kind.0 ^ tenant.0.wrapping_mul(0xC2B2_AE3D_27D4_EB4F)))
 }
 
-/// An entry is a kind without its last byte, and the state in that. 0 is nobody's.
-#[inline]
-fn entry(table: &[AtomicU64], kind: WorkKind) -> &AtomicU64 {
-    &table[(kind.0 >> 32) as usize % ENTRIES]
+/// What is known of kinds, by hash.
+struct Table {
+    rows: Box<[Row]>,
+    /// Counts those that were displaced: whose turn it is in a full row.
+    displaced: AtomicU64,
+}
+
+/// Each place is a kind without its last byte, and the state in that. 0 is nobody's.
+#[repr(align(32))]
+struct Row([AtomicU64; PLACES]);
+
+impl Table {
+    fn new() -> Self {
+        let row = || Row([const { AtomicU64::new(0) }; PLACES]);
+        Table { rows: (0..ROWS).map(|_| row()).collect(), displaced: AtomicU64::new(0) }
+    }
+
+    #[inline]
+    fn row(&self, kind: WorkKind) -> &[AtomicU64; PLACES] {
+        &self.rows[row_of(kind)].0
+    }
+
+    #[inline]
+    fn state(&self, kind: WorkKind) -> Option<u64> {
+        self.row(kind).iter().map(|place| place.load(Relaxed)).find(|seen| is_of(*seen, kind)).map(|seen| seen & 0xFF)
+    }
+
+    /// Keeps a state: over the one that is there, else in a free place of the row, else in the place of whose turn it is.
+    fn set(&self, kind: WorkKind, state: u64) {
+        if self.change(kind, |_| Some(state)) {
+            return;
+        }
+        let (row, new) = (self.row(kind), (kind.0 & !0xFF) | state);
+        if row.iter().any(|place| place.compare_exchange(0, new, Relaxed, Relaxed).is_ok()) {
+            return;
+        }
+        let turn = self.displaced.fetch_add(1, Relaxed) as usize % PLACES;
+        row[turn].store(new, Relaxed);
+    }
+
+    /// Changes the state of a kind that is there, in each place that it has (two threads that bring a kind at the same time
+    /// may give it two); `None` removes it. Of changes at the same time one may be lost. False where it is not there.
+    fn change(&self, kind: WorkKind, to: impl Fn(u64) -> Option<u64>) -> bool {
+        let mut is_there = false;
+        for place in self.row(kind) {
+            let before = place.load(Relaxed);
+            if is_of(before, kind) {
+                let after = to(before & 0xFF).map_or(0, |state| (kind.0 & !0xFF) | state);
+                let _ = place.compare_exchange(before, after, Relaxed, Relaxed);
+                is_there = true;
+            }
+        }
+        is_there
+    }
+}
+
+fn row_of(kind: WorkKind) -> usize {
+    (kind.0 >> 32) as usize % ROWS
 }
 
 #[inline]
-fn state(table: &[AtomicU64], kind: WorkKind) -> Option<u64> {
-    let entry = entry(table, kind).load(Relaxed);
-    (entry != 0 && entry >> 8 == kind.0 >> 8).then_some(entry & 0xFF)
-}
-
-fn set(table: &[AtomicU64], kind: WorkKind, state: u64) {
-    entry(table, kind).store((kind.0 & !0xFF) | state, Relaxed);
-}
-
-/// Changes the state of a kind that is there; `None` removes it. Of changes at the same time one may be lost.
-fn change(table: &[AtomicU64], kind: WorkKind, to: impl FnOnce(u64) -> Option<u64>) {
-    let Some(state) = state(table, kind) else { return };
-    let (before, after) = ((kind.0 & !0xFF) | state, to(state).map_or(0, |state| (kind.0 & !0xFF) | state));
-    let _ = entry(table, kind).compare_exchange(before, after, Relaxed, Relaxed);
+fn is_of(seen: u64, kind: WorkKind) -> bool {
+    seen != 0 && seen >> 8 == kind.0 >> 8
 }
 
 #[cfg(test)]
@@ -277,5 +323,55 @@ mod tests {
         assert_eq!(kinds.start(kind, B), Start::Inline);
         kinds.held(kind, B);
         assert_eq!(kinds.start(kind, B), Start::Slow);
+    }
+
+    /// Tenants whose reads of a kind are all kept in one row.
+    fn of_one_row(kind: WorkKind) -> impl Iterator<Item = Tenant> {
+        (1..).map(Tenant).filter(move |tenant| row_of(own(kind, *tenant)) == row_of(own(kind, A)))
+    }
+
+    #[test]
+    fn a_slow_tenant_in_the_row_of_a_quick_one_does_not_keep_him_in_the_slow_lane() {
+        let kinds = SlowKinds::new();
+        let kind = WorkKind::of_label("report");
+        let row: Vec<_> = of_one_row(kind).take(PLACES).collect();
+        let (quick, slow) = row.split_first().expect("four of them");
+        for _ in 0..RUNS_TO_KNOW {
+            kinds.ran_under(kind, *quick);
+            slow.iter().for_each(|tenant| kinds.held(kind, *tenant));
+        }
+        assert_eq!(kinds.start(kind, *quick), Start::Inline);
+        assert!(slow.iter().all(|tenant| kinds.start(kind, *tenant) == Start::Slow));
+    }
+
+    #[test]
+    fn kinds_of_one_row_are_known_beside_one_another() {
+        let kinds = SlowKinds::new();
+        let row: Vec<_> = (1..=PLACES as u64).map(|n| WorkKind(n << 48 | 7 << 32)).collect();
+        row.iter().for_each(|kind| kinds.held(*kind, A));
+        assert!(row.iter().all(|kind| kinds.start(*kind, A) == Start::Slow));
+        assert_eq!(
+            kinds.start(WorkKind(9 << 48 | 7 << 32), A),
+            Start::Inline,
+            "a row's fate is not that of others in it"
+        );
+    }
+
+    #[test]
+    fn who_finds_his_row_full_displaces_one_in_turn_of_whom_nothing_is_known_then() {
+        let kinds = SlowKinds::new();
+        let kind = WorkKind::of_label("full");
+        let tenants: Vec<_> = of_one_row(kind).take(2 * PLACES).collect();
+        let (first, later) = tenants.split_at(PLACES);
+        for tenant in first {
+            (0..RUNS_TO_KNOW).for_each(|_| kinds.ran_under(kind, *tenant));
+        }
+        kinds.held(kind, later[0]);
+        let inline = || first.iter().filter(|tenant| kinds.start(kind, **tenant) == Start::Inline).count();
+        assert_eq!(inline(), PLACES - 1, "one is unknown, and has not the fate of who took his place");
+        (0..RUNS_TO_KNOW).for_each(|_| kinds.ran_under(kind, first[0]));
+        assert_eq!(kinds.start(kind, first[0]), Start::Inline, "he comes back, in another's place");
+        later.iter().for_each(|tenant| kinds.held(kind, *tenant));
+        assert!(later.iter().all(|tenant| kinds.start(kind, *tenant) == Start::Slow), "each has a place in turn");
     }
 }
