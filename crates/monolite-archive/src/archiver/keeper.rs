@@ -56,6 +56,8 @@ pub(super) struct Line {
     pub(super) whole: bool,
     /// Why a new base is needed.
     pub(super) base: Option<String>,
+    /// How often one was asked for: a copy that is under way answers nobody who asked after it began.
+    pub(super) asked: u64,
 }
 
 /// A part of a keeper.

@@ -34,6 +34,8 @@ const LONG_WAIT: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Upkeep {
     copying: Option<Copying>,
+    /// How often a base had been asked for when the copy began.
+    asked: u64,
     piece: Vec<u8>,
     /// When the copy's next piece is read, and when the next turn is.
     piece_due: Option<Instant>,
@@ -56,9 +58,12 @@ impl Keeper {
         }
     }
 
-    /// A new base is wanted.
+    /// A new base is wanted; where a copy is under way, one more after it.
     pub(super) fn base_wanted(self: &Arc<Self>, why: &str) {
-        self.line().base.get_or_insert(why.to_owned());
+        let mut line = self.line();
+        line.base.get_or_insert(why.to_owned());
+        line.asked += 1;
+        drop(line);
         self.after(Part::Upkeep, Duration::ZERO);
     }
 
@@ -130,6 +135,7 @@ impl Keeper {
         if upkeep.copying.is_none() {
             let from = self.waits.archived().max(run);
             upkeep.piece_due = None;
+            upkeep.asked = self.line().asked;
             upkeep.copying = Some(Copying::begin(&self.scratch, &hex(&self.found.history), from, run)?);
         }
         if let Some(wait) = upkeep.piece_due.map(|due| due.saturating_duration_since(Instant::now()))
@@ -164,16 +170,22 @@ impl Keeper {
         upkeep.piece = Vec::new();
         let mut line = self.line();
         if line.run <= from {
-            (line.base, line.whole) = (None, true);
+            line.whole = true;
+            if line.asked == upkeep.asked {
+                line.base = None;
+            }
         }
-        line.segments.push(base);
+        let again = line.base.is_some();
+        if !line.segments.iter().any(|s| (s.level, s.name) == (base.level, base.name)) {
+            line.segments.push(base);
+        }
         drop(line);
         let mut notes = self.notes();
         notes.copying = None;
         notes.last_base_ms = Some((self.inner.config.now)());
         drop(notes);
         self.archived(base.name.last);
-        Ok(None)
+        Ok(again.then_some(Duration::ZERO))
     }
 
     /// The moment of a commit that a segment ends with, as that one's header has it: the place's own times are those of
