@@ -3,21 +3,15 @@
 //! **Invariants**
 //! - What has the name is whole: written beside, synced, renamed, and the folder synced.
 
-use crate::disk::{self, Written};
+use crate::disk;
 use crate::{Error, Result};
-use std::io::Write;
 use std::path::Path;
 
 /// Writes a small file over the one that is there.
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let path = folder.join(name);
     let partial = folder.join(format!("{name}.partial"));
-    let written = Written::replace(&partial).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync()?;
-        disk::rename(&partial, &path)?;
-        disk::sync(folder)
-    });
+    let written = disk::write_whole(&path, &partial, bytes);
     written.map_err(|e| Error::io(format!("writing {}", path.display()), e))
 }
 

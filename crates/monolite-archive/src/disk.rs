@@ -1,4 +1,5 @@
 //! What this crate changes on a disk, in one place: so that a rig can hear of each step, let it fail, or end the program at it.
+//! What puts files of a restore in place changes the disk by it too, so that one rig hears both.
 //!
 //! **Invariants**
 //! - No other file of this crate makes, writes, names, removes or syncs anything, but for scratch that no crash outlives: the nameless
@@ -7,6 +8,7 @@
 //!
 //! Never here: what a step is for.
 
+use crate::planted::planted;
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -54,7 +56,14 @@ pub enum Change<'a> {
         /// The other.
         to: &'a Path,
     },
-    /// A name is removed.
+    /// Two folders get each other's name in one step.
+    Exchange {
+        /// The one.
+        a: &'a Path,
+        /// The other.
+        b: &'a Path,
+    },
+    /// A name is removed: of a file, or of a folder that is empty.
     Remove(&'a Path),
     /// A file or a folder is synced.
     Sync(&'a Path),
@@ -67,6 +76,7 @@ impl<'a> Change<'a> {
             Change::Folder(path) | Change::Create(path) | Change::Remove(path) | Change::Sync(path) => path,
             Change::Write { file, .. } | Change::Length { file, .. } => file,
             Change::Rename { to, .. } | Change::Link { to, .. } => to,
+            Change::Exchange { a, .. } => a,
         }
     }
 }
@@ -200,8 +210,11 @@ impl Write for Written {
     }
 }
 
-/// Gives a file another name, in place of what has it.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+/// Gives a file or a folder another name, in place of what has it.
+///
+/// # Errors
+/// The system's.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
     step(Change::Rename { from, to }, || std::fs::rename(from, to))
 }
 
@@ -224,13 +237,63 @@ fn cannot(e: &std::io::Error) -> bool {
     matches!(error, Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP))
 }
 
-/// Removes a name.
-pub(crate) fn remove(path: &Path) -> Result<()> {
+/// Gives each of two folders the other's name, in one step: either both have changed places or neither has. Durable when it
+/// returns.
+///
+/// # Errors
+/// The system's; some file systems cannot.
+pub fn exchange(a: &Path, b: &Path) -> Result<()> {
+    step(Change::Exchange { a, b }, || Ok(rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE)?))?;
+    if planted!("exchange_not_synced") {
+        return Ok(());
+    }
+    [a, b].into_iter().filter_map(Path::parent).try_for_each(sync)
+}
+
+/// Removes the name of a file.
+///
+/// # Errors
+/// The system's.
+pub fn remove(path: &Path) -> Result<()> {
     step(Change::Remove(path), || std::fs::remove_file(path))
 }
 
+/// Removes a folder with all that is in it, where it is there.
+///
+/// # Errors
+/// The system's; some of it may be gone.
+pub fn remove_all(folder: &Path) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() { remove_all(&path)? } else { remove(&path)? }
+    }
+    step(Change::Remove(folder), || std::fs::remove_dir(folder))
+}
+
+/// Writes a small file whole, in place of what has the name, and makes both durable: beside it first, as `partial`.
+///
+/// # Errors
+/// The system's; the name has what it had.
+pub fn write_whole(path: &Path, partial: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = Written::replace(partial)?;
+    file.write_all(bytes)?;
+    if !planted!("small_file_not_synced") {
+        file.sync()?;
+    }
+    rename(partial, path)?;
+    path.parent().map_or(Ok(()), sync)
+}
+
 /// Makes a folder and those above it, for their owner alone, and syncs each that got a new entry.
-pub(crate) fn make(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// The system's.
+pub fn make(folder: &Path) -> Result<()> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|path| !path.is_dir()).collect();
     for path in missing.into_iter().rev() {
         match step(Change::Folder(path), || DirBuilder::new().mode(0o700).create(path)) {
@@ -245,6 +308,9 @@ pub(crate) fn make(folder: &Path) -> Result<()> {
 }
 
 /// Syncs a folder: what has a name in it keeps it.
-pub(crate) fn sync(folder: &Path) -> Result<()> {
+///
+/// # Errors
+/// The system's.
+pub fn sync(folder: &Path) -> Result<()> {
     step(Change::Sync(folder), || File::open(folder)?.sync_all())
 }

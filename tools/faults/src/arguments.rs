@@ -8,6 +8,7 @@ use crate::planted::{self, Planted};
 use crate::points::{self, Points};
 use crate::power::{self, Cuts};
 use crate::process::{self, Kills, Work};
+use crate::rewind::{self, Rewinding};
 use crate::system::{self, System};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ enum Rig {
     Cut(CutArguments),
     /// Cuts the power, and kills the process, at each step of a store's archive; restores, and judges.
     Archive(ArchiveArguments),
+    /// Cuts the power at each step of a rewind and of its undo, starts again, and judges.
+    Rewind(RewindArguments),
     /// Kills a server of two services under load, again and again, and restores it whole to its cuts and to moments.
     System(SystemArguments),
     /// Kills a process that writes, again and again, and judges what it left.
@@ -72,6 +75,19 @@ struct ArchiveArguments {
     /// Kills.
     #[arg(long, default_value_t = 500)]
     kills: u64,
+    /// Repeats the choices.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// A folder on tmpfs.
+    #[arg(long, default_value = "/dev/shm")]
+    dir: PathBuf,
+}
+
+#[derive(Args)]
+struct RewindArguments {
+    /// Images of power cuts, at least.
+    #[arg(long, default_value_t = 5_000)]
+    images: u64,
     /// Repeats the choices.
     #[arg(long, default_value_t = 7)]
     seed: u64,
@@ -185,6 +201,9 @@ pub fn run() -> ExitCode {
     if std::env::var_os(system::PROGRAM).is_some() {
         return system::run_program();
     }
+    if std::env::var_os(rewind::PROGRAM).is_some() {
+        return rewind::run_program();
+    }
     let done = match Arguments::parse().rig {
         Rig::Images(a) => {
             println!("images: seed {}", a.seed);
@@ -209,6 +228,7 @@ pub fn run() -> ExitCode {
         }
         Rig::System(a) => system(a),
         Rig::Archive(a) => archive(a),
+        Rig::Rewind(a) => rewind(a),
         Rig::ArchiveVictim(victim) => archive::die(&victim),
         Rig::Kill(a) => kill(a),
         Rig::Power(a) => power(a),
@@ -237,6 +257,13 @@ fn archive(a: ArchiveArguments) -> anyhow::Result<()> {
     let (images, kills, seed) = (a.images, a.kills, a.seed);
     let cutting = archive::Cutting { images, kills, seed, within: a.dir, program, forget: a.forget };
     archive::run(&cutting).map(|judged| println!("{judged}"))
+}
+
+fn rewind(a: RewindArguments) -> anyhow::Result<()> {
+    println!("rewind: seed {}", a.seed);
+    let program = std::env::current_exe()?;
+    let rewinding = Rewinding { images: a.images, seed: a.seed, within: a.dir, program };
+    rewind::run(&rewinding).map(|settled| println!("{settled}"))
 }
 
 fn kill(a: CyclesArguments) -> anyhow::Result<()> {

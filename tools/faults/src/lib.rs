@@ -17,6 +17,8 @@ pub mod points;
 pub mod power;
 pub mod process;
 pub mod random;
+pub mod rewind;
+mod steps;
 pub mod system;
 pub mod vfs;
 pub mod work;

@@ -17,7 +17,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// The planted bugs, by the names of their places in the store and in the archive, and the rig that is tried first.
-pub const BUGS: [(&str, &str); 30] = [
+pub const BUGS: [(&str, &str); 32] = [
     ("answer_before_commit", "history"),
     ("wal_not_synced", "images"),
     ("checkpoint_not_synced", "images"),
@@ -48,14 +48,17 @@ pub const BUGS: [(&str, &str); 30] = [
     ("segment_not_synced", "archive"),
     ("segment_name_not_synced", "archive"),
     ("released_before_kept", "archive"),
+    ("exchange_not_synced", "rewind"),
+    ("small_file_not_synced", "rewind"),
 ];
 
 /// The rigs with the arguments of their short modes, the quick ones first.
-const RIGS: [(&str, &[&str]); 7] = [
+const RIGS: [(&str, &[&str]); 8] = [
     ("history", &["history", "--writes", "400", "--seed", "5"]),
     ("cut", &["cut", "--cuts", "30000", "--seed", "3"]),
     ("images", &["images", "--count", "1500", "--seed", "7", "--jobs", "1", "--forget"]),
     ("archive", &["archive", "--images", "200", "--kills", "4", "--seed", "7", "--forget"]),
+    ("rewind", &["rewind", "--images", "100", "--seed", "7"]),
     ("points", &["points", "--syncs", "--sample", "140", "--seed", "3", "--jobs", "1"]),
     ("kill", &["kill", "--cycles", "8", "--seed", "11"]),
     ("power", &["power", "--cycles", "6", "--seed", "11"]),

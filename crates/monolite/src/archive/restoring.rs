@@ -12,9 +12,7 @@ use jiff::Timestamp;
 use monolite_archive::cuts::{self, CutName, CutPoint};
 use monolite_archive::{Check, History, Place, Plan, Progress, Restored, Target};
 use serde::Serialize;
-use std::fs::DirBuilder;
 use std::ops::ControlFlow;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -109,8 +107,8 @@ impl Part {
     ) -> crate::Result<Done> {
         let file = ServiceFile::of(folder, &self.service).path;
         let within = file.parent().context("a service's file has a folder")?;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(within);
-        made.with_context(|| format!("cannot make {}", within.display()))?;
+        // By the archive's steps: the folders' names are durable before the file that lies in them is.
+        monolite_archive::disk::make(within).with_context(|| format!("cannot make {}", within.display()))?;
         let restored = monolite_archive::restore_planned(&self.history, &self.plan, &file, Check::Full, progress)
             .with_context(|| format!("{} was not restored", self.service))?;
         Ok(self.done(folder, Some(&restored)))

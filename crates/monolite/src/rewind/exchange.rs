@@ -4,9 +4,8 @@
 //! - Either both have changed places or neither has; durable when it returns.
 
 use anyhow::Context as _;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use monolite_archive::disk;
 use rustix::io::Errno;
-use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -14,21 +13,16 @@ const OF_ITS_OWN: &str = "the folder of the service is on a file system of its o
 
 /// Gives each of two folders the other's name.
 pub(crate) fn exchange(a: &Path, b: &Path) -> crate::Result {
-    let changed = renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE);
-    changed.map_err(|e| {
-        let why = match e {
-            Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => {
+    disk::exchange(a, b).map_err(|e| {
+        let why = match e.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 "this file system cannot exchange two folders in one step; stop the server and use `restore`"
             }
-            Errno::XDEV | Errno::BUSY => OF_ITS_OWN,
-            _ => "the folders were not exchanged",
+            Some(Errno::XDEV | Errno::BUSY) => OF_ITS_OWN,
+            _ => "the folders were not exchanged, or that is not durable",
         };
-        anyhow::Error::new(std::io::Error::from(e)).context(format!("{} and {}: {why}", a.display(), b.display()))
-    })?;
-    for folder in [a, b] {
-        sync(folder.parent().context("a service's folder lies in another")?)?;
-    }
-    Ok(())
+        anyhow::Error::new(e).context(format!("{} and {}: {why}", a.display(), b.display()))
+    })
 }
 
 /// Whether a service's folder could be exchanged with one of its rewind: tried with two empty ones, before anything is done.
@@ -36,7 +30,7 @@ pub(super) fn probe(live: &Path, root: &Path) -> crate::Result {
     let (a, b) = (root.join("probe-a"), root.join("probe-b"));
     for folder in [&a, &b] {
         remove(folder)?;
-        std::fs::create_dir(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        disk::make(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let tried = exchange(&a, &b);
     [&a, &b].into_iter().try_for_each(|folder| remove(folder))?;
@@ -50,18 +44,12 @@ pub(super) fn probe(live: &Path, root: &Path) -> crate::Result {
 
 /// Makes durable what has a name in a folder.
 pub(super) fn sync(folder: &Path) -> crate::Result {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.with_context(|| format!("cannot sync {}", folder.display()))
+    disk::sync(folder).with_context(|| format!("cannot sync {}", folder.display()))
 }
 
 /// Removes a folder with all that is in it, where it is there.
 pub(super) fn remove(folder: &Path) -> crate::Result {
-    match std::fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(e).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
+    disk::remove_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
 #[cfg(test)]

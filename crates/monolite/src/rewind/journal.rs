@@ -7,11 +7,10 @@
 use super::exchange::sync;
 use super::{Places, Side};
 use anyhow::Context as _;
+use monolite_archive::disk;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::fs::{DirBuilder, File};
-use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
@@ -80,7 +79,7 @@ impl Journal {
     }
 
     pub(super) fn remove(places: &Places) -> crate::Result {
-        match std::fs::remove_file(path(places)) {
+        match disk::remove(&path(places)) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(e).with_context(|| format!("cannot remove {}", path(places).display()))
             }
@@ -101,7 +100,7 @@ impl Journal {
 
 /// Takes the mark off a folder; one that stays says nothing, since its rewind is not under way.
 pub(super) fn unmark(folder: &Path) {
-    let _ = std::fs::remove_file(mark(folder));
+    let _ = disk::remove(&mark(folder));
 }
 
 impl Replaced {
@@ -143,15 +142,8 @@ fn write(path: &Path, value: &impl Serialize) -> crate::Result {
 fn write_bytes(path: &Path, bytes: &[u8]) -> crate::Result {
     let folder = path.parent().context("a journal lies in a folder")?;
     let partial = path.with_extension("partial");
-    let written = (|| -> std::io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut file = File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, path)
-    })();
-    written.with_context(|| format!("cannot write {}", path.display()))?;
-    sync(folder)
+    let written = disk::make(folder).and_then(|()| disk::write_whole(path, &partial, bytes));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -40,12 +40,12 @@ use crate::control::{Request, Step};
 use crate::folder::ServiceFile;
 use crate::verb::Usage;
 use anyhow::Context as _;
+use monolite_archive::disk;
 use monolite_runtime::Host;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The folder in a data folder.
@@ -190,7 +190,7 @@ impl Places {
 
     /// Keeps others from this service's rewinds; none where somebody does.
     fn lock(&self) -> crate::Result<Option<File>> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.root)?;
+        disk::make(&self.root).with_context(|| format!("cannot make {}", self.root.display()))?;
         let path = self.root.join("lock");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;

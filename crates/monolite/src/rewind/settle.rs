@@ -8,6 +8,7 @@ use super::exchange::{remove, sync};
 use super::journal::{Journal, Step, unmark};
 use super::{FOLDER, Places, die};
 use anyhow::Context as _;
+use monolite_archive::disk;
 use monolite_runtime::StartError;
 use std::path::Path;
 
@@ -70,13 +71,13 @@ pub(super) fn finish(places: &Places, journal: &Journal) -> crate::Result {
     if next.exists() {
         if replaced.exists() {
             remove(&outdated)?;
-            std::fs::rename(&replaced, &outdated).with_context(|| format!("cannot move {}", replaced.display()))?;
+            disk::rename(&replaced, &outdated).with_context(|| format!("cannot move {}", replaced.display()))?;
         }
         if let Some(what) = &journal.replaced {
             what.write(&next)?;
         }
         die::here("moved");
-        std::fs::rename(&next, &replaced).with_context(|| format!("cannot move {}", next.display()))?;
+        disk::rename(&next, &replaced).with_context(|| format!("cannot move {}", next.display()))?;
         sync(&places.root)?;
         die::here("kept");
     }
@@ -92,7 +93,7 @@ pub(super) fn give_up(places: &Places, journal: &Journal) -> crate::Result {
     match journal.undo {
         true if next.exists() => {
             unmark(&places.next_folder());
-            std::fs::rename(&next, &replaced).with_context(|| format!("cannot move {}", next.display()))?;
+            disk::rename(&next, &replaced).with_context(|| format!("cannot move {}", next.display()))?;
             sync(&places.root)?;
         }
         true => {}

@@ -11,6 +11,7 @@ use super::settle::{end, finish, give_up};
 use super::{Done, Ground, Places, Side, die};
 use crate::verb::Usage;
 use anyhow::Context as _;
+use monolite_archive::disk;
 use monolite_runtime::Away;
 use monolite_store::{Store, maintain};
 use std::path::Path;
@@ -102,7 +103,7 @@ fn begin(places: &Places, journal: &mut Journal, now: Side) -> crate::Result {
     journal.write(places)?;
     die::here("journal");
     if journal.undo {
-        std::fs::rename(places.replaced(), places.next()).context("the replaced file cannot be moved")?;
+        disk::rename(&places.replaced(), &places.next()).context("the replaced file cannot be moved")?;
         sync(&places.root)?;
         die::here("staged");
     }

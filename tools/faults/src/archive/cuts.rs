@@ -4,14 +4,13 @@
 //! - The store's file and the archive are of one moment: the archive's step, and a place of the store's log between it and the next.
 
 use super::judge::{Known, Seen, judge};
-use super::log::{Entry, Log, Op};
 use super::parts::{self, PARTS};
 use super::run::{Work, work};
-use super::tree::{STYLES, Tree, Walk};
 use super::{Cutting, Judged};
 use crate::check;
 use crate::disk::{self, Disk, Replay};
 use crate::random::Random;
+use crate::steps::{self, Entry, Log, Op, STYLES, Tree, Walk};
 use crate::vfs;
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -55,7 +54,7 @@ fn images(
     let there = counts.iter().filter(|count| **count > 0).count() as u64;
     let (mut walk, mut replay, mut known) = (Walk::default(), Replay::new(store), Known::default());
     for (index, entry) in entries.iter().enumerate() {
-        walk.take(index, entry);
+        walk.take(index, &entry.op);
         if let Op::Answered { write, sequence } = entry.op {
             known.learn(write, sequence);
             judged.acknowledged += 1;
@@ -90,14 +89,7 @@ fn kind(op: &Op) -> String {
 
 /// Replaces what is in the folder.
 fn lay_out(folder: &Path, tree: &Tree, store: &disk::Image) -> Result<()> {
-    std::fs::remove_dir_all(folder)?;
-    std::fs::create_dir(folder)?;
-    for (name, bytes) in tree {
-        match bytes {
-            None => std::fs::create_dir(folder.join(name))?,
-            Some(bytes) => std::fs::write(folder.join(name), bytes)?,
-        }
-    }
+    steps::lay_out(folder, tree)?;
     check::lay_out(store, folder)
 }
 

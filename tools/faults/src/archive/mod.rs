@@ -10,10 +10,8 @@
 mod cuts;
 mod judge;
 mod kills;
-mod log;
 mod parts;
 mod run;
-mod tree;
 mod truth;
 
 pub use kills::{Victim, die};

@@ -1,6 +1,6 @@
 //! Which part of the archive a step belongs to, so that each part gets its images.
 
-use super::log::{Entry, Op};
+use crate::steps::{Entry, Op};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub(super) fn of(entries: &[Entry]) -> Vec<usize> {
             Op::Folder(path) | Op::Create(path) | Op::Sync { path, .. } => (path, false),
             Op::Write { file, .. } | Op::Length { file, .. } => (file, false),
             Op::Rename { to, .. } | Op::Link { to, .. } => (to, false),
-            Op::Answered { .. } => return PARTS.len() - 1,
+            Op::Exchange { .. } | Op::Seen { .. } | Op::Answered { .. } => return PARTS.len() - 1,
         };
         let name = becomes.get(path.as_path()).copied().unwrap_or(path).to_string_lossy();
         if removed && name.starts_with("archive/") && name.contains("/ltx/") {

@@ -90,11 +90,22 @@ pub(super) fn work(work: &Work<'_>, answered: &mut dyn FnMut(u64, u64)) -> Resul
         if opening == 1 {
             store.abandon();
         } else {
-            store.close()?;
+            closed(store)?;
         }
         drop(archive);
     }
     Ok(())
+}
+
+/// Closes the store beside its archiver, which may be reading pages for a base: that is not waited for, and then the WAL stays.
+fn closed(store: Store) -> Result<()> {
+    let wal = format!("{}-wal", store.path().display());
+    match store.close() {
+        Err(e) if e.kind() == monolite_store::Kind::Io && std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) => {
+            Ok(())
+        }
+        closed => Ok(closed?),
+    }
 }
 
 /// Waits until all is archived and a base is there.
@@ -129,7 +140,7 @@ fn restored(folder: &Path, archive: &Archive, write: u64) -> Result<()> {
     if archive.status()[0].last_base.is_none() {
         return Ok(());
     }
-    std::fs::create_dir_all(folder.join(OUT))?;
+    monolite_archive::disk::make(&folder.join(OUT))?; // a step: images have what lies in it
     let out = folder.join(OUT).join(format!("{write}.db"));
     let history = archive.history(SERVICE)?;
     restore(&history, Target::Latest, &out, Check::Open, &mut |_| ControlFlow::Continue(())).context("a restore")?;
