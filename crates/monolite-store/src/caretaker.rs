@@ -66,7 +66,9 @@ impl Shared {
         let sequence = self.epoch.load(Ordering::Acquire) + u64::from(planted!("mark_ahead"));
         let mark = Mark { sequence, history, sums: self.scrub.sums(copied) };
         if let Err(error) = mark.write(&self.path) {
-            *lock(&self.trouble) = Some(format!("the mark beside the file cannot be written: {error}"));
+            // The least of all troubles, and on a full disk the last that is met: it hides no other.
+            let text = || format!("the mark beside the file cannot be written: {error}");
+            lock(&self.trouble).get_or_insert_with(text);
         }
     }
 }
@@ -130,5 +132,28 @@ fn serve(caretaker: &'static Caretaker) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::place::beside;
+    use crate::reply::lock;
+    use crate::{Config, Migrations, Store};
+
+    #[test]
+    fn a_mark_that_cannot_be_written_is_told_and_hides_no_other_trouble() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("S/S.db"), Config::default(), Migrations::new([])).unwrap();
+        let mark = beside(store.path(), ".mark");
+        let _ = std::fs::remove_file(&mark);
+        std::fs::create_dir(&mark).unwrap();
+        let shared = store.shared();
+        *lock(&shared.trouble) = Some("a checkpoint failed".to_owned());
+        shared.write_mark();
+        assert_eq!(store.status().trouble.as_deref(), Some("a checkpoint failed"));
+        *lock(&shared.trouble) = None;
+        shared.write_mark();
+        assert!(store.status().trouble.unwrap().contains("mark beside the file cannot be written"));
     }
 }

@@ -37,6 +37,33 @@ fn write(store: &Store, bytes: i64) -> Result<usize, monolite_store::Error> {
     store.write_blocking(move |tx| tx.execute("INSERT INTO t(b) VALUES (randomblob(?1))", [bytes]))
 }
 
+/// Writes now and then until the WAL was copied and started over; answers how often. One after another they would fill the
+/// disk before a busy machine has copied the WAL.
+fn write_until_the_wal_starts_over(store: &Store, bytes: i64) -> i64 {
+    let (full, end) = (store.status().wal_bytes, Instant::now() + Duration::from_secs(120));
+    let is_full = || store.status().wal_bytes >= full;
+    let mut writes = 0;
+    while is_full() {
+        write(store, bytes).expect("writes resume by themselves");
+        writes += 1;
+        let next = Instant::now() + Duration::from_millis(20);
+        while is_full() && Instant::now() < next {
+            std::thread::yield_now();
+        }
+        assert!(Instant::now() < end, "the WAL is not started over: {:?}", store.status());
+    }
+    writes
+}
+
+/// Waits for a trouble that is found beside the writes: who made them may have heard before.
+fn wait_for_trouble(store: &Store, part: &str) {
+    let end = Instant::now() + Duration::from_secs(120);
+    while !store.status().trouble.is_some_and(|trouble| trouble.contains(part)) {
+        assert!(Instant::now() < end, "not told: {:?}", store.status());
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_checkpoint_without_room_is_made_when_there_is_room() {
     child_in_a_small_world("child_whose_checkpoint_has_no_room", 24);
@@ -62,17 +89,10 @@ fn child_whose_checkpoint_has_no_room() {
     for _ in 0..5 {
         assert_eq!(write(&store, 300_000).unwrap_err().kind(), Kind::Full);
     }
-    let trouble = store.status().trouble.unwrap_or_default();
-    assert!(trouble.contains("checkpoint failed"), "{trouble:?}");
+    wait_for_trouble(&store, "checkpoint failed");
     assert_eq!((rows(&store), store.status().state), (acknowledged, State::Serving), "reads go on");
-    let wal = store.status().wal_bytes;
     std::fs::remove_file(path.with_file_name("ballast")).unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    while store.status().wal_bytes >= wal {
-        write(&store, 30_000).expect("writes resume by themselves");
-        acknowledged += 1;
-        assert!(Instant::now() < end, "no checkpoint is made: {:?}", store.status());
-    }
+    acknowledged += write_until_the_wal_starts_over(&store, 30_000);
     assert_eq!(rows(&store), acknowledged);
     store.abandon();
     let store = open(&path, 256 << 10);
@@ -92,16 +112,7 @@ fn child_whose_wal_index_has_no_room() {
     let store = open(&path, 1 << 20);
     // The WAL's file takes 24 MB, and starts over: the next large commit overwrites them and needs no room.
     write(&store, 24_000_000).unwrap();
-    let end = Instant::now() + Duration::from_secs(120);
-    while store.status().wal_bytes > 0 {
-        // One now and then: one after another they would fill the disk before a busy machine has copied the WAL.
-        write(&store, 10).unwrap();
-        let next = Instant::now() + Duration::from_millis(20);
-        while store.status().wal_bytes > 0 && Instant::now() < next {
-            std::thread::yield_now();
-        }
-        assert!(Instant::now() < end, "the WAL is not started over: {:?}", store.status());
-    }
+    write_until_the_wal_starts_over(&store, 10);
     write(&store, 10).unwrap();
     let before = rows(&store);
     store.abandon();

@@ -7,17 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The shell that another test starts holds what this process has open, locks too, from its fork until its exec.
 fn try_open(path: &Path) -> Result<Store, Error> {
     let sql = "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT NOT NULL) STRICT";
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        let opened = Store::open(path, Config::default(), Migrations::new([Migration::Quick { name: "1", sql }]));
-        match opened {
-            Err(e) if e.kind() == Kind::Busy && Instant::now() < end => std::thread::yield_now(),
-            other => return other,
-        }
-    }
+    Store::open(path, Config::default(), Migrations::new([Migration::Quick { name: "1", sql }]))
 }
 
 fn write(store: &Store, n: usize) {
