@@ -117,7 +117,7 @@ fn blob(
 fn beyond(length: u64) -> Problem {
     let detail = format!("the part begins behind the end, there are {length} bytes");
     let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", detail);
-    problem.ranging(printed(&format!("bytes */{length}")))
+    problem.with_header(CONTENT_RANGE, printed(&format!("bytes */{length}")))
 }
 
 /// A HEAD learns where an upload goes on; a GET would take what is there for the whole.

@@ -13,7 +13,7 @@ use crate::body::Body;
 use crate::budget::Budget;
 use crate::config::{HttpConfig, Limits, Page};
 use crate::contained::contained;
-use crate::exchange::{Exchange, unfinished};
+use crate::exchange::{Exchange, method_not_allowed, unfinished};
 use crate::headers::{self, SERVER_TIMING, TRACEPARENT, X_REQUEST_ID};
 use crate::health;
 use crate::metrics::{Metrics, RouteMeter};
@@ -26,7 +26,7 @@ use crate::table::{Gates, PREFIX, Table};
 use crate::timing;
 use crate::trace::{self, Trace};
 use bytes::Bytes;
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
@@ -281,7 +281,7 @@ impl Inner {
                     return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"));
                 }
                 StatusCode::METHOD_NOT_ALLOWED => {
-                    return Err(only_get().allowing(response.headers().get(http::header::ALLOW).cloned()));
+                    return Err(method_not_allowed(response.headers().get(ALLOW).cloned()));
                 }
                 _ => {}
             }
@@ -313,9 +313,7 @@ fn typed(kind: http::HeaderValue, body: Bytes) -> Response<Body> {
 }
 
 fn only_get() -> Problem {
-    let detail = "this path does not know this method";
-    let allow = http::HeaderValue::from_static("GET, HEAD");
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).allowing(Some(allow))
+    method_not_allowed(Some(http::HeaderValue::from_static("GET, HEAD")))
 }
 
 struct InFlight<'m>(&'m Metrics);

@@ -27,9 +27,9 @@ use crate::stream;
 use crate::table::{AtPath, Compiled, Content};
 use crate::trace::Trace;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+use http::header::{ALLOW, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use http_body::Body as HttpBody;
 use matchit::Params;
 use monolite_runtime::{Answer, Host, Rejection, Request, Tally};
@@ -61,7 +61,7 @@ impl Exchange<'_> {
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     {
-        let Some(route) = at.find(&self.parts.method) else { return Err(method_not_allowed(at)) };
+        let Some(route) = at.find(&self.parts.method) else { return Err(method_not_allowed(Some(at.allow.clone()))) };
         let caller = self.caller(route).await?;
         auth::admit(&caller, route.route.access)?;
         // Before anything is asked: a file that is replaced meanwhile does not get the tags of its successor.
@@ -269,9 +269,14 @@ fn check(route: &Compiled, given: &[&str], body: &[u8], depth_max: usize) -> Res
     }
 }
 
-fn method_not_allowed(at: &AtPath) -> Problem {
+/// What is answered where a path knows these methods, and not this one.
+pub(crate) fn method_not_allowed(allow: Option<HeaderValue>) -> Problem {
     let detail = "this path does not know this method";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail).allowing(Some(at.allow.clone()))
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    match allow {
+        Some(allow) => problem.with_header(ALLOW, allow),
+        None => problem,
+    }
 }
 
 fn unsupported(header: &str) -> Problem {

@@ -8,7 +8,7 @@
 
 use crate::body::Body;
 use crate::headers;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_RANGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -27,8 +27,6 @@ struct Inner {
     retryable: bool,
     retry_after: Option<Duration>,
     errors: Vec<FieldProblem>,
-    allow: Option<HeaderValue>,
-    content_range: Option<HeaderValue>,
     headers: Vec<(HeaderName, HeaderValue)>,
     closes: bool,
 }
@@ -73,8 +71,6 @@ impl Problem {
             retryable: false,
             retry_after: None,
             errors: Vec::new(),
-            allow: None,
-            content_range: None,
             headers: Vec::new(),
             closes: false,
         }))
@@ -96,19 +92,8 @@ impl Problem {
         self
     }
 
-    /// The same with the methods that the path knows.
-    pub(crate) fn allowing(mut self, allow: Option<HeaderValue>) -> Self {
-        self.0.allow = allow;
-        self
-    }
-
-    /// The same with what there would be a part of, as `Content-Range` says it.
-    pub(crate) fn ranging(mut self, over: HeaderValue) -> Self {
-        self.0.content_range = Some(over);
-        self
-    }
-
-    /// The same with a header: of a change that was done all the same.
+    /// The same with a header: the methods that the path knows, what there would be a part of, or of a change that was done
+    /// all the same.
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.push((name, value));
         self
@@ -162,12 +147,6 @@ impl Problem {
         }
         if let Some(after) = self.seconds() {
             to.insert(RETRY_AFTER, HeaderValue::from(after));
-        }
-        if let Some(allow) = &self.0.allow {
-            to.insert(ALLOW, allow.clone());
-        }
-        if let Some(over) = &self.0.content_range {
-            to.insert(CONTENT_RANGE, over.clone());
         }
         to.extend(self.0.headers.iter().cloned());
         if self.0.closes {
