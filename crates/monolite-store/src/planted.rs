@@ -5,7 +5,9 @@
 //! - One bug at a time, chosen before the first store is opened: by `plant`, else by the environment's `MONOLITE_PLANTED`, so that
 //!   a server built so has it too.
 
-/// Whether a bug is planted.
+/// Whether a bug is planted; for the workspace's own crates.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! planted {
     ($name:literal) => {{
         #[cfg(monolite_planted)]
@@ -30,7 +32,8 @@ pub fn plant(name: &'static str) {
 }
 
 #[cfg(monolite_planted)]
-pub(crate) fn is(name: &str) -> bool {
+/// Whether this one is planted.
+pub fn is(name: &str) -> bool {
     *PLANTED.get_or_init(|| std::env::var("MONOLITE_PLANTED").ok().map(|name| &*name.leak())) == Some(name)
 }
 
