@@ -10,7 +10,6 @@
 
 use crate::planted::planted;
 use rustix::fs::{CWD, RenameFlags};
-use rustix::io::Errno;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Result, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -49,13 +48,6 @@ pub enum Change<'a> {
         /// Its next one.
         to: &'a Path,
     },
-    /// A file gets one more name.
-    Link {
-        /// Its name.
-        from: &'a Path,
-        /// The other.
-        to: &'a Path,
-    },
     /// Two folders get each other's name in one step.
     Exchange {
         /// The one.
@@ -75,7 +67,7 @@ impl<'a> Change<'a> {
         match self {
             Change::Folder(path) | Change::Create(path) | Change::Remove(path) | Change::Sync(path) => path,
             Change::Write { file, .. } | Change::Length { file, .. } => file,
-            Change::Rename { to, .. } | Change::Link { to, .. } => to,
+            Change::Rename { to, .. } => to,
             Change::Exchange { a, .. } => a,
         }
     }
@@ -218,23 +210,9 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
     step(Change::Rename { from, to }, || std::fs::rename(from, to))
 }
 
-/// Gives a file another name that nothing has. A file system that cannot gets a second link, which is as atomic.
+/// Gives a file another name that nothing has.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> Result<()> {
-    let renamed = step(Change::Rename { from, to }, || {
-        Ok(rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
-    });
-    match renamed {
-        Err(e) if cannot(&e) => {
-            step(Change::Link { from, to }, || std::fs::hard_link(from, to))?;
-            remove(from)
-        }
-        other => other,
-    }
-}
-
-fn cannot(e: &std::io::Error) -> bool {
-    let error = e.raw_os_error().map(Errno::from_raw_os_error);
-    matches!(error, Some(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP))
+    step(Change::Rename { from, to }, || monolite_store::maintain::rename_new(from, to))
 }
 
 /// Gives each of two folders the other's name, in one step: either both have changed places or neither has. Durable when it

@@ -54,6 +54,23 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     sync().map_err(|e| Error::io(format!("cannot sync the folder {}", folder.display()), e))
 }
 
+/// Gives a file another name that nothing has, in one step. A file system that cannot do that gets a second link, which is
+/// as atomic, and the first goes.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] where something has the name.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        other => Ok(other?),
+    }
+}
+
 fn create(folder: &Path) -> Result<()> {
     match fs::metadata(folder) {
         Ok(m) if m.is_dir() => return Ok(()),
@@ -154,6 +171,18 @@ pub(crate) fn quoted(path: &Path) -> String {
 mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn a_name_that_is_taken_is_not_taken_away() {
+        let t = tempfile::tempdir().unwrap();
+        let [new, old, free] = ["new", "old", "free"].map(|name| t.path().join(name));
+        fs::write(&new, "new").unwrap();
+        fs::write(&old, "old").unwrap();
+        assert_eq!(rename_new(&new, &old).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!((fs::read(&new).unwrap(), fs::read(&old).unwrap()), (b"new".to_vec(), b"old".to_vec()));
+        rename_new(&new, &free).unwrap();
+        assert_eq!((new.exists(), fs::read(&free).unwrap()), (false, b"new".to_vec()));
+    }
 
     #[test]
     fn folder_is_created_for_its_owner_alone() {

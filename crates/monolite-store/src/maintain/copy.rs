@@ -17,7 +17,7 @@ use crate::sqlite::raw;
 use crate::status::Copied;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::{Advice, Mode, OFlags, RenameFlags};
+use rustix::fs::{Advice, Mode, OFlags};
 use std::ffi::c_int;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -183,19 +183,12 @@ fn immutable(path: &Path) -> Result<String> {
 
 /// Gives the copy its name, unless somebody has taken it meanwhile.
 fn publish(partial: &Path, target: &Path) -> Result<()> {
-    use rustix::io::Errno;
-    let named =
-        match rustix::fs::renameat_with(rustix::fs::CWD, partial, rustix::fs::CWD, target, RenameFlags::NOREPLACE) {
-            // File systems without that flag.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                rustix::fs::link(partial, target).and_then(|()| rustix::fs::unlink(partial))
-            }
-            other => other,
-        };
-    match named {
+    match place::rename_new(partial, target) {
         Ok(()) => place::sync_folder(place::folder_of(target)),
-        Err(Errno::EXIST) => Err(Error::new(Kind::Invalid, "the file came to exist during the copy")),
-        Err(e) => Err(Error::io("cannot name the copy".to_owned(), e.into())),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            Err(Error::new(Kind::Invalid, "the file came to exist during the copy"))
+        }
+        Err(e) => Err(Error::io("cannot name the copy".to_owned(), e)),
     }
 }
 

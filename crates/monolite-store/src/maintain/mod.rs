@@ -15,6 +15,8 @@ pub use copy::copy_to;
 pub(crate) use fork::is_fork;
 pub use fork::{Fork, fork};
 
+pub use crate::place::rename_new;
+
 use crate::error::{Error, Kind, Result};
 use crate::reply::far_from_now;
 use crate::sqlite::connection::{Connection, Role};

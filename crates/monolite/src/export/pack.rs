@@ -9,7 +9,6 @@ use super::{MANIFEST, Manifest};
 use crate::folder::ServiceFile;
 use crate::verb::Usage;
 use anyhow::Context as _;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -88,7 +87,7 @@ impl Partial {
     fn finish(mut self, out: &Path) -> crate::Result<u64> {
         self.file.sync_all().with_context(|| format!("cannot sync {}", self.path.display()))?;
         let bytes = self.file.metadata()?.len();
-        let named = renameat_with(CWD, &self.path, CWD, out, RenameFlags::NOREPLACE);
+        let named = monolite_store::maintain::rename_new(&self.path, out);
         named.with_context(|| format!("cannot give the export its name {}", out.display()))?;
         self.done = true;
         let folder = out.parent().context("an absolute path to a file has a folder")?;

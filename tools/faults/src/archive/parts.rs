@@ -16,9 +16,7 @@ pub(super) fn of(entries: &[Entry]) -> Vec<usize> {
     let becomes: HashMap<&Path, &PathBuf> = entries
         .iter()
         .filter_map(|entry| match &entry.op {
-            Op::Rename { from, to } | Op::Link { from, to } if from.to_string_lossy().contains(".partial/") => {
-                Some((from.as_path(), to))
-            }
+            Op::Rename { from, to } if from.to_string_lossy().contains(".partial/") => Some((from.as_path(), to)),
             _ => None,
         })
         .collect();
@@ -27,7 +25,7 @@ pub(super) fn of(entries: &[Entry]) -> Vec<usize> {
             Op::Remove(path) => (path, true),
             Op::Folder(path) | Op::Create(path) | Op::Sync { path, .. } => (path, false),
             Op::Write { file, .. } | Op::Length { file, .. } => (file, false),
-            Op::Rename { to, .. } | Op::Link { to, .. } => (to, false),
+            Op::Rename { to, .. } => (to, false),
             Op::Exchange { .. } | Op::Seen { .. } | Op::Answered { .. } => return PARTS.len() - 1,
         };
         let name = becomes.get(path.as_path()).copied().unwrap_or(path).to_string_lossy();

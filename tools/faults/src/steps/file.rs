@@ -73,25 +73,21 @@ fn put(out: &mut Vec<u8>, op: &Op) {
             path(out, 4, from);
             bytes(out, to.as_os_str().as_bytes());
         }
-        Op::Link { from, to } => {
-            path(out, 5, from);
-            bytes(out, to.as_os_str().as_bytes());
-        }
         Op::Exchange { a, b } => {
-            path(out, 6, a);
+            path(out, 5, a);
             bytes(out, b.as_os_str().as_bytes());
         }
-        Op::Remove(name) => path(out, 7, name),
+        Op::Remove(name) => path(out, 6, name),
         Op::Sync { path: synced, upto } => {
-            path(out, 8, synced);
+            path(out, 7, synced);
             number(out, *upto as u64);
         }
         Op::Seen { path: seen, bytes: found } => {
-            path(out, if found.is_some() { 9 } else { 10 }, seen);
+            path(out, if found.is_some() { 8 } else { 9 }, seen);
             found.iter().for_each(|found| bytes(out, found));
         }
         Op::Answered { write, sequence } => {
-            path(out, 11, Path::new(""));
+            path(out, 10, Path::new(""));
             number(out, *write);
             number(out, *sequence);
         }
@@ -131,13 +127,12 @@ impl<'a> From<'a> {
             2 => Op::Write { file: path, at: self.number()?, bytes: Arc::from(self.some()?) },
             3 => Op::Length { file: path, bytes: self.number()? },
             4 => Op::Rename { from: path, to: self.path()? },
-            5 => Op::Link { from: path, to: self.path()? },
-            6 => Op::Exchange { a: path, b: self.path()? },
-            7 => Op::Remove(path),
-            8 => Op::Sync { path, upto: self.number()? as usize },
-            9 => Op::Seen { path, bytes: Some(Arc::from(self.some()?)) },
-            10 => Op::Seen { path, bytes: None },
-            11 => Op::Answered { write: self.number()?, sequence: self.number()? },
+            5 => Op::Exchange { a: path, b: self.path()? },
+            6 => Op::Remove(path),
+            7 => Op::Sync { path, upto: self.number()? as usize },
+            8 => Op::Seen { path, bytes: Some(Arc::from(self.some()?)) },
+            9 => Op::Seen { path, bytes: None },
+            10 => Op::Answered { write: self.number()?, sequence: self.number()? },
             other => bail!("the log of steps has no kind {other}"),
         })
     }

@@ -99,7 +99,6 @@ impl Log {
             (When::After, Change::Folder(path)) => Op::Folder(name(path)),
             (When::After, Change::Create(path)) => Op::Create(name(path)),
             (When::After, Change::Rename { from, to }) => Op::Rename { from: name(from), to: name(to) },
-            (When::After, Change::Link { from, to }) => Op::Link { from: name(from), to: name(to) },
             (When::After, Change::Exchange { a, b }) => Op::Exchange { a: name(a), b: name(b) },
             (When::After, Change::Remove(path)) => Op::Remove(name(path)),
             (When::After, Change::Sync(path)) => {

@@ -32,10 +32,6 @@ pub(crate) enum Op {
         from: PathBuf,
         to: PathBuf,
     },
-    Link {
-        from: PathBuf,
-        to: PathBuf,
-    },
     Exchange {
         a: PathBuf,
         b: PathBuf,

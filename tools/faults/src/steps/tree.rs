@@ -120,11 +120,6 @@ impl Walk {
                 self.live.insert(made.clone(), id);
                 self.changes.push(Renaming::of(index, vec![(made, id)], Some(gone)));
             }
-            Op::Link { from, to } => {
-                let (Some(id), Some(made)) = (self.find(from), self.name(to)) else { return };
-                self.live.insert(made.clone(), id);
-                self.changes.push(Renaming::of(index, vec![(made, id)], None));
-            }
             Op::Exchange { a, b } => self.exchange(index, a, b),
             Op::Remove(path) => {
                 let Some(gone) = self.name(path) else { return };
