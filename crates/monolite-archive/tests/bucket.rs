@@ -7,12 +7,11 @@
 #![cfg(feature = "s3")]
 
 mod histories;
-mod peers;
 
 use histories::World;
 use monolite_archive::place::{Bucket, BucketConfig, Reader};
 use monolite_archive::{Check, Claim, Error, Kind, Level, Place, Target, claim, restore, verify};
-use peers::Weed;
+use monolite_peers::{Weed, litestream};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
@@ -26,8 +25,8 @@ fn bucket(endpoint: &str, prefix: &str) -> Arc<dyn Place> {
         prefix: prefix.into(),
         region: Some("us-east-1".into()),
         endpoint: Some(endpoint.into()),
-        access_key: Some(peers::KEY.into()),
-        secret_key: Some(peers::SECRET.into()),
+        access_key: Some(Weed::KEY.into()),
+        secret_key: Some(Weed::SECRET.into()),
         session_token: None,
     });
     Arc::new(place.unwrap())
@@ -37,7 +36,7 @@ fn bucket(endpoint: &str, prefix: &str) -> Arc<dyn Place> {
 #[test]
 fn a_bucket_keeps_what_a_place_promises() {
     let scratch = tempfile::tempdir().unwrap();
-    let Some(weed) = Weed::start(scratch.path()) else { return };
+    let Some(weed) = Weed::for_a_test(scratch.path()) else { return };
     let place = bucket(&weed.endpoint, "some/where");
     names_are_given_once(&place);
     ranges_and_lists(&place);
@@ -196,7 +195,7 @@ fn request(client: &mut TcpStream) -> Option<Vec<u8>> {
 }
 
 fn histories_come_back(endpoint: &str, scratch: &std::path::Path) {
-    let other = peers::litestream();
+    let other = litestream();
     let world_folder = scratch.join("world");
     std::fs::create_dir(&world_folder).unwrap();
     let mut world = World::new(5, 4096, 2, bucket(endpoint, "deep/er"), &world_folder);
@@ -215,8 +214,8 @@ fn histories_come_back(endpoint: &str, scratch: &std::path::Path) {
             .arg(&theirs)
             .arg(url)
             .env_remove("AWS_CA_BUNDLE") // its client cannot take one over
-            .env("LITESTREAM_ACCESS_KEY_ID", peers::KEY)
-            .env("LITESTREAM_SECRET_ACCESS_KEY", peers::SECRET)
+            .env("LITESTREAM_ACCESS_KEY_ID", Weed::KEY)
+            .env("LITESTREAM_SECRET_ACCESS_KEY", Weed::SECRET)
             .output()
             .unwrap();
         assert!(said.status.success(), "litestream restore {end}: {}", String::from_utf8_lossy(&said.stderr));

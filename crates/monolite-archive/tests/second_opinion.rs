@@ -7,7 +7,6 @@
 
 mod histories;
 mod keeping;
-mod peers;
 
 use histories::World;
 use monolite_archive::place::Folder;
@@ -95,7 +94,7 @@ fn world(seed: u64, page_size: u32, auto_vacuum: u32) -> (tempfile::TempDir, Wor
 
 #[test]
 fn both_restore_random_histories_to_the_same_pages() {
-    let other = peers::litestream();
+    let other = monolite_peers::litestream();
     // A few more than are promised: a moment after the newest state has no next one, and is left out.
     let (seeds, targets, least) = if long() { (200, 54, 10_000) } else { (24, 22, 500) };
     let restored = AtomicU64::new(0);
@@ -135,7 +134,7 @@ fn both_pass_over_the_lock_page() {
         eprintln!("SKIPPED: a file of a gigabyte; MONOLITE_LONG=1 makes one");
         return;
     }
-    let other = peers::litestream();
+    let other = monolite_peers::litestream();
     let (scratch, mut world) = world(77, 65536, 0);
     world.run("INSERT INTO t0 (body) VALUES (zeroblob(900000000))");
     world.archive(BASES.min(monolite_archive::Level::CAPTURED));
@@ -161,7 +160,7 @@ fn assert_alike(ours: &Path, theirs: &Path, end: u64) {
 /// What the archiver wrote of a real store while it was written: captured, merged, based, forgotten.
 #[test]
 fn both_restore_what_the_archiver_kept_of_a_store() {
-    let other = peers::litestream();
+    let other = monolite_peers::litestream();
     let world = keeping::World::new();
     let store = world.store();
     let archive = world.keep(&store, keeping::quick());

@@ -2,11 +2,8 @@
 //!
 //! Needs SeaweedFS, as `crates/monolite-archive/tests/bucket.rs` does; without it the tests say that they were skipped.
 
-#[path = "../../../crates/monolite-archive/tests/peers/mod.rs"]
-mod peers;
-
 use crate::world::{Server, World};
-use peers::{KEY, SECRET, Weed};
+use monolite_peers::Weed;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -17,7 +14,8 @@ const COUNT: &str = "SELECT count(*) FROM documents";
 fn configure(world: &World, weed: &Weed, to: &str, more: &str) {
     let keys = world.folder.path().join("bucket-keys");
     if !keys.exists() {
-        std::fs::write(&keys, format!("aws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")).unwrap();
+        let (key, secret) = (Weed::KEY, Weed::SECRET);
+        std::fs::write(&keys, format!("aws_access_key_id = {key}\naws_secret_access_key = {secret}\n")).unwrap();
         std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o400)).unwrap();
     }
     let endpoint = &weed.endpoint;
@@ -46,13 +44,13 @@ fn restore_all(world: &World, to: &str, into: &Path) {
 #[test]
 fn a_machine_that_is_lost_comes_back_from_a_bucket_and_goes_on_there() {
     let scratch = tempfile::tempdir().unwrap();
-    let Some(weed) = Weed::start(scratch.path()) else { return };
+    let Some(weed) = Weed::for_a_test(scratch.path()) else { return };
     let world = World::new();
     configure(&world, &weed, "s3://archives/plain/one", "");
     let server = world.serve();
     assert!(server.said.contains("there is no bucket archives: make it"), "{}", server.said);
     server.stop();
-    weed.bucket("archives");
+    weed.make_bucket("archives").unwrap();
     let server = world.serve();
     let said = &server.said;
     assert!(said.contains("s3://archives/plain/one; it survives this machine"), "{said}");
@@ -67,7 +65,10 @@ fn a_machine_that_is_lost_comes_back_from_a_bucket_and_goes_on_there() {
     assert!(world.run(&["backup", "list"]).good().contains("Documents"));
     assert!(world.run(&["backup", "verify"]).good().contains("sound"));
     let printed = world.run(&["config", "print"]).good();
-    assert!(printed.contains("bucket-keys") && !printed.contains(SECRET) && !printed.contains(KEY), "{printed}");
+    assert!(
+        printed.contains("bucket-keys") && !printed.contains(Weed::SECRET) && !printed.contains(Weed::KEY),
+        "{printed}"
+    );
     kill_and_lose_all(&world, server);
 
     let cut = world.folder.path().join("cut");
@@ -98,9 +99,9 @@ fn a_machine_that_is_lost_comes_back_from_a_bucket_and_goes_on_there() {
 #[test]
 fn a_sealed_bucket_acknowledges_what_it_has_and_opens_with_its_key_alone() {
     let scratch = tempfile::tempdir().unwrap();
-    let Some(weed) = Weed::start(scratch.path()) else { return };
+    let Some(weed) = Weed::for_a_test(scratch.path()) else { return };
     let world = World::new();
-    weed.bucket("archives");
+    weed.make_bucket("archives").unwrap();
     let key = world.folder.path().join("archive-key");
     world.run(&["backup", "new-key", key.to_str().unwrap()]).good();
     world.run(&["backup", "new-key", key.to_str().unwrap()]).bad(1, &["archive-key"]);

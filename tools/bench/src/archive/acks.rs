@@ -4,12 +4,12 @@ use super::kept::{self, Kept, NAME};
 use super::{ARCHIVED, IN_BUCKET};
 use crate::arguments::{Measured, Plan};
 use crate::measure::{Callers, Run, Side, alone};
-use crate::peers::weed::{self, Weed};
 use crate::place::Place;
 use crate::report::{Report, Row, Unit};
 use crate::table;
 use anyhow::Context;
-use monolite_archive::place::Folder;
+use monolite_archive::place::{Bucket, BucketConfig, Folder};
+use monolite_peers::Weed;
 use monolite_store::Ticket;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,11 +32,25 @@ pub(super) async fn run(measured: &Measured, place: &Place, report: &mut Report)
         let scratch = place.join("weed");
         std::fs::create_dir(&scratch)?;
         match Weed::start(&scratch).context("SeaweedFS")? {
-            Some(weed) => measure(measured, place, report, weed.bucket()?, "s3").await?,
-            None => eprintln!("LEFT OUT: ack_archived_*_s3: {}", weed::MISSING),
+            Some(weed) => measure(measured, place, report, bucket(&weed)?, "s3").await?,
+            None => eprintln!("LEFT OUT: ack_archived_*_s3: {}", Weed::MISSING),
         }
     }
     Ok(())
+}
+
+/// A bucket of its own.
+fn bucket(weed: &Weed) -> anyhow::Result<Arc<dyn monolite_archive::Place>> {
+    weed.make_bucket("archives").context("SeaweedFS")?;
+    Ok(Arc::new(Bucket::open(BucketConfig {
+        bucket: "archives".into(),
+        prefix: "bench".into(),
+        region: Some("us-east-1".into()),
+        endpoint: Some(weed.endpoint.clone()),
+        access_key: Some(Weed::KEY.into()),
+        secret_key: Some(Weed::SECRET.into()),
+        ..BucketConfig::default()
+    })?))
 }
 
 async fn measure(

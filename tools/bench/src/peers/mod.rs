@@ -1,10 +1,9 @@
-//! The peers: PostgreSQL, PocketBase, SeaweedFS as a bucket, and the usual ways to use SQLite from async Rust.
+//! The peers: PostgreSQL, PocketBase, and the usual ways to use SQLite from async Rust.
 
 pub(crate) mod actor;
 pub(crate) mod pocketbase;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
-pub(crate) mod weed;
 
 #[cfg(test)]
 mod tests {
