@@ -38,6 +38,8 @@ pub enum Kind {
     Behind,
     /// Two went on from one commit: the file was copied or put back, and both were archived. Nothing was changed.
     Apart,
+    /// A segment is another writer's, who went on from a copy of the file: it is none of this history's, and is passed over.
+    Foreign,
     /// The caller asked to stop, or what was waited for has ended.
     Stopped,
     /// The operating system refused; see the source.

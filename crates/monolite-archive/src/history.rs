@@ -2,7 +2,9 @@
 //!
 //! **Invariants**
 //! - A segment's name, level and header say the same; one that does not is refused when it is read.
+//! - Where the line of writers is looked at, a segment of a writer that is not on it is refused when it is read.
 
+use crate::claims::Writers;
 use crate::layout::{Layout, Level, SegmentName, history_root};
 use crate::ltx::{Decoder, Encoder, HEADER_BYTES, Header, Stand};
 use crate::place::{Place, Reader, Upload};
@@ -38,12 +40,28 @@ impl fmt::Display for Segment {
 pub struct History {
     place: Arc<dyn Place>,
     root: String,
+    /// Who wrote which commits, where that is looked at.
+    writers: Option<Arc<Writers>>,
 }
 
 impl History {
     /// The history of a service; nothing is read or made.
     pub fn new(place: Arc<dyn Place>, service: &str, history: &str) -> Result<Self> {
-        Ok(History { place, root: history_root(service, history)? })
+        Ok(History { place, root: history_root(service, history)?, writers: None })
+    }
+
+    /// The same history, of which only segments of its own line of writers are read: what the claims say of that is asked for
+    /// when it is needed, and then believed as long as this lives.
+    #[must_use]
+    pub(crate) fn in_line(&self) -> History {
+        History { writers: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// What the claims say is asked for again.
+    pub(crate) fn forget_writers(&self) {
+        if let Some(writers) = &self.writers {
+            writers.forget();
+        }
     }
 
     /// Its place.
@@ -113,7 +131,7 @@ impl History {
         let bytes = bytes.as_slice().try_into();
         let bytes = bytes.map_err(|_| Error::damaged(format!("{segment} is shorter than a header")))?;
         let header = Header::from_bytes(bytes).map_err(|e| e.within(segment))?;
-        agrees(segment, &header)?;
+        self.agrees(segment, &header)?;
         Ok(header)
     }
 
@@ -122,7 +140,7 @@ impl History {
         let name = self.segment_name(segment.level, segment.name);
         let reader = Reader::new(Arc::clone(&self.place), name, range);
         let decoder = Decoder::begin(reader).map_err(|e| e.within(segment))?;
-        agrees(segment, &decoder.header())?;
+        self.agrees(segment, &decoder.header())?;
         Ok(decoder)
     }
 
@@ -137,14 +155,26 @@ impl History {
     pub fn delete(&self, segment: &Segment) -> Result<()> {
         self.place.delete(&self.segment_name(segment.level, segment.name))
     }
-}
 
-fn agrees(segment: &Segment, header: &Header) -> Result<()> {
-    if (header.first, header.last) == (segment.name.first, segment.name.last) {
-        return Ok(());
+    fn agrees(&self, segment: &Segment, header: &Header) -> Result<()> {
+        let (first, last) = (header.first, header.last);
+        if (first, last) != (segment.name.first, segment.name.last) {
+            let text = format!("{segment} holds commits {first} to {last}: it was renamed or replaced");
+            return Err(Error::new(Kind::Damaged, text));
+        }
+        let writer = self.writers.as_ref().map_or(Ok(None), |writers| writers.of(self, last))?;
+        match writer {
+            Some(writer) if writer != header.epoch => {
+                let text = format!(
+                    "{segment} is of writer {}, but commit {last} of this history is writer {writer}'s: two servers wrote copies \
+                     of one file, and this segment is of the one that was overtaken",
+                    header.epoch
+                );
+                Err(Error::new(Kind::Foreign, text))
+            }
+            _ => Ok(()),
+        }
     }
-    let (first, last) = (header.first, header.last);
-    Err(Error::new(Kind::Damaged, format!("{segment} holds commits {first} to {last}: it was renamed or replaced")))
 }
 
 /// A segment on its way into a place.

@@ -17,6 +17,7 @@ mod archiver;
 mod base;
 mod beside;
 mod check;
+mod claims;
 pub mod cuts;
 pub mod disk;
 mod error;

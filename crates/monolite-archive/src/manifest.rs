@@ -79,9 +79,3 @@ pub fn claim(history: &History, epoch: u64, nonce: &str, at_ms: i64) -> Result<C
     };
     Ok(if ours { Claim::Ours } else { Claim::Others })
 }
-
-/// The writer epochs that were claimed of a history.
-pub(crate) fn claims(history: &History) -> Result<Vec<u64>> {
-    let entries = history.place().list(&history.name("claims"))?;
-    Ok(entries.iter().filter_map(|entry| u64::from_str_radix(&entry.name, 16).ok()).collect())
-}

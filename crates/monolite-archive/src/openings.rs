@@ -28,8 +28,8 @@ struct Opening {
 }
 
 impl Opening {
-    fn of(found: &Found) -> Opening {
-        let (epoch, before) = ((found.epoch + 1) as u64, found.epoch as u64);
+    fn of(found: &Found, epoch: u64) -> Opening {
+        let before = found.epoch as u64;
         Opening { history: u128::from_be_bytes(found.history), epoch, sequence: found.sequence, before }
     }
 
@@ -45,9 +45,9 @@ impl Opening {
     }
 }
 
-/// Notes an opening.
-pub(crate) fn note(scratch: &Path, found: &Found) -> Result<()> {
-    let (mut all, new) = (all(scratch), Opening::of(found));
+/// Notes an opening, which commits as this writer.
+pub(crate) fn note(scratch: &Path, found: &Found, epoch: u64) -> Result<()> {
+    let (mut all, new) = (all(scratch), Opening::of(found, epoch));
     if all.contains(&new) {
         return Ok(()); // kept anew by the same process
     }
@@ -64,6 +64,13 @@ pub(crate) fn vouch(scratch: &Path, history: [u8; 16], epoch: u64, sequence: u64
     all(scratch).contains(&Opening { history: u128::from_be_bytes(history), epoch, sequence, before })
 }
 
+/// The commit that this writer was noted to have begun after, and that one's writer.
+pub(crate) fn began(scratch: &Path, history: &str, epoch: u64) -> Option<(u64, u64)> {
+    let history = u128::from_str_radix(history, 16).ok()?;
+    let noted = all(scratch).into_iter().find(|o| (o.history, o.epoch) == (history, epoch))?;
+    Some((noted.sequence, noted.before))
+}
+
 fn all(scratch: &Path) -> Vec<Opening> {
     beside::read(scratch, NAME).unwrap_or_default().lines().filter_map(Opening::parse).collect()
 }
@@ -76,21 +83,25 @@ mod tests {
         Found { history: [history; 16], sequence, epoch, page_size: 4096 }
     }
 
+    fn opened(scratch: &Path, found: &Found) -> Result<()> {
+        note(scratch, found, (found.epoch + 1) as u64)
+    }
+
     #[test]
     fn an_opening_vouches_for_what_it_found_and_for_nothing_else() {
         let t = tempfile::tempdir().unwrap();
         assert!(!vouch(t.path(), [1; 16], 7, 41, 6));
-        note(t.path(), &found(1, 41, 6)).unwrap();
-        note(t.path(), &found(1, 43, 7)).unwrap();
-        note(t.path(), &found(1, 43, 7)).unwrap();
+        opened(t.path(), &found(1, 41, 6)).unwrap();
+        opened(t.path(), &found(1, 43, 7)).unwrap();
+        opened(t.path(), &found(1, 43, 7)).unwrap();
         assert!(vouch(t.path(), [1; 16], 7, 41, 6) && vouch(t.path(), [1; 16], 8, 43, 7));
         for (history, epoch, sequence, before) in [(2, 7, 41, 6), (1, 8, 41, 6), (1, 7, 42, 6), (1, 7, 41, 5)] {
             assert!(!vouch(t.path(), [history; 16], epoch, sequence, before));
         }
         // Put back to an older copy: writers of the same numbers begin elsewhere.
-        note(t.path(), &found(1, 40, 6)).unwrap();
+        opened(t.path(), &found(1, 40, 6)).unwrap();
         assert!(!vouch(t.path(), [1; 16], 7, 41, 6) && !vouch(t.path(), [1; 16], 8, 43, 7));
-        note(t.path(), &found(2, 40, 7)).unwrap();
+        opened(t.path(), &found(2, 40, 7)).unwrap();
         assert!(!vouch(t.path(), [1; 16], 7, 40, 6) && vouch(t.path(), [2; 16], 8, 40, 7), "of another file");
     }
 
@@ -98,7 +109,7 @@ mod tests {
     fn only_the_newest_are_remembered() {
         let t = tempfile::tempdir().unwrap();
         for n in 0..KEPT as i64 + 2 {
-            note(t.path(), &found(1, 10, n)).unwrap();
+            opened(t.path(), &found(1, 10, n)).unwrap();
         }
         assert_eq!(all(t.path()).len(), KEPT);
         assert!(!vouch(t.path(), [1; 16], 2, 10, 1) && vouch(t.path(), [1; 16], 3, 10, 2));

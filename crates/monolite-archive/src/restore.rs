@@ -89,23 +89,53 @@ pub struct Restored {
     pub avoided: Vec<Segment>,
 }
 
-/// Makes a plan for a target of a history as it is now.
+/// Makes a plan for a target of a history as it is now. Segments of writers that were overtaken are passed over.
 pub fn plan(history: &History, target: Target) -> Result<Plan> {
-    retry_if_gone(|| plan_now(history, target))
+    let history = history.in_line();
+    retry_if_gone(|| plan_now(&history, target, &[]))
 }
 
 /// The same, and the plan for the newest commit where there is one: both of one look at what lies in the place.
 pub fn plan_beside_newest(history: &History, target: Target) -> Result<(Plan, Option<Plan>)> {
+    let history = history.in_line();
     retry_if_gone(|| {
-        let segments = history.segments()?;
-        let at = |segment: &Segment| Ok(history.header(segment)?.at_ms);
-        Ok((Plan::to(&segments, target, at)?, Plan::to(&segments, Target::Latest, at).ok()))
+        let mut segments = history.segments()?;
+        let planned = plan_of(&history, target, &mut segments)?;
+        Ok((planned, plan_of(&history, Target::Latest, &mut segments).ok()))
     })
 }
 
-fn plan_now(history: &History, target: Target) -> Result<Plan> {
-    let segments = history.segments()?;
-    Plan::to(&segments, target, |segment: &Segment| Ok(history.header(segment)?.at_ms))
+/// `but`: segments that are not to be used.
+fn plan_now(history: &History, target: Target, but: &[Segment]) -> Result<Plan> {
+    let mut segments = history.segments()?;
+    segments.retain(|segment| !but.contains(segment));
+    plan_of(history, target, &mut segments)
+}
+
+/// Plans along one line of writers: segments that turn out to be another one's are taken out.
+fn plan_of(history: &History, target: Target, segments: &mut Vec<Segment>) -> Result<Plan> {
+    loop {
+        let mut foreign = Vec::new();
+        let mut at_ms = |segment: &Segment| match history.header(segment) {
+            Err(e) if e.kind() == Kind::Foreign => {
+                foreign.push(*segment);
+                Ok(segment.created_ms) // whatever it is: it is planned again without this one
+            }
+            other => Ok(other?.at_ms),
+        };
+        let planned = Plan::to(segments, target, &mut at_ms);
+        for segment in planned.as_ref().map_or(&[][..], Plan::segments) {
+            match at_ms(segment) {
+                // That a segment is damaged shows when it is read, and then there may be another way.
+                Err(e) if e.kind() == Kind::Damaged => {}
+                other => drop(other?),
+            }
+        }
+        if foreign.is_empty() {
+            return planned;
+        }
+        segments.retain(|segment| !foreign.contains(segment));
+    }
 }
 
 /// Restores a target of a history into a new file. `progress` is told now and then, and may end it.
@@ -152,11 +182,12 @@ fn restore_by(
     every: u64,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Restored> {
+    let history = &history.in_line();
     let out = std::path::absolute(out).map_err(|e| Error::io(format!("{}", out.display()), e))?;
     refuse_what_is_there(&out)?;
     let mut partial = Partial::begin(&out)?;
     let restored = retry_if_gone(|| {
-        let plan = planned.take().map_or_else(|| plan_now(history, target), Ok)?;
+        let plan = planned.take().map_or_else(|| plan_now(history, target, &[]), Ok)?;
         let _pin = Pin::set(history, plan.last());
         copy_around_damage(history, plan, &mut partial, every, progress)
     });
@@ -190,24 +221,27 @@ fn copy_around_damage(
         let (note, planned) = resumed.as_ref().map_or((None, &plan), |(note, plan)| (Some(note), plan));
         let damage = match copy(history, planned, partial, every, note, progress) {
             // Whatever it is, it shows again from the beginning.
-            Err(e) if e.kind() == Kind::Damaged && note.is_some() => continue,
-            Err(e) if e.kind() == Kind::Damaged => e,
+            Err(e) if is_unusable(&e) && note.is_some() => continue,
+            Err(e) if is_unusable(&e) => e,
             other => return other.map(|restored| Restored { avoided, ..restored }),
         };
         let known = avoided.len();
         for segment in plan.segments() {
             match verify::read(history, segment, &mut |_| ControlFlow::Continue(())) {
-                Err(e) if e.kind() == Kind::Damaged => avoided.push(*segment),
+                Err(e) if is_unusable(&e) => avoided.push(*segment),
                 other => drop(other?),
             }
         }
-        let mut segments = history.segments()?;
-        segments.retain(|segment| !avoided.contains(segment));
-        match Plan::to(&segments, Target::Sequence(plan.last()), |s| Ok(s.created_ms)) {
+        match plan_now(history, Target::Sequence(plan.last()), &avoided) {
             Ok(other) if avoided.len() > known => plan = other,
             _ => return Err(damage),
         }
     }
+}
+
+/// Whether another way may lead to the same commit.
+fn is_unusable(e: &Error) -> bool {
+    matches!(e.kind(), Kind::Damaged | Kind::Foreign)
 }
 
 /// Plans and reads again where a listed segment was deleted before it was read.

@@ -7,12 +7,12 @@
 //! - Oldest first, one after another; a segment leaves it when the place has it.
 //! - Its bytes and the age of its oldest segment are known without looking at the disk.
 
-use crate::Result;
+use crate::claims::{Claimed, Memory, Taking, claims, refuse_marked, refuse_overtaken};
 use crate::history::{History, Segment};
 use crate::layout::{Level, SegmentName};
 use crate::ltx::Header;
 use crate::place::Folder;
-use crate::state::refuse_overtaken;
+use crate::{Result, openings};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,22 +31,45 @@ pub fn carry_spool(history: &History, id: &str, scratch: &Path) -> Result<usize>
         return Ok(0);
     }
     let spool = Spool::open(scratch, id)?;
-    let mut last = history.segments()?.iter().map(|s| s.name.last).max().unwrap_or(0);
+    let there = history.segments()?;
+    let mut last = there.iter().map(|s| s.name.last).max().unwrap_or(0);
+    let waiting: Vec<Segment> = spool.all().into_iter().filter(|s| s.name.last > last).collect();
+    let Some(newest) = waiting.last() else { return Ok(0) };
+    if waiting[0].name.first > last + 1 {
+        return Ok(0);
+    }
+    let writer = spool.history().header(newest)?;
+    refuse_overtaken(history, id, scratch, writer.epoch)?;
+    let claimed = claims(history)?.last().copied().unwrap_or(0);
+    if claimed <= writer.epoch {
+        let mine = claimed_for(history, id, scratch, &writer)?;
+        let taking = Taking { history, id, scratch, mine: &mine, archived: last, now_ms: writer.at_ms };
+        taking.take(|segment| there.contains(segment))?;
+    }
     let mut carried = 0;
-    for segment in spool.all() {
-        if segment.name.last <= last {
-            continue;
-        }
+    for segment in waiting {
         if segment.name.first > last + 1 {
             break;
         }
-        if carried == 0 {
-            refuse_overtaken(history, scratch, spool.history().header(&segment)?.epoch)?;
-        }
         spool.carry(&segment, history)?;
+        refuse_marked(history, claimed.max(writer.epoch))?;
         (last, carried) = (segment.name.last, carried + 1);
     }
     Ok(carried)
+}
+
+/// The claim under which a store that does not run puts what waits: that of the writer of it, if it made one, else one in its name.
+fn claimed_for(history: &History, id: &str, scratch: &Path, writer: &Header) -> Result<Claimed> {
+    let there = Claimed::read(history, writer.epoch)?;
+    let new = || {
+        let mut random = [0u8; 16];
+        getrandom::fill(&mut random)
+            .map_err(|e| crate::Error::new(crate::Kind::Io, format!("no random numbers: {e}")))?;
+        let after = openings::began(scratch, id, writer.epoch);
+        Ok(Claimed { epoch: writer.epoch, nonce: crate::hex(&random), after })
+    };
+    // Another's stays another's: then this one is refused.
+    there.filter(|there| there.after.is_none() || Memory::read(scratch).made(id, there)).map_or_else(new, Ok)
 }
 
 /// Segments on their way.

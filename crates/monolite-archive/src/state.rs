@@ -2,15 +2,17 @@
 //!
 //! **Invariants**
 //! - A file that is behind its archive, or went on apart from it, is refused with both sides; the place is not written to.
+//! - Nothing is claimed here: an opening that changes nothing in the place leaves no trace in it but a manifest.
 //! - What cannot be proven to go on from the archive gets a new base.
 
+use crate::claims::{Claimed, Memory, claims};
 use crate::history::{History, Segment};
 use crate::layout::{Level, SegmentName};
 use crate::ltx::Header;
-use crate::manifest::{Claim, Manifest, claim, claims};
+use crate::manifest::Manifest;
 use crate::plan::{Plan, Target};
 use crate::spool::Spool;
-use crate::{Error, FORMAT, Kind, Result, Sides, beside, moment};
+use crate::{Error, FORMAT, Kind, Result, Sides, moment, openings};
 use monolite_store::Found;
 use std::path::Path;
 
@@ -34,8 +36,10 @@ impl From<Header> for Tip {
 /// What was found.
 #[derive(Debug)]
 pub(crate) struct Standing {
-    /// All segments in the place.
+    /// All segments in the place, but for those that turned out to be an overtaken writer's.
     pub(crate) segments: Vec<Segment>,
+    /// Those.
+    pub(crate) foreign: Vec<Segment>,
     /// The newest commit in the place; `None` where nothing is.
     pub(crate) archived: Option<Tip>,
     /// The newest commit in the place or in the spool: what follows it is to be captured.
@@ -44,8 +48,10 @@ pub(crate) struct Standing {
     pub(crate) run: Option<u64>,
     /// Why a new base is needed, if it is.
     pub(crate) base: Option<String>,
-    /// The writer epoch that was claimed: commits from now on carry it.
-    pub(crate) epoch: u64,
+    /// Nothing says which writer made the file's last commits, which are not archived.
+    pub(crate) unknown: bool,
+    /// The writer that commits from now on are of; claimed before the first change in the place.
+    pub(crate) writer: Claimed,
     /// Why the history begins anew though the file was archived before, if it does.
     pub(crate) anew: Option<String>,
 }
@@ -57,9 +63,11 @@ pub(crate) struct Side<'a> {
     pub(crate) found: &'a Found,
     /// The last commit that this process has kept of the open store before; 0 for none.
     pub(crate) kept: u64,
+    /// Names this opening.
+    pub(crate) nonce: &'a str,
 }
 
-/// Compares an archive with a file; makes the manifest and claims the writer epoch.
+/// Compares an archive with a file; makes the manifest.
 pub(crate) fn settle(
     history: &History,
     spool: &Spool,
@@ -81,8 +89,7 @@ pub(crate) fn settle(
     for level in Level::all() {
         segments.extend(place.ask(|| history.level(level))?);
     }
-    let newest = segments.iter().max_by_key(|s| s.name.last);
-    let archived = newest.map(|segment| place.ask(|| history.header(segment))).transpose()?.map(Tip::from);
+    let (archived, foreign) = place.ask(|| newest_in_line(history, &mut segments))?;
     let mut base = match Plan::to(&segments, Target::Latest, |s| Ok(s.created_ms)) {
         Ok(_) => None,
         Err(_) if segments.is_empty() => Some("nothing is archived yet".to_owned()),
@@ -95,12 +102,17 @@ pub(crate) fn settle(
     if let Some(tip) = captured {
         refuse_apart(history, &segments, side, &tip)?;
     }
-    let before = Claimed::read(scratch);
+    let memory = Memory::read(scratch);
     place.ask(|| manifest.settle(history))?;
-    let claim = || claim_epoch(history, &segments, side, captured, before.as_ref(), scratch, now_ms);
-    let epoch = place.ask(claim)?;
+    let all = place.ask(|| claims(history))?;
+    let newest = all.last().copied().unwrap_or(0);
+    let newest = place.ask(|| Claimed::read(history, newest))?;
+    let writer = writer(side, newest, captured, &memory).map_err(|e| match captured {
+        Some(tip) => e.between(sides(history, &segments, side, &tip)),
+        None => e,
+    })?;
     (0..covered).try_for_each(|_| spool.remove_first())?;
-    let lost = captured.is_none() && before.is_some_and(|claimed| claimed.history == manifest.history);
+    let lost = captured.is_none() && memory.has(&manifest.history);
     let anew = lost.then(|| {
         format!(
             "{} has nothing of {service}, whose file is at commit {} and was archived before: that archive was lost, or it is \
@@ -110,44 +122,53 @@ pub(crate) fn settle(
         )
     });
     let run = captured.map(|tip| run(&segments, &spool.all(), tip.sequence));
-    Ok(Standing { segments, archived, captured, run, base, epoch, anew })
+    let epoch = found.epoch as u64;
+    let known = all.contains(&epoch) || openings::began(scratch, &manifest.history, epoch).is_some();
+    let unknown = !known && captured.is_some_and(|tip| tip.sequence < found.sequence);
+    Ok(Standing { segments, foreign, archived, captured, run, base, unknown, writer, anew })
 }
 
-/// Claims the writer epoch that this opening of the file commits under.
+/// The newest commit in the place that is on the line of its writers. What is newer and is not is taken out.
+fn newest_in_line(history: &History, segments: &mut Vec<Segment>) -> Result<(Option<Tip>, Vec<Segment>)> {
+    let (history, mut foreign) = (history.in_line(), Vec::new());
+    loop {
+        let Some(newest) = segments.iter().max_by_key(|s| s.name.last).copied() else { return Ok((None, foreign)) };
+        match history.header(&newest) {
+            Err(e) if e.kind() == Kind::Foreign => {
+                segments.retain(|s| *s != newest);
+                foreign.push(newest);
+            }
+            other => return Ok((Some(other?.into()), foreign)),
+        }
+    }
+}
+
+/// Which writer this opening of the file goes on as.
 ///
 /// The next one, as a rule. Where another opening has claimed that, the file is a copy. One that was restored from this
 /// archive is a copy by its operator's will, and has no claim of its own yet: it goes on as the next writer that nobody was.
-fn claim_epoch(
-    history: &History,
-    segments: &[Segment],
-    side: Side<'_>,
-    captured: Option<Tip>,
-    before: Option<&Claimed>,
-    scratch: &Path,
-    now_ms: i64,
-) -> Result<u64> {
-    let Side { service, found, .. } = side;
-    let next = (found.epoch + 1) as u64;
-    let epoch = before.filter(|b| b.history == hex(&found.history)).map_or(next, |before| before.epoch.max(next));
-    if claim(history, epoch, &Claimed::nonce(scratch, &hex(&found.history), epoch)?, now_ms)? == Claim::Ours {
-        return Ok(epoch);
-    }
+fn writer(side: Side<'_>, newest: Option<Claimed>, captured: Option<Tip>, memory: &Memory) -> Result<Claimed> {
+    let Side { service, found, nonce, .. } = side;
+    let id = hex(&found.history);
+    let after = Some((found.sequence, found.epoch as u64));
+    let mine = |epoch| Claimed { epoch, nonce: nonce.to_owned(), after };
+    let next = memory.next(&id, nonce, (found.epoch + 1) as u64);
     let at_tip = captured.is_some_and(|tip| (tip.sequence, tip.epoch) == (found.sequence, Some(found.epoch as u64)));
-    if before.is_none() && at_tip {
-        let free = claims(history)?.into_iter().max().unwrap_or(epoch) + 1;
-        if claim(history, free, &Claimed::nonce(scratch, &hex(&found.history), free)?, now_ms)? == Claim::Ours {
-            return Ok(free);
+    match newest {
+        None => Ok(mine(next)),
+        Some(newest) if newest.epoch < next => Ok(mine(next)),
+        // This opening was kept before.
+        Some(newest) if newest.nonce == nonce => Ok(mine(newest.epoch)),
+        Some(newest) if memory.made(&id, &newest) || memory.is_empty() && at_tip => Ok(mine(newest.epoch + 1)),
+        Some(newest) => {
+            let text = format!(
+                "another program archived {service} as its writer {}: the file was copied, or put back from a copy. Nothing \
+                 was written",
+                newest.epoch
+            );
+            Err(Error::new(Kind::Apart, text))
         }
     }
-    let text = format!(
-        "another program archived {service} as its writer {epoch}: the file was copied, or put back from a copy. Nothing \
-         was written"
-    );
-    let error = Error::new(Kind::Apart, text);
-    Err(match captured {
-        Some(tip) => error.between(sides(history, segments, side, &tip)),
-        None => error,
-    })
 }
 
 /// How often a place that has answered is asked the same before it counts as one that does not.
@@ -211,7 +232,7 @@ fn with_spool(spool: &Spool, archived: Option<Tip>, base: &mut Option<String>) -
 
 /// Refuses a file that does not go on from its archive, as far as its last commit says.
 fn refuse_apart(history: &History, segments: &[Segment], side: Side<'_>, tip: &Tip) -> Result<()> {
-    let Side { service, found, kept } = side;
+    let Side { service, found, kept, .. } = side;
     if found.sequence.max(kept) < tip.sequence {
         let sides = sides(history, segments, side, tip);
         let of = sides.file_ms.map_or(String::new(), |ms| format!(" of {}", moment::text(ms)));
@@ -244,21 +265,6 @@ fn sides(history: &History, segments: &[Segment], side: Side<'_>, tip: &Tip) -> 
     }
 }
 
-/// Refuses commits of a writer after whom another one took the history, unless that was this folder.
-pub(crate) fn refuse_overtaken(history: &History, scratch: &Path, epoch: u64) -> Result<()> {
-    let newest = claims(history)?.into_iter().max().unwrap_or(0);
-    if newest <= epoch || Claimed::held(history, scratch)? >= Some(newest) {
-        return Ok(());
-    }
-    let text = format!(
-        "what waits in {} was committed by writer {epoch}, and writer {newest} of another folder has taken {} since: they may be \
-         two lines. Nothing was carried or removed; move that folder away to go on without it",
-        scratch.display(),
-        history.root()
-    );
-    Err(Error::new(Kind::Apart, text))
-}
-
 /// How far back everything up to a commit is kept without a gap.
 fn run(segments: &[Segment], spooled: &[Segment], last: u64) -> u64 {
     let mut all: Vec<_> = segments.iter().chain(spooled).filter(|s| !s.name.is_base()).map(|s| s.name).collect();
@@ -278,50 +284,6 @@ pub(crate) fn apart(sides: Sides, archived: Option<u64>, epoch: u64) -> Error {
         archived.unwrap_or_default()
     );
     Error::new(Kind::Apart, text).between(sides)
-}
-
-/// What this folder claimed last: kept beside the store, so that the same opening may ask again.
-struct Claimed {
-    epoch: u64,
-    history: String,
-    nonce: String,
-}
-
-impl Claimed {
-    const NAME: &'static str = "claim";
-
-    /// `None` where the folder never claimed anything.
-    fn read(scratch: &Path) -> Option<Claimed> {
-        let text = beside::read(scratch, Self::NAME)?;
-        let mut words = text.split_ascii_whitespace();
-        let (epoch, nonce) = (u64::from_str_radix(words.next()?, 16).ok()?, words.next()?.to_owned());
-        Some(Claimed { epoch, nonce, history: words.next().unwrap_or_default().to_owned() })
-    }
-
-    /// The writer epoch that this folder has claimed of a history; `None` where the claim is another's, or none was made.
-    fn held(history: &History, scratch: &Path) -> Result<Option<u64>> {
-        let Some(claimed) = Claimed::read(scratch).filter(|c| history.root().ends_with(&c.history)) else {
-            return Ok(None);
-        };
-        let there = history.place().read_small(&history.name(&format!("claims/{:016x}", claimed.epoch)))?;
-        Ok((there.as_deref() == Some(claimed.nonce.as_bytes())).then_some(claimed.epoch))
-    }
-
-    /// The nonce of this writer epoch: the one that was made before for the same epoch, or a new one.
-    fn nonce(scratch: &Path, history: &str, epoch: u64) -> Result<String> {
-        if let Some(there) = Claimed::read(scratch)
-            && there.epoch == epoch
-            && (there.history == history || there.history.is_empty())
-            && there.nonce.len() == 32
-        {
-            return Ok(there.nonce);
-        }
-        let mut random = [0u8; 16];
-        getrandom::fill(&mut random).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
-        let nonce = hex(&random);
-        beside::write(scratch, Self::NAME, format!("{epoch:016x} {nonce} {history}").as_bytes())?;
-        Ok(nonce)
-    }
 }
 
 /// 16 bytes as 32 hexadecimal digits: how a history is named.

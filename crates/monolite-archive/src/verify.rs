@@ -26,6 +26,13 @@ pub enum Problem {
         /// What is wrong with it.
         text: String,
     },
+    /// A segment is of a writer that another one overtook, on a copy of the file: restores pass it over.
+    Foreign {
+        /// Which.
+        segment: Segment,
+        /// Whose it is.
+        text: String,
+    },
     /// Commits are missing between two others.
     Gap {
         /// The first that is missing.
@@ -55,6 +62,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problem::Damaged { segment, text } => write!(f, "{segment} is damaged: {text}"),
+            Problem::Foreign { segment, text } => write!(f, "{segment} is passed over: {text}"),
             Problem::Gap { first, last, healed } => {
                 let after = if *healed { "; a later base leads on" } else { "" };
                 write!(f, "commits {first} to {last} are missing{after}")
@@ -86,11 +94,13 @@ pub struct Verified {
 
 /// Reads every segment of a history. `progress` hears the bytes read and the bytes there are, and may end it.
 pub fn verify(history: &History, progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>) -> Result<Verified> {
-    let segments = history.segments()?;
+    let history = &history.in_line();
+    let mut segments = history.segments()?;
     let whole = segments.iter().map(|s| s.bytes).sum();
     let mut verified = Verified::default();
     let mut sound = Vec::new();
     let mut ends = Vec::new();
+    let mut foreign = Vec::new();
     for segment in &segments {
         let before = verified.bytes;
         match read(history, segment, &mut |done| progress(before + done, whole)) {
@@ -104,12 +114,17 @@ pub fn verify(history: &History, progress: &mut dyn FnMut(u64, u64) -> ControlFl
                 let text = text.strip_prefix(&format!("{segment}: ")).unwrap_or(&text).to_owned();
                 verified.problems.push(Problem::Damaged { segment: *segment, text });
             }
+            Err(e) if e.kind() == Kind::Foreign => {
+                foreign.push(*segment);
+                verified.problems.push(Problem::Foreign { segment: *segment, text: e.to_string() });
+            }
             Err(e) if e.kind() == Kind::Missing => continue, // merged or too old meanwhile
             Err(e) => return Err(e),
         }
         verified.segments += 1;
         verified.bytes += segment.bytes;
     }
+    segments.retain(|segment| !foreign.contains(segment));
     verified.last = segments.iter().map(|s| s.name.last).max().unwrap_or(0);
     verified.first = sound.iter().filter(|s| s.name.is_base()).map(|s| s.name.last).min().unwrap_or(0);
     verified.problems.extend(back_in_time(ends));

@@ -5,11 +5,11 @@
 //! - A place that is near (a folder) is put to at once, while nothing waits in the spool; a bucket gets all by the spool.
 //! - A gap is never silent: it is counted, and a new base follows.
 
+use super::claiming::Holding;
 use super::keeper::{Keeper, Part};
 use super::pool::lock;
 use super::status::State;
-use crate::history::{History, Segment};
-use crate::layout::{Layout, Level, SegmentName};
+use crate::layout::Layout;
 use crate::ltx::Header;
 use crate::planted::planted;
 use crate::state::{self, Side, Tip, hex};
@@ -33,6 +33,8 @@ pub(super) struct Capture {
     pub(super) tip: Option<Tip>,
     /// Whether the next batch was proven to go on from the tip.
     proven: bool,
+    /// Commits up to the one that was found are of a writer of whom nothing is known: others' may have the same numbers.
+    unknown: bool,
     /// Commits that have to be the end of a segment: those of marks.
     pub(super) ends: BTreeSet<u64>,
     /// Taken, and kept nowhere yet.
@@ -45,9 +47,9 @@ pub(super) struct Capture {
 
 impl Capture {
     pub(super) fn new(follower: Follower) -> Capture {
-        let (settled, proven, dropping, refusing) = (false, false, false, false);
+        let (settled, proven, unknown, dropping, refusing) = (false, false, false, false, false);
         let (ends, pending, tip, tries) = (BTreeSet::new(), None, None, 0);
-        Capture { follower: Some(follower), settled, tip, proven, ends, pending, dropping, refusing, tries }
+        Capture { follower: Some(follower), settled, tip, proven, unknown, ends, pending, dropping, refusing, tries }
     }
 }
 
@@ -68,18 +70,24 @@ impl Keeper {
         let now = (self.inner.config.now)();
         let follower = c.follower.as_mut().expect("a store that is not settled has not ended");
         let (found, kept) = (&self.found, follower.released());
-        let side = Side { service: &self.service, found, kept };
-        let standing = state::settle(&self.history, &self.spool, side, &self.scratch, now)?;
+        let side = Side { service: &self.service, found, kept, nonce: &self.nonce };
+        let standing = state::settle(&self.plain, &self.spool, side, &self.scratch, now)?;
         let tip = match standing.captured {
             Some(tip) => tip,
             // Nothing is kept: a base will have what is there, and what follows is captured.
             None => Tip { sequence: follower.published(), pages: None, at_ms: now, epoch: None },
         };
         follower.begin_after(tip.sequence, tip.pages);
-        follower.write_as(standing.epoch as i64);
+        follower.write_as(standing.writer.epoch as i64);
+        if standing.writer.epoch != (found.epoch + 1) as u64 {
+            openings::note(&self.scratch, found, standing.writer.epoch)?;
+        }
+        *lock(&self.holding) = Holding { writer: Some(standing.writer), foreign: standing.foreign, held: false };
+        self.history.forget_writers();
         c.tip = Some(tip);
         c.proven = standing.captured.is_none_or(|tip| tip.sequence == found.sequence || tip.sequence <= kept);
         c.settled = true;
+        c.unknown = standing.unknown;
         if let Some(why) = &standing.anew {
             self.tell(why);
         }
@@ -247,11 +255,30 @@ impl Keeper {
                     _ => c.proven = true,
                 }
             }
+            if std::mem::take(&mut c.unknown) && batch.first <= self.found.sequence {
+                self.gap(c, &format!("nothing says who made the commits up to {}", self.found.sequence));
+                continue;
+            }
+            self.refuse_other_writers(&batch)?;
             let at_ms = (self.inner.config.now)().max(tip.at_ms);
             let (page_size, pages, epoch) = (batch.page_size, batch.pages_in_file, batch.epoch as u64);
             let header = Header { page_size, pages, first: batch.first, last: batch.last, at_ms, epoch };
             return Ok(Some((batch, header)));
         }
+    }
+
+    /// What this opening commits has to be of the writer that it claims to be: the claims say whose each commit is.
+    fn refuse_other_writers(&self, batch: &Batch) -> Result<()> {
+        let writer = self.writer().map_or(0, |writer| writer.epoch) as i64;
+        let found = self.found.sequence;
+        if batch.last <= found || batch.epoch == writer && (batch.first <= found || batch.first_epoch == writer) {
+            return Ok(());
+        }
+        let text = format!(
+            "commits {} to {} of {} were made as writer {}, and the archive knows another one by that number: the file was copied",
+            batch.first, batch.last, self.service, batch.first_epoch
+        );
+        Err(self.sided(Error::new(Kind::Apart, text)))
     }
 
     /// Whether the first commit that this writer made comes right after the tip, which is of that one.
@@ -301,7 +328,7 @@ impl Keeper {
         let near = self.history.place().layout() == Layout::Folder && self.spool.first().is_none();
         let mut there = false;
         if near && !c.dropping {
-            match put(&self.history, header, batch) {
+            match self.put_near(header, batch) {
                 Ok(segment) => {
                     self.put(segment);
                     there = true;
@@ -311,7 +338,7 @@ impl Keeper {
             }
         }
         if !there && !c.dropping {
-            let segment = put(self.spool.history(), header, batch)?;
+            let segment = self.put_beside(header, batch)?;
             self.spool.add(&header, segment.bytes);
             self.after(Part::Upload, Duration::ZERO);
         }
@@ -327,53 +354,6 @@ impl Keeper {
         }
         Ok(())
     }
-}
-
-/// Writes a batch as a segment of level 0. One that is there already with the same header is ours, put by a try whose
-/// answer was lost.
-fn put(history: &History, header: Header, batch: &mut Batch) -> Result<Segment> {
-    let name = SegmentName { first: header.first, last: header.last };
-    let written = (|| {
-        let mut writing = history.write(Level::CAPTURED, header)?;
-        batch.for_each(|number, page| writing.page(number, page).map_err(Failed::Place)).map_err(
-            |failed| match failed {
-                Failed::Place(e) => e,
-                // Whatever it is, it will be the same the next time: the batch is lost, and that is a gap.
-                Failed::Batch(e) => {
-                    Error::new(Kind::Damaged, format!("a batch of commits cannot be read any more: {e}"))
-                }
-            },
-        )?;
-        writing.finish()
-    })();
-    match written {
-        Ok(bytes) => Ok(Segment { level: Level::CAPTURED, name, bytes, created_ms: header.at_ms }),
-        Err(e) if matches!(e.kind(), Kind::Exists | Kind::OutcomeUnknown) => ours(history, &header, e),
-        Err(e) => Err(e),
-    }
-}
-
-/// What failed while a batch was put.
-enum Failed {
-    Batch(monolite_store::Error),
-    Place(Error),
-}
-
-impl From<monolite_store::Error> for Failed {
-    fn from(e: monolite_store::Error) -> Failed {
-        Failed::Batch(e)
-    }
-}
-
-/// Whether the segment in the place is the one that was to be put.
-pub(super) fn ours(history: &History, header: &Header, why: Error) -> Result<Segment> {
-    let name = SegmentName { first: header.first, last: header.last };
-    let Some(there) = history.level(Level::CAPTURED)?.into_iter().find(|s| s.name == name) else { return Err(why) };
-    if history.header(&there)? == *header {
-        return Ok(there);
-    }
-    let text = format!("{}/{there} was put by another program; two write one archive", history.root());
-    Err(Error::new(Kind::Apart, text))
 }
 
 /// Whether trying again cannot help.

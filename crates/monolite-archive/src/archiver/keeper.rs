@@ -2,10 +2,12 @@
 //!
 //! **Invariants**
 //! - Capture, upload, upkeep and verifying of a store each run on one thread at a time, and none waits for another.
-//! - Locks are taken in the order capture, line, notes; none is held while the place is asked, but that of the part itself.
+//! - Locks are taken in the order capture, holding, line, notes; none is held while the place is asked, but that of the part itself and,
+//!   once, that of the claim.
 
 use super::Inner;
 use super::capture::Capture;
+use super::claiming::Holding;
 use super::pool::lock;
 use super::status::{Notes, State, Status};
 use super::upkeep::Upkeep;
@@ -24,7 +26,13 @@ use std::time::{Duration, Instant};
 pub(super) struct Keeper {
     pub(super) inner: Arc<Inner>,
     pub(super) service: String,
+    /// Of it only segments of its own line of writers are read.
     pub(super) history: History,
+    /// The same, all of it.
+    pub(super) plain: History,
+    /// Names this opening of the store.
+    pub(super) nonce: String,
+    pub(super) holding: Mutex<Holding>,
     pub(super) scratch: PathBuf,
     pub(super) found: Found,
     pub(super) reader: PageReader,
@@ -204,15 +212,14 @@ impl Keeper {
         }
     }
 
-    /// Nothing is archived any more: the store's WAL is its own again. One whose file turns out not to go on from its archive,
-    /// which did not answer before, is written to no more: each further commit would be one that is given up with either way
-    /// on. Its WAL stays, which proves that to the next start.
+    /// Nothing is archived any more: the store's WAL is its own again. One whose file turns out not to go on from its archive, or
+    /// whose archive another server's writer has taken over, is written to no more: each further commit would be one that is
+    /// given up with either way on. Its WAL stays, which proves that to the next start.
     pub(super) fn stop(&self, capture: &mut Capture, why: &Error) {
         let text = format!("{} is not archived any more: {why}", self.service);
         if why.sides().is_some() {
             let text = format!(
-                "{text}. The archive did not answer before. Nothing is written to {} from now on; start the program again: it \
-                 says the ways on",
+                "{text}. Nothing is written to {} from now on; start the program again: it says the ways on",
                 self.service
             );
             self.tell(&text);
@@ -224,7 +231,11 @@ impl Keeper {
             follower.let_go();
         }
         self.stopped.store(true, Ordering::Release);
-        self.notes().state = State::Stopped(why.to_string());
+        let mut notes = self.notes();
+        notes.errors += 1;
+        notes.last_error = Some(why.to_string());
+        notes.state = State::Stopped(why.to_string());
+        drop(notes);
         self.waits.end(&text);
     }
 

@@ -13,9 +13,11 @@
 
 mod bound;
 mod capture;
+mod claiming;
 mod config;
 mod keeper;
 mod pool;
+mod put;
 mod status;
 mod upkeep;
 mod upload;
@@ -27,6 +29,7 @@ pub use status::{State, Status};
 pub use verifying::{Sound, Verification, Wrong};
 pub use wait::{Archived, Marked};
 
+use crate::claims::Memory;
 use crate::history::History;
 use crate::place::Place;
 use crate::spool::Spool;
@@ -38,7 +41,7 @@ use monolite_store::Store;
 use pool::{Ending, Pool, Priority, lock};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -110,10 +113,17 @@ impl Archive {
         let (found, reader) = (follower.found(), follower.reader());
         let history = hex(&found.history);
         let spool = Spool::open(scratch, &history)?;
+        let plain = History::new(inner.place.clone(), service, &history)?;
+        let nonce = nonce(follower.opening())?;
+        let epoch = Memory::read(scratch).next(&history, &nonce, (found.epoch + 1) as u64);
+        follower.write_as(epoch as i64); // so that commits before the place answers are of the writer that will claim it
         let keeper = Arc::new(Keeper {
             inner: inner.clone(),
             service: service.to_owned(),
-            history: History::new(inner.place.clone(), service, &history)?,
+            history: plain.in_line(),
+            plain,
+            nonce,
+            holding: Mutex::default(),
             scratch: scratch.to_owned(),
             found,
             reader,
@@ -137,7 +147,8 @@ impl Archive {
             Err(e) if is_final(&e) => return Err(e),
             Err(e) => keeper.failed("the archive's state is not known", &e),
         }
-        if let Err(e) = openings::note(scratch, &keeper.found) {
+        let epoch = keeper.writer().map_or(epoch, |writer| writer.epoch);
+        if let Err(e) = openings::note(scratch, &keeper.found, epoch) {
             keeper.failed("noting the opening", &e); // the next one may not be able to prove that it goes on
         }
         let hears = Arc::downgrade(&keeper);
@@ -252,6 +263,15 @@ impl Archive {
         let found = lock(&self.life.inner.keepers).get(service).cloned();
         found.ok_or_else(|| Error::new(Kind::Missing, format!("{service} is not archived by this process")))
     }
+}
+
+/// Names an opening of a store: never two, here or elsewhere.
+fn nonce(opening: u64) -> Result<String> {
+    static PROCESS: OnceLock<[u8; 16]> = OnceLock::new();
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
+    let process = u128::from_be_bytes(*PROCESS.get_or_init(|| random));
+    Ok(hex(&process.wrapping_add(u128::from(opening)).to_be_bytes()))
 }
 
 impl Drop for Life {

@@ -1,7 +1,8 @@
 //! Upkeep: base copies, merging, and forgetting what was merged.
 //!
 //! **Invariants**
-//! - The list of segments in memory is the truth of what this program put; the place is not listed again.
+//! - The list of segments in memory is the truth of what this program put; the place is not listed again. What another writer left
+//!   among them, who was overtaken, is found when it is read.
 //! - What is deleted is what `retain.rs` says, with the pins that lie in the place at that moment: restores read there.
 //! - A base copy is one piece at a time, at a pace. What takes long at once (making a large base, a large merge) is done by one
 //!   store at a time, beside which the others' short work goes on. All of it gives way to the writers.
@@ -81,9 +82,15 @@ impl Keeper {
                     self.after(Part::Upkeep, wait);
                 }
             }
+            Err(e) if e.kind() == Kind::Apart => self.stop(&mut lock(&self.capture), &e),
             Err(e) => {
                 upkeep.tries += 1;
                 self.failed("upkeep", &e);
+                if e.kind() == Kind::Foreign
+                    && let Err(e) = self.drop_foreign()
+                {
+                    self.failed("looking for what another writer left", &e);
+                }
                 if self.notes().state != State::Ended {
                     let wait = self.backoff(upkeep.tries);
                     self.after(Part::Upkeep, wait);
@@ -162,11 +169,13 @@ impl Keeper {
         let Some(over) = self.over(from, archived)? else { return Ok(Some(Duration::ZERO)) };
         let copying = upkeep.copying.take().expect("looked at above");
         let at_ms = self.moment_of(archived)?;
+        self.take()?;
         let base = match copying.finish(&self.history, &over, at_ms) {
             Ok((base, _)) => base,
             Err(e) if e.kind() == Kind::Exists => self.there(BASES, SegmentName { first: 1, last: archived }, e)?,
             Err(e) => return Err(e),
         };
+        self.still_ours()?;
         upkeep.piece = Vec::new();
         let mut line = self.line();
         if line.run <= from {
@@ -233,10 +242,12 @@ impl Keeper {
         for group in contiguous(&inputs) {
             for group in group.chunks(INPUTS_MAX).filter(|group| group.len() > 1) {
                 let name = SegmentName { first: group[0].name.first, last: group[group.len() - 1].name.last };
+                self.take()?;
                 let segment = match read::compact(&self.history, group, to, &self.scratch) {
                     Err(e) if e.kind() == Kind::Exists => self.there(to, name, e)?,
                     other => other?,
                 };
+                self.still_ours()?;
                 self.put(segment);
                 merged = true;
             }
@@ -277,12 +288,36 @@ impl Keeper {
         match verify::read(&self.history, &there, &mut |_| ControlFlow::Continue(())) {
             Ok(_) => Ok(there),
             Err(e) => {
-                if e.kind() == Kind::Damaged {
+                if matches!(e.kind(), Kind::Damaged | Kind::Foreign) {
+                    self.still_ours()?;
                     self.history.delete(&there)?;
                 }
                 Err(e)
             }
         }
+    }
+
+    /// Takes out what writers that were overtaken left among the segments: it is in nobody's history.
+    fn drop_foreign(self: &Arc<Self>) -> Result<()> {
+        let segments = self.line().segments.clone();
+        for segment in segments {
+            match self.history.header(&segment) {
+                Err(e) if e.kind() == Kind::Foreign => {
+                    self.take()?;
+                    self.still_ours()?;
+                    self.tell(&format!("{e}. It is removed"));
+                    self.history.delete(&segment)?;
+                    self.line().segments.retain(|s| *s != segment);
+                }
+                other => drop(other?),
+            }
+        }
+        let segments = self.line().segments.clone();
+        if let Err(why) = Plan::to(&segments, Target::Latest, |s| Ok(s.created_ms)) {
+            self.line().whole = false;
+            self.base_wanted(&why.to_string());
+        }
+        Ok(())
     }
 
     /// Deletes what nothing that was promised needs.
@@ -293,11 +328,14 @@ impl Keeper {
         if expendable(&segments, &config.keep, &[], now).is_empty() {
             return Ok(()); // the place is not asked who reads
         }
+        self.take()?;
         let mut pins = pins(&self.history, now)?;
         if let Some(pinned) = &config.pinned {
             pins.extend(pinned(&self.service)?);
         }
-        for segment in expendable(&segments, &config.keep, &pins, now) {
+        let expendable = expendable(&segments, &config.keep, &pins, now);
+        self.still_ours()?;
+        for segment in expendable {
             self.history.delete(&segment)?;
             self.line().segments.retain(|s| *s != segment);
         }
@@ -317,6 +355,7 @@ impl Keeper {
         }
         let Some(_turn) = self.turn(plan.bytes()) else { return Ok(()) }; // the next merge looks again
         let name = SegmentName { first: 1, last: plan.last() };
+        self.take()?;
         let made = match read::compact(&self.history, plan.segments(), BASES, &self.scratch) {
             Err(e) if e.kind() == Kind::Exists => self.there(BASES, name, e)?,
             // What lies in the place is not sound: a copy of the store is.
@@ -327,6 +366,7 @@ impl Keeper {
             }
             other => other?,
         };
+        self.still_ours()?;
         self.put(made);
         self.notes().last_base_ms = Some((config.now)());
         Ok(())

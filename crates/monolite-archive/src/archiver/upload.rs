@@ -1,9 +1,9 @@
 //! Upload: from the spool into the place, oldest first.
 //!
 //! **Invariants**
-//! - A segment leaves the spool when the place has it; a gap in the place while they are on their way is impossible.
+//! - A segment leaves the spool when the place has it and the history is seen to be still this one's; a gap in the place while they are on their way is impossible.
 
-use super::capture::{is_final, ours};
+use super::capture::is_final;
 use super::keeper::{Keeper, Part};
 use super::pool::lock;
 use super::status::State;
@@ -47,17 +47,21 @@ impl Keeper {
 
     fn carry(self: &Arc<Self>) -> Result<bool> {
         let Some(first) = self.spool.first() else { return Ok(false) };
-        let header = match self.spool.carry(&first, &self.history) {
-            Ok(header) => header,
-            Err(e) if matches!(e.kind(), Kind::Exists | Kind::OutcomeUnknown) => {
+        self.take()?;
+        let carried = self.spool.carry(&first, &self.plain).or_else(|e| match e.kind() {
+            Kind::Exists | Kind::OutcomeUnknown => {
                 let header = self.spool.history().header(&first)?;
-                ours(&self.history, &header, e)?;
-                header
+                self.ours(&header, e).map(|_| header)
             }
+            _ => Err(e),
+        });
+        let header = match carried {
+            Ok(header) => header,
             // Dropped meanwhile.
             Err(_) if self.spool.first() != Some(first) => return Ok(true),
             Err(e) => return Err(e),
         };
+        self.still_ours()?;
         self.put(Segment { created_ms: header.at_ms, ..first });
         self.archived(header.last);
         self.spool.remove_first()?;

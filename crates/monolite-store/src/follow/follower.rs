@@ -78,6 +78,11 @@ impl Follower {
         self.shared.following.found
     }
 
+    /// Which opening this is, of all stores that this process has opened: two followers of one opening answer the same.
+    pub fn opening(&self) -> u64 {
+        self.shared.following.opening
+    }
+
     /// The last published commit.
     pub fn published(&self) -> u64 {
         self.shared.epoch.load(Ordering::Acquire)

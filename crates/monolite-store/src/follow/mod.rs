@@ -31,12 +31,15 @@ use crate::store::{Shared, Store};
 use bell::Bell;
 use gate::Gate;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long the end of a store waits for its follower to take what is left.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
+/// Openings of this process so far.
+static OPENINGS: AtomicU64 = AtomicU64::new(0);
 
 /// A store's part of it.
 pub(crate) struct Following {
@@ -51,6 +54,8 @@ pub(crate) struct Following {
     refuses: AtomicBool,
     why: Mutex<String>,
     found: Found,
+    /// Which opening of this process it is.
+    opening: u64,
     /// The least writer epoch of the commits to come; 0 until a follower asks for one.
     epoch_least: AtomicI64,
     /// The database file as it was opened.
@@ -69,6 +74,7 @@ impl Following {
             refuses: AtomicBool::new(false),
             why: Mutex::new(String::new()),
             found,
+            opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
             epoch_least: AtomicI64::new(0),
             inode: crate::place::inode(path),
         }

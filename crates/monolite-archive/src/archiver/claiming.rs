@@ -1,0 +1,92 @@
+//! The claim of a store that is kept: made before its first change in the place, looked at after each.
+//!
+//! **Invariants**
+//! - Nothing is put into the place, and nothing removed from it, by an opening that has not claimed it.
+//! - What was put counts once the claim was seen to be still the newest: see `claims`.
+//!
+//! Never here: what claims mean.
+
+use super::keeper::Keeper;
+use super::pool::lock;
+use crate::claims::{Claimed, Taking, refuse_marked};
+use crate::history::Segment;
+use crate::ltx::Header;
+use crate::state::hex;
+use crate::{Error, Kind, Level, Result, Sides};
+use std::sync::atomic::Ordering;
+
+/// A keeper's claim.
+#[derive(Default)]
+pub(super) struct Holding {
+    /// As which writer its store commits; none before the place was asked where the archive stands.
+    pub(super) writer: Option<Claimed>,
+    /// Segments that lie in the place and are none of this history's.
+    pub(super) foreign: Vec<Segment>,
+    pub(super) held: bool,
+}
+
+impl Keeper {
+    /// Claims the history, where that was not done yet. The place is asked meanwhile: other parts that would change something
+    /// wait for it.
+    pub(super) fn take(&self) -> Result<()> {
+        let mut holding = lock(&self.holding);
+        if holding.held {
+            return Ok(());
+        }
+        let mine = holding.writer.as_ref();
+        let mine = mine.ok_or_else(|| Error::new(Kind::Unreachable, "it is not known yet where the archive stands"))?;
+        let segments = self.line().segments.clone();
+        let id = hex(&self.found.history);
+        let archived = segments.iter().map(|s| s.name.last).max().unwrap_or(0);
+        let now_ms = (self.inner.config.now)();
+        let taking = Taking { history: &self.plain, id: &id, scratch: &self.scratch, mine, archived, now_ms };
+        let known = |segment: &Segment| segments.contains(segment) || holding.foreign.contains(segment);
+        taking.take(known).map_err(|e| self.sided(e))?;
+        self.history.forget_writers();
+        holding.held = true;
+        Ok(())
+    }
+
+    /// Whether the history is still this one's, after something was put and before that counts.
+    pub(super) fn still_ours(&self) -> Result<()> {
+        let epoch = self.writer().map_or(0, |writer| writer.epoch);
+        refuse_marked(&self.plain, epoch).map_err(|e| self.sided(e))
+    }
+
+    pub(super) fn writer(&self) -> Option<Claimed> {
+        lock(&self.holding).writer.clone()
+    }
+
+    /// A segment could not be put, since its name is taken: by an earlier try of ours whose answer was lost, as a rule. One of a writer
+    /// that was overtaken is in nobody's way: it is removed, and the next try finds the name free.
+    pub(super) fn ours(&self, header: &Header, why: Error) -> Result<Segment> {
+        let all = self.plain.level(Level::CAPTURED)?;
+        let there = all.into_iter().find(|s| (s.name.first, s.name.last) == (header.first, header.last)).ok_or(why)?;
+        let found = self.plain.header(&there)?;
+        // The same commits of the same writer, captured twice: but for the moment they are the same.
+        if (Header { at_ms: header.at_ms, ..found }) == *header {
+            return Ok(Segment { created_ms: found.at_ms, ..there });
+        }
+        let root = self.plain.root();
+        if found.epoch < header.epoch {
+            self.still_ours()?;
+            self.plain.delete(&there)?;
+            let text = format!("{root}/{there} was of writer {}, who was overtaken: it is removed", found.epoch);
+            return Err(Error::new(Kind::Unreachable, text));
+        }
+        let text = format!("{root}/{there} was put by another program; two write one archive");
+        Err(self.sided(Error::new(Kind::Apart, text)))
+    }
+
+    /// A refusal with both sides.
+    pub(super) fn sided(&self, e: Error) -> Error {
+        if e.kind() != Kind::Apart || e.sides().is_some() {
+            return e;
+        }
+        let (service, history) = (self.service.clone(), hex(&self.found.history));
+        let newest = self.line().segments.iter().copied().max_by_key(|s| s.name.last);
+        let (archive, archive_ms) = newest.map_or((0, 0), |s| (s.name.last, s.created_ms));
+        let file = self.published.load(Ordering::Acquire).max(self.found.sequence);
+        e.between(Sides { service, history, file, file_ms: None, archive, archive_ms })
+    }
+}

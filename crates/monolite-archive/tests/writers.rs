@@ -1,0 +1,312 @@
+//! Two servers on copies of one file, both archiving to one place: what is restored is one writer's line, whatever the order.
+
+#![allow(clippy::unwrap_used)]
+
+mod keeping;
+
+use keeping::{Dice, LONG, SERVICE, World, quick};
+use monolite_archive::place::testing::{Faulty, Step};
+use monolite_archive::{
+    Archive, Check, Config, Error, History, Kind, Place, Plan, State, Target, plan, restore, verify,
+};
+use monolite_store::rusqlite::Connection;
+use monolite_store::{Error as StoreError, Store};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// What lies beside a file and is copied with it.
+#[derive(Clone, Copy, PartialEq)]
+enum Copied {
+    /// The file and its WAL.
+    File,
+    /// The whole folder.
+    Folder,
+}
+
+/// What a file holds.
+type Rows = Vec<(i64, Vec<u8>)>;
+
+/// One of the servers: its file, and what it was at each commit.
+struct Writer {
+    world: World,
+    name: u8,
+    store: Store,
+    archive: Archive,
+    was: BTreeMap<u64, Rows>,
+}
+
+impl Writer {
+    fn write(&mut self, dice: &mut Dice) -> u64 {
+        let (name, rows, half) = (self.name, dice.roll(20) + 1, dice.roll(2) as i64);
+        let written = self.store.write_blocking(move |tx| {
+            tx.execute("UPDATE t SET v = ?1 WHERE id % 2 = ?2", (vec![name; 60], half))?;
+            for _ in 0..rows {
+                tx.execute("INSERT INTO t(v) VALUES (?1)", [vec![name; 300]])?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        if written.is_ok() {
+            self.was.insert(self.store.sequence(), rows_of(&self.world.db()));
+        }
+        self.store.sequence()
+    }
+
+    fn is_stopped(&self) -> bool {
+        matches!(self.archive.status_of(SERVICE).unwrap().state, State::Stopped(_))
+    }
+
+    /// Waits until a commit is archived, or never will be.
+    fn archived(&self, sequence: u64) -> bool {
+        self.archive.archived(SERVICE, sequence).unwrap().wait(LONG).is_ok()
+    }
+
+    fn stopped_by(&self) -> String {
+        assert!(self.archive.watch(SERVICE, LONG, |s| matches!(s.state, State::Stopped(_))).unwrap());
+        let State::Stopped(why) = self.archive.status_of(SERVICE).unwrap().state else { unreachable!() };
+        let refused = self.store.write_blocking(|tx| tx.execute("DELETE FROM t", [])).unwrap_err();
+        assert!(refused.to_string().contains("is not archived any more"), "{refused}");
+        why
+    }
+}
+
+fn rows_of(file: &Path) -> Rows {
+    let c = Connection::open(file).unwrap();
+    c.set_db_config(monolite_store::rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+    let mut rows = c.prepare("SELECT id, v FROM t ORDER BY id").unwrap();
+    let rows = rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+fn copy(from: &World, to: &World, what: Copied) {
+    for name in ["Users.db", "Users.db-wal"] {
+        std::fs::copy(from.path(name), to.path(name)).unwrap();
+    }
+    if what == Copied::Folder {
+        copy_all(&from.scratch(), &to.scratch());
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() { copy_all(&from, &to) } else { assert!(std::fs::copy(from, to).is_ok()) }
+    }
+}
+
+/// A file all of whose commits are archived, served by one writer; and a copy of it, not served yet. The places that they see.
+fn one_and_a_copy(place: Arc<dyn Place>, what: Copied, config: Config) -> (Writer, World) {
+    let world = World::new();
+    let store = world.store();
+    keeping::insert(&store, 30, 200);
+    let archive = Archive::start(place, config).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    let other = World::new();
+    copy(&world, &other, what);
+    let was = BTreeMap::from([(store.sequence(), rows_of(&world.db()))]);
+    (Writer { world, name: b'a', store, archive, was }, other)
+}
+
+fn another(of: &Writer, world: World, place: Arc<dyn Place>, config: Config) -> Result<Writer, Error> {
+    let store = world.store();
+    let archive = Archive::start(place, config).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch())?;
+    Ok(Writer { world, name: b'b', store, archive, was: of.was.clone() })
+}
+
+fn history(of: &Writer, place: Arc<dyn Place>) -> History {
+    let id = of.archive.history(SERVICE).unwrap().root().rsplit('/').next().unwrap().to_owned();
+    History::new(place, SERVICE, &id).unwrap()
+}
+
+fn restored(history: &History, target: Target, world: &World) -> Result<(u64, Rows), Error> {
+    let out = world.path("out.db");
+    for left in ["out.db", "out.db-wal", "out.db-shm"] {
+        let _ = std::fs::remove_file(world.path(left));
+    }
+    let done = restore(history, target, &out, Check::Quick, &mut |_| ControlFlow::Continue(()))?;
+    Ok((done.sequence, rows_of(&out)))
+}
+
+/// Every commit that can be restored is one writer's, all that was acknowledged is among them, and so is the newest.
+fn assert_one_line(history: &History, writers: [&Writer; 2], acknowledged: &[(usize, u64)], case: &str) {
+    let out = World::new();
+    let (newest, _) = restored(history, Target::Latest, &out).unwrap_or_else(|e| panic!("{case}: {e:?}"));
+    let first = *writers[0].was.first_key_value().unwrap().0;
+    let mut line: Option<usize> = None;
+    for sequence in (first..=newest).rev() {
+        let (at, rows) = match restored(history, Target::Sequence(sequence), &out) {
+            Err(e) if e.kind() == Kind::Within => continue,
+            other => other.unwrap_or_else(|e| panic!("{case}: {sequence}: {e:?}")),
+        };
+        assert_eq!(at, sequence);
+        let of: Vec<usize> = (0..2).filter(|n| writers[*n].was.get(&sequence) == Some(&rows)).collect();
+        assert!(!of.is_empty(), "{case}: commit {sequence} is nobody's");
+        if sequence > first && of.len() == 1 {
+            assert!(line.is_none_or(|line| of.contains(&line)), "{case}: commit {sequence} is of another line");
+            line = Some(of[0]);
+        }
+    }
+    for (writer, sequence) in acknowledged {
+        assert!(
+            *sequence <= newest && line.is_none_or(|line| line == *writer || *sequence == first),
+            "{case}: {sequence}"
+        );
+        if let Ok((_, rows)) = restored(history, Target::Sequence(*sequence), &out) {
+            assert_eq!(Some(&rows), writers[*writer].was.get(sequence), "{case}: {sequence} was acknowledged");
+        }
+    }
+}
+
+#[test]
+fn of_two_that_write_from_one_commit_one_line_is_restored_whatever_the_order() {
+    for seed in 1..=6 {
+        let mut dice = Dice(seed * 0x9e37_79b9);
+        dice.roll(2);
+        let shared = World::new();
+        let what = [Copied::File, Copied::Folder][seed as usize % 2];
+        let (a, copied) = one_and_a_copy(shared.place(), what, quick());
+        let history = history(&a, shared.place());
+        let case = format!("seed {seed}");
+        let Ok(b) = another(&a, copied, shared.place(), quick()) else { continue };
+        let mut writers = [a, b];
+        let mut acknowledged = Vec::new();
+        for _ in 0..10 {
+            let who = dice.roll(2) as usize;
+            let sequence = writers[who].write(&mut dice);
+            if dice.roll(3) == 0 && writers[who].archived(sequence) {
+                acknowledged.push((who, sequence));
+            }
+        }
+        for (who, writer) in writers.iter().enumerate() {
+            let sequence = writer.store.sequence();
+            if writer.was.len() > 1 && writer.archived(sequence) && !writer.is_stopped() {
+                acknowledged.push((who, sequence));
+            }
+        }
+        assert!(writers.iter().all(|w| w.was.len() == 1 || writers.iter().any(Writer::is_stopped)), "{case}");
+        assert_one_line(&history, [&writers[0], &writers[1]], &acknowledged, &case);
+    }
+}
+
+/// A place whose puts of segments are held back from the time that is said, each until it is let go.
+struct Held {
+    place: Arc<dyn Place>,
+    holds: Arc<AtomicBool>,
+    told: mpsc::Receiver<String>,
+    go: mpsc::SyncSender<()>,
+}
+
+fn held_back(place: Arc<dyn Place>) -> Held {
+    let ((tell, told), (go, gone)) = (mpsc::sync_channel(64), mpsc::sync_channel(64));
+    let holds = Arc::new(AtomicBool::new(false));
+    let held = holds.clone();
+    let judge = move |step: Step, name: &str| {
+        if step == Step::Finish && name.contains("/ltx/") && held.load(SeqCst) {
+            tell.send(name.to_owned()).unwrap();
+            gone.recv_timeout(LONG).unwrap();
+        }
+        None
+    };
+    Held { place: Arc::new(Faulty::new(place, judge)), holds, told, go }
+}
+
+/// Captures when it is asked to; no merging.
+fn when_asked() -> Config {
+    Config { interval: Duration::from_secs(3600), levels: Vec::new(), ..quick() }
+}
+
+#[test]
+fn a_put_that_was_on_its_way_while_another_took_the_history_does_not_count_and_is_nobodys() {
+    let shared = World::new();
+    let slow = held_back(shared.place());
+    let (mut a, copied) = one_and_a_copy(slow.place.clone(), Copied::File, when_asked());
+    let (mut dice, history, out) = (Dice(7), history(&a, shared.place()), World::new());
+    slow.holds.store(true, SeqCst);
+    let first = a.write(&mut dice);
+    let held = a.write(&mut dice);
+    let waits = a.archive.archived(SERVICE, held).unwrap();
+    assert!(slow.told.recv_timeout(LONG).unwrap().contains(&format!("{held:x}.ltx")));
+    let mut b = another(&a, copied, shared.place(), when_asked()).unwrap();
+    b.write(&mut dice);
+    assert!(b.archived(first));
+    b.write(&mut dice);
+    b.write(&mut dice);
+    let last = b.store.sequence();
+    assert!(b.archived(last));
+    // The older one's put comes late, of other commits than the newer one's.
+    slow.go.send(()).unwrap();
+    let why = a.stopped_by();
+    assert!(why.contains("taken") && why.contains("over"), "{why}");
+    assert!(waits.wait(LONG).is_err());
+    let b_was = |b: &Writer, at| b.was.get(&at).cloned();
+    let (at, rows) = restored(&history, Target::Latest, &out).unwrap();
+    assert_eq!((at, Some(rows)), (last, b_was(&b, last)));
+    let found = verify(&history, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    assert!(found.problems.iter().any(|p| p.to_string().contains("overtaken")), "{:?}", found.problems);
+    assert_eq!(found.last, last);
+    // The newer one goes on, also over a restart, and takes out what is in its way.
+    let last = b.write(&mut dice);
+    assert!(b.archived(last));
+    let Writer { world, store, archive, was, .. } = b;
+    drop(archive);
+    store.abandon();
+    let mut b = another(&a, world, shared.place(), quick()).unwrap();
+    b.was.extend(was);
+    for _ in 0..5 {
+        let sequence = b.write(&mut dice);
+        assert!(b.archived(sequence));
+    }
+    assert!(b.archive.watch(SERVICE, LONG, |s| s.segments.0 > 0 && s.copying.is_none()).unwrap());
+    let (at, rows) = restored(&history, Target::Latest, &out).unwrap();
+    assert_eq!((at, Some(rows)), (b.store.sequence(), b_was(&b, b.store.sequence())));
+    // And the older one is refused when it starts again.
+    let Writer { world, store, archive, .. } = a;
+    drop(archive);
+    store.abandon();
+    let store = world.store();
+    let archive = Archive::start(shared.place(), quick()).unwrap();
+    let refused = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
+    assert!(matches!(refused.kind(), Kind::Behind | Kind::Apart) && refused.sides().is_some(), "{refused}");
+}
+
+#[test]
+fn one_that_claims_too_late_is_refused_and_leaves_the_other_its_history() {
+    for what in [Copied::File, Copied::Folder] {
+        let shared = World::new();
+        let (mut a, copied) = one_and_a_copy(shared.place(), what, when_asked());
+        let mut dice = Dice(3);
+        // Looked at the archive, and wrote; the other one's commits came first.
+        let mut b = another(&a, copied, shared.place(), when_asked()).unwrap();
+        let sequence = a.write(&mut dice);
+        a.write(&mut dice);
+        assert!(a.archived(sequence + 1));
+        b.write(&mut dice);
+        assert!(!b.archived(sequence));
+        let why = b.stopped_by();
+        assert!(why.contains("another server") || why.contains("another program"), "{why}");
+        let last = a.write(&mut dice);
+        assert!(a.archived(last), "{:?}", a.archive.status());
+        let history = history(&a, shared.place());
+        assert_one_line(&history, [&a, &b], &[(0, sequence + 1), (0, last)], "late");
+    }
+}
+
+#[test]
+fn one_that_serves_a_copy_and_writes_nothing_leaves_the_other_alone() {
+    let shared = World::new();
+    let (mut a, copied) = one_and_a_copy(shared.place(), Copied::Folder, quick());
+    let b = another(&a, copied, shared.place(), quick()).unwrap();
+    for _ in 0..3 {
+        let sequence = a.write(&mut Dice(5));
+        assert!(a.archived(sequence), "{:?}", a.archive.status());
+    }
+    drop(b);
+    let segments: Vec<Plan> = vec![plan(&history(&a, shared.place()), Target::Latest).unwrap()];
+    assert_eq!(segments[0].last(), a.store.sequence());
+}
