@@ -36,6 +36,7 @@ mod read;
 mod replaced;
 mod reply;
 mod scrub;
+mod shared;
 mod slow_log;
 mod sqlite;
 mod standing;

@@ -1,83 +1,37 @@
-//! The store: the handle that callers hold, and what its threads share.
+//! The store: the handle that callers hold.
 //!
 //! **Invariants**
 //! - The file lock is held from before the first connection until after the last: each connection has its part of it.
 //! - The last handle's drop drains the queue and waits for the writer, which ends the reads and closes the file; inside
 //!   a closure of the store it does not wait.
 
-use crate::awaited::Awaited;
-use crate::caretaker::Marking;
-use crate::checkpoint::{FRAME_BYTES, Rounds};
+use crate::checkpoint::FRAME_BYTES;
 use crate::config::Config;
-use crate::cut::OpenCuts;
 use crate::error::{Error, Kind, Result};
-use crate::fair::{Bounds, Refused};
 use crate::follow::{Following, Found, gate::Gate};
 use crate::migrate::Migrations;
 use crate::observe::SlowRun;
 use crate::place;
-use crate::read::{self, Read, ReadWith, Reads, Seen, Snapshot};
-use crate::replaced::Placed;
+use crate::read::{self, Read, ReadWith, Seen, Snapshot};
 use crate::reply::{block_on, lock};
-use crate::scrub::Scrub;
-use crate::slow_log::SlowLog;
+pub(crate) use crate::shared::Shared;
 use crate::sqlite::connection::Opener;
-use crate::sqlite::watch::Watch;
 use crate::standing::Standing;
-use crate::status::{Holder, Status, WriterView};
+use crate::status::{Status, WriterView};
 use crate::ticket::Ticket;
-use crate::write::holding::Holding;
-use crate::write::longest::Longest;
-use crate::write::queue::{Closing, Queue};
-use crate::write::reached::Reaching;
+use crate::write::queue::Closing;
 use crate::write::{Tx, Write, WriteWith, Written};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, ThreadId};
-use std::time::{Duration, Instant};
-
-/// How long the writer is waited for to say which statement it runs.
-const STATEMENT_WAIT: Duration = Duration::from_millis(2);
-/// How long a closing store waits for its slow reads to notice.
-const READS_END_MAX: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 /// One SQLite file with its writer, readers and checkpoints. Clones are handles to the same store.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
     life: Arc<Life>,
-}
-
-/// What the store's threads and handles share.
-pub(crate) struct Shared {
-    pub(crate) path: PathBuf,
-    pub(crate) config: Config,
-    /// The epoch: the last commit that anybody has seen.
-    pub(crate) epoch: AtomicU64,
-    pub(crate) reads: Reads,
-    pub(crate) cuts: OpenCuts,
-    pub(crate) awaited: Awaited,
-    pub(crate) opener: Arc<Opener>,
-    pub(crate) queue: Queue,
-    pub(crate) rounds: Rounds,
-    pub(crate) wal_frames: AtomicU64,
-    pub(crate) holding: Holding,
-    pub(crate) longest: Longest,
-    pub(crate) reaching: Reaching,
-    pub(crate) slow_log: SlowLog,
-    pub(crate) writer_watch: OnceLock<Arc<Watch>>,
-    pub(crate) trouble: Mutex<Option<String>>,
-    pub(crate) marking: Marking,
-    pub(crate) scrub: Scrub,
-    pub(crate) following: Following,
-    warnings: Vec<String>,
-    closed: AtomicBool,
-    pub(crate) copied_at_close: AtomicBool,
-    pub(crate) standing: Standing,
-    pub(crate) placed: Mutex<Placed>,
-    /// Whether the file ever began another history.
-    is_fork: bool,
 }
 
 /// Ends the store with its last handle.
@@ -371,71 +325,5 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         let _ = self.end(Closing::Drained);
-    }
-}
-
-impl Shared {
-    fn new(path: &Path, config: Config, opener: Arc<Opener>, warnings: Vec<String>, following: Following) -> Self {
-        Shared {
-            path: path.to_owned(),
-            epoch: AtomicU64::new(following.sequence_found()),
-            reads: Reads::new(&opener, config.slots_max),
-            awaited: Awaited::default(),
-            cuts: OpenCuts::new(opener.clone(), config.cuts_max),
-            opener,
-            queue: Queue::new(
-                Bounds { max: config.queue_max, tenant_max: config.tenant_queue_max },
-                config.tenant_quantum,
-                config.tenant_weights.clone(),
-            ),
-            rounds: Rounds::default(),
-            wal_frames: AtomicU64::new(0),
-            holding: Holding::new(),
-            longest: Longest::default(),
-            reaching: Reaching::default(),
-            slow_log: SlowLog::default(),
-            writer_watch: OnceLock::new(),
-            trouble: Mutex::new(None),
-            marking: Marking::default(),
-            scrub: Scrub::default(),
-            following,
-            warnings,
-            closed: AtomicBool::new(false),
-            copied_at_close: AtomicBool::new(false),
-            standing: Standing::default(),
-            placed: Mutex::default(),
-            is_fork: false,
-            config,
-        }
-    }
-
-    fn holder_with_statement(&self) -> Option<Holder> {
-        let (mut holder, number) = self.holding.look()?;
-        let statement = self.writer_watch.get().and_then(|watch| watch.statement(STATEMENT_WAIT));
-        if self.holding.look().is_some_and(|(_, now)| now == number) {
-            holder.statement = statement; // else it may be another's
-        }
-        Some(holder)
-    }
-
-    /// Lets no more reads in, ends those that run, and closes their connections: the end of the writer's thread.
-    pub(crate) fn close_reads(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-        self.opener.close();
-        self.reads.slow.close(READS_END_MAX);
-        self.cuts.close();
-        self.reads.slots.close();
-        self.rounds.close();
-    }
-
-    #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn overloaded(&self, what: &str, refused: Refused) -> Error {
-        let whose = if refused.own_fault { "this tenant has" } else { "there are" };
-        let text = format!("{whose} too many {what} of {} waiting; nothing was done, try again", self.config.name);
-        Error::new(Kind::Overloaded, text).with_retry_after(Duration::from_secs(1)).with_own_fault(refused.own_fault)
     }
 }
