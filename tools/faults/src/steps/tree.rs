@@ -5,7 +5,8 @@
 //! - A name lies in a folder, not under a path: where a folder has moved, so has what is in it.
 //! - A name that was moved is never nowhere; it may be at both places. Two names that were exchanged have both changed or neither
 //!   has, and they surely have once both folders were synced.
-//! - Removals reach the disk in the order in which they were made, as a journal has them: retention counts on no more.
+//! - Removals reach the disk in the order in which they were made, as a journal has them, in whichever folders: one that is sure is
+//!   sure with all that were made before it. Retention counts on no more.
 
 use super::Op;
 use crate::random::Random;
@@ -69,6 +70,8 @@ struct Renaming {
     index: usize,
     made: Vec<(Name, Id)>,
     gone: Option<Name>,
+    /// A name was removed; what is left of one that was moved is none.
+    is_removal: bool,
     /// Of an exchange, the folders that are still to be synced.
     unsynced: BTreeSet<Id>,
 }
@@ -163,7 +166,7 @@ impl Walk {
         let mut removing = true;
         for change in &self.changes {
             let happened = match style {
-                Style::Any if change.made.is_empty() => {
+                Style::Any if change.is_removal => {
                     removing &= random.percent(keep);
                     removing
                 }
@@ -221,7 +224,8 @@ impl Walk {
         self.live.insert(a.clone(), of_b);
         self.live.insert(b.clone(), of_a);
         let unsynced = BTreeSet::from([a.0, b.0]);
-        self.changes.push(Renaming { index, made: vec![(a, of_b), (b, of_a)], gone: None, unsynced });
+        let made = vec![(a, of_b), (b, of_a)];
+        self.changes.push(Renaming { index, made, gone: None, is_removal: false, unsynced });
     }
 
     /// SQLite's own steps are not heard: what it did is taken to be durable, names and bytes. What the file already held is not.
@@ -255,7 +259,16 @@ impl Walk {
             }
             return;
         }
+        let removed = |change: &&Renaming| {
+            let within = change.gone.as_ref().is_some_and(|(folder, _)| *folder == id);
+            within && change.is_removal && change.index < upto
+        };
+        let last_removed = self.changes.iter().filter(removed).map(|change| change.index).max();
         for mut change in std::mem::take(&mut self.changes) {
+            if change.is_removal && last_removed.is_some_and(|last| change.index <= last) {
+                change.apply(&mut self.durable);
+                continue;
+            }
             let made = change.made.iter().any(|((folder, _), _)| *folder == id);
             let gone = change.gone.as_ref().is_some_and(|(folder, _)| *folder == id);
             let covered = change.index < upto && (made || gone);
@@ -276,7 +289,8 @@ impl Walk {
 
 impl Renaming {
     fn of(index: usize, made: Vec<(Name, Id)>, gone: Option<Name>) -> Self {
-        Renaming { index, made, gone, unsynced: BTreeSet::new() }
+        let is_removal = made.is_empty();
+        Renaming { index, made, gone, is_removal, unsynced: BTreeSet::new() }
     }
 
     fn apply(&self, names: &mut Names) {
@@ -385,6 +399,18 @@ mod tests {
         let lost = walk(vec![Op::Folder("d".into()), Op::Create("d/x".into()), sync("d/x"), sync("d")]);
         assert!(lost.image(Style::Bare, &mut random).is_empty());
         assert_eq!(lost.image(Style::Whole, &mut random).len(), 2);
+    }
+
+    #[test]
+    fn a_removal_that_is_sure_is_sure_with_those_before_it_in_other_folders_too() {
+        let mut random = Random::new(5);
+        let made = ["9", "0"].map(|path| Op::Folder(path.into()));
+        let files = ["9/base", "0/one", "9/other"].map(|path| Op::Create(path.into()));
+        let removed = ["9/base", "0/one", "9/other"].map(|path| Op::Remove(path.into()));
+        let steps = [&made[..], &files, &["", "9", "0"].map(sync), &removed].concat();
+        assert_eq!(walk(steps.clone()).image(Style::Bare, &mut random).len(), 5);
+        let bare = walk([&steps[..], &[sync("0")]].concat()).image(Style::Bare, &mut random);
+        assert!(!bare.contains_key(Path::new("9/base")) && bare.contains_key(Path::new("9/other")), "{bare:?}");
     }
 
     #[test]
