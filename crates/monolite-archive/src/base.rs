@@ -136,8 +136,15 @@ impl Copying {
         Ok(Some(piece.len() as u64))
     }
 
-    /// Puts the base: the pages read, under segments that lead from `from` to a commit that is not before `seen`.
-    pub(crate) fn finish(mut self, history: &History, over: &[Segment], at_ms: i64) -> Result<(Segment, Header)> {
+    /// Puts the base: the pages read, under segments that lead from `from` to a commit that is not before `seen`. `go_on` is asked
+    /// now and then, and may end it.
+    pub(crate) fn finish(
+        mut self,
+        history: &History,
+        over: &[Segment],
+        at_ms: i64,
+        go_on: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<(Segment, Header)> {
         let (last, note) = (over.last().map_or(self.note.from, |s| s.name.last), &self.note);
         if last < note.seen {
             let text = format!("a copy that saw commit {} cannot become a base of commit {last}", note.seen);
@@ -157,6 +164,9 @@ impl Copying {
         let mut below = self.below()?;
         let mut above = merge.as_mut().map_or(Ok(None), |merge| merge.next())?;
         for number in 1..=header.pages {
+            if number % 256 == 1 {
+                go_on()?;
+            }
             let there = self.note.pages >= number && below.fill(&mut page)?;
             match &mut merge {
                 Some(merge) if above == Some(number) => {
@@ -176,6 +186,7 @@ impl Copying {
             above = merge.next()?;
         }
         let bytes = writing.finish()?;
+        go_on()?; // under the scratch folder's name another file's may lie by now
         discard(&self.scratch);
         Ok((Segment { level: BASES, name, bytes, created_ms: header.at_ms }, header))
     }

@@ -41,7 +41,8 @@ mod state;
 mod verify;
 
 pub use archiver::{
-    Archive, Archived, AtBound, Config, Heard, Marked, Now, Pinned, Sound, State, Status, Tell, Verification, Wrong,
+    Archive, Archived, AtBound, Config, Heard, Marked, Now, Pinned, Rest, Sound, State, Status, Tell, Verification,
+    Wrong,
 };
 pub use error::{Error, Kind, Result, Sides};
 pub use history::{History, Segment, Writing};

@@ -55,7 +55,18 @@ pub(crate) fn resume_all(
 ///
 /// A large index goes to a nameless file in `scratch`. [`Kind::Exists`] where somebody did it before.
 pub fn compact(history: &History, inputs: &[Segment], level: Level, scratch: &Path) -> Result<Segment> {
-    write_merged(&mut open(history, inputs)?, history, level, scratch, &mut |_| Ok(()))
+    compact_while(history, inputs, level, scratch, &mut |_| Ok(()))
+}
+
+/// The same; `tick` hears the bytes read now and then, and may end it.
+pub(crate) fn compact_while(
+    history: &History,
+    inputs: &[Segment],
+    level: Level,
+    scratch: &Path,
+    tick: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<Segment> {
+    write_merged(&mut open(history, inputs)?, history, level, scratch, tick)
 }
 
 /// The pages of a plan's target in order, but for the lock page: what a restore would write, without a file.

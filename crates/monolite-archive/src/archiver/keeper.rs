@@ -10,6 +10,7 @@ use super::capture::Capture;
 use super::claiming::Holding;
 use super::pool::lock;
 use super::status::{Notes, State, Status};
+use super::turns::{Resting, Turn};
 use super::upkeep::Upkeep;
 use super::wait::Waits;
 use crate::history::{History, Segment};
@@ -20,7 +21,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(super) struct Keeper {
@@ -50,6 +51,9 @@ pub(super) struct Keeper {
     /// The store's last commit, as the bell and the capture saw it.
     pub(super) published: AtomicU64,
     pub(super) stopped: AtomicBool,
+    /// Nobody asks for it any more; a part that still runs ends what it holds.
+    pub(super) retired: AtomicBool,
+    pub(super) resting: Resting,
 }
 
 /// What the place has of a store.
@@ -77,15 +81,6 @@ pub(super) enum Part {
     Verify = 3,
 }
 
-/// A part runs once at a time; asked for meanwhile, it runs once more.
-#[derive(Default)]
-pub(super) struct Turn {
-    running: Mutex<()>,
-    again: AtomicBool,
-    /// Asked for at once, and not begun yet.
-    asked: AtomicBool,
-}
-
 impl Keeper {
     /// Runs a part after this time.
     pub(super) fn after(self: &Arc<Self>, part: Part, wait: Duration) {
@@ -106,28 +101,20 @@ impl Keeper {
         }
     }
 
-    /// No part runs any more, nor will one.
-    pub(super) fn retire(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        self.waits.end(&format!("{} is kept anew", self.service));
-        for turn in &self.turns {
-            drop(lock(&turn.running));
-        }
-        lock(&self.capture).follower = None;
-    }
-
     fn run(self: &Arc<Self>, part: Part) {
         let turn = &self.turns[part as usize];
         turn.asked.store(false, Ordering::SeqCst);
         turn.again.store(true, Ordering::SeqCst);
-        let running = match turn.running.try_lock() {
-            Ok(running) => running,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return, // whoever runs looks again
-        };
+        let Some(running) = turn.begin() else { return }; // whoever runs looks again
         while turn.again.swap(false, Ordering::SeqCst) {
             if self.stopped.load(Ordering::SeqCst) {
-                return;
+                break;
+            }
+            if matches!(part, Part::Upkeep | Part::Verify) && self.resting.is_wanted() {
+                if part == Part::Verify {
+                    self.proof_is_due();
+                }
+                break; // who wakes it asks for it
             }
             let done = catch_unwind(AssertUnwindSafe(|| match part {
                 Part::Capture => self.capture(),
@@ -140,9 +127,12 @@ impl Keeper {
                 self.after(part, self.inner.config.retry.1);
             }
         }
+        if part == Part::Capture && self.retired.load(Ordering::SeqCst) {
+            lock(&self.capture).follower = None; // nobody waited for it any more
+        }
         drop(running);
         // Asked for between the last look and the end of the turn.
-        if turn.again.load(Ordering::SeqCst) {
+        if turn.again.load(Ordering::SeqCst) && !self.stopped.load(Ordering::SeqCst) {
             self.after(part, Duration::ZERO);
         }
     }

@@ -19,6 +19,7 @@ mod keeper;
 mod pool;
 mod put;
 mod status;
+mod turns;
 mod upkeep;
 mod upload;
 mod verifying;
@@ -43,8 +44,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// How long a part of a store that is kept no more may take to end, before it is left to itself.
+const RETIRE_MAX: Duration = Duration::from_secs(2);
+/// How long the archiver's end waits for what is under way.
+const END_MAX: Duration = Duration::from_secs(5);
 /// Threads of upkeep: one for what takes long, one for the rest.
 const UPKEEPERS: usize = 2;
 
@@ -65,6 +70,8 @@ struct Inner {
     ending: Ending,
     /// Held by upkeep that takes long: one at a time, so that a thread is left for the short work of all others.
     long: Mutex<()>,
+    /// Kept no more, and still waiting for the place.
+    left: Mutex<Vec<Arc<Keeper>>>,
     keepers: Mutex<BTreeMap<String, Arc<Keeper>>>,
 }
 
@@ -91,7 +98,8 @@ impl Archive {
         let (verifier, more) = start("archive-verify", 1, Priority::Behind)?;
         threads.extend(more);
         let (ending, long) = (Ending::default(), Mutex::new(()));
-        let inner = Inner { config, place, capturers, uploaders, upkeeper, verifier, ending, long, keepers };
+        let left = Mutex::default();
+        let inner = Inner { config, place, capturers, uploaders, upkeeper, verifier, ending, long, left, keepers };
         let inner = Arc::new(inner);
         Ok(Archive { life: Arc::new(Life { inner, threads: Mutex::new(threads) }) })
     }
@@ -102,16 +110,23 @@ impl Archive {
     ///
     /// # Errors
     /// [`Kind::Behind`] where the file is older than its archive, [`Kind::Apart`] where it went on apart from it; nothing was
-    /// archived. Those of the scratch folder and of [`Store::follow`].
+    /// archived. [`Kind::Unreachable`] while this history's former work waits for a place that does not answer. Those of the
+    /// scratch folder and of [`Store::follow`].
     pub fn keep(&self, service: &str, store: &Store, scratch: &Path) -> Result<()> {
         let inner = &self.life.inner;
         let before = lock(&inner.keepers).remove(service);
-        if let Some(before) = before {
-            before.retire(); // two would delete what the other one counts on
-        }
+        before.into_iter().for_each(|before| self.part_with(before));
         let follower = store.follow()?;
         let (found, reader) = (follower.found(), follower.reader());
         let history = hex(&found.history);
+        let mut left = lock(&inner.left);
+        left.retain(|keeper| !keeper.is_idle());
+        if left.iter().any(|keeper| keeper.service == service && keeper.found.history == found.history) {
+            // Two would delete what the other one counts on.
+            let text = format!("what was begun for {service} before still waits for the place, which does not answer");
+            return Err(Error::new(Kind::Unreachable, text));
+        }
+        drop(left);
         let spool = Spool::open(scratch, &history)?;
         let plain = History::new(inner.place.clone(), service, &history)?;
         let nonce = nonce(follower.opening())?;
@@ -139,6 +154,8 @@ impl Archive {
             turns: Default::default(),
             published: Default::default(),
             stopped: Default::default(),
+            retired: Default::default(),
+            resting: Default::default(),
         });
         keeper.notes().verification = verifying::remembered(scratch, &history);
         let mut capture = lock(&keeper.capture);
@@ -168,14 +185,44 @@ impl Archive {
     }
 
     /// Keeps a store no more: for one whose file is replaced, once it is closed. Waits so long at most until all that it
-    /// committed is in the place; answers whether it is. What is not stays in the spool, or in the WAL. Nothing happens
-    /// where no such service is kept.
+    /// committed is in the place, and a little longer until nothing of it runs; answers whether it is there. What is not stays
+    /// in the spool, or in the WAL. Nothing happens where no such service is kept.
     pub fn leave(&self, service: &str, most: Duration) -> bool {
         let Ok(keeper) = self.keeper(service) else { return true };
         let whole = keeper.watch(most, &mut |status| status.archived >= status.published);
         lock(&self.life.inner.keepers).remove(service);
-        keeper.retire();
+        self.part_with(keeper);
         whole
+    }
+
+    /// What takes long of a store (merges, making a base, a proof) ends soon, and begins again when what this answers is
+    /// dropped. Commits are archived on.
+    ///
+    /// # Errors
+    /// [`Kind::Unreachable`] where it has not ended within this time, and goes on: the place does not answer.
+    /// [`Kind::Missing`] where no such service is kept.
+    pub fn rest(&self, service: &str, most: Duration) -> Result<Rest> {
+        let keeper = self.keeper(service)?;
+        let rested = keeper.rest(most);
+        let rest = Rest(keeper);
+        if !rested {
+            let text = format!("the archive of {service} is at work, and waits for the place, which does not answer");
+            return Err(Error::new(Kind::Unreachable, text));
+        }
+        Ok(rest)
+    }
+
+    /// Ends the work for a store, as far as the place lets it.
+    fn part_with(&self, keeper: Arc<Keeper>) {
+        if !keeper.retire(RETIRE_MAX) {
+            lock(&self.life.inner.left).push(keeper);
+        }
+    }
+
+    /// Ends it: no work begins any more, and what is under way is waited for, some seconds at most. What is not archived stays
+    /// in the stores' spools and WALs.
+    pub fn end(&self) {
+        self.life.end();
     }
 
     /// Waits, blocking or as a future, until a commit of a store is in the archive; it is captured at once.
@@ -274,22 +321,38 @@ fn nonce(opening: u64) -> Result<String> {
     Ok(hex(&process.wrapping_add(u128::from(opening)).to_be_bytes()))
 }
 
-impl Drop for Life {
-    fn drop(&mut self) {
+impl Life {
+    fn end(&self) {
         let inner = &self.inner;
         inner.ending.end();
-        for pool in [&inner.capturers, &inner.uploaders, &inner.upkeeper, &inner.verifier] {
-            pool.close();
-        }
-        for thread in std::mem::take(&mut *lock(&self.threads)) {
-            if thread.thread().id() != std::thread::current().id() {
-                let _ = thread.join(); // it catches its jobs' panics
-            }
+        let pools = [&inner.capturers, &inner.uploaders, &inner.upkeeper, &inner.verifier];
+        pools.iter().for_each(|pool| pool.close());
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        let is_own = threads.iter().any(|thread| thread.thread().id() == std::thread::current().id());
+        let until = Instant::now() + if is_own { Duration::ZERO } else { END_MAX };
+        let ended = pools.iter().all(|pool| pool.ends(until));
+        if ended {
+            threads.into_iter().for_each(|thread| drop(thread.join())); // they catch their jobs' panics
         }
         // Followers go here: what is not archived stays in the stores' WALs.
         for (_, keeper) in std::mem::take(&mut *lock(&inner.keepers)) {
             keeper.waits.end("the archiver has ended");
-            lock(&keeper.capture).follower = None;
+            keeper.retire(Duration::ZERO);
         }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// While it lives, what takes long of a store rests.
+pub struct Rest(Arc<Keeper>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.0.wake();
     }
 }

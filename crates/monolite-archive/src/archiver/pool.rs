@@ -55,9 +55,11 @@ pub(super) struct Pool {
     shared: Arc<Shared>,
 }
 
+#[derive(Default)]
 struct Shared {
     due: Mutex<Due>,
     changed: Condvar,
+    ended: Condvar,
 }
 
 #[derive(Default)]
@@ -65,6 +67,8 @@ struct Due {
     jobs: BTreeMap<(Instant, u64), Job>,
     numbers: u64,
     closed: bool,
+    /// Threads that live.
+    threads: usize,
 }
 
 impl Pool {
@@ -73,20 +77,24 @@ impl Pool {
         threads: usize,
         priority: Priority,
     ) -> std::io::Result<(Pool, Vec<JoinHandle<()>>)> {
-        let pool = Pool { shared: Arc::new(Shared { due: Mutex::default(), changed: Condvar::new() }) };
+        let pool = Pool { shared: Arc::new(Shared::default()) };
         let mut handles = Vec::new();
         for n in 0..threads.max(1) {
             let shared = pool.shared.clone();
+            lock(&shared.due).threads += 1;
             let spawned = std::thread::Builder::new().name(format!("{name}:{n}")).spawn(move || {
                 if priority == Priority::Behind {
                     // A courtesy; without the right to it the work is done as well.
                     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
                 }
                 serve(&shared);
+                lock(&shared.due).threads -= 1;
+                shared.ended.notify_all();
             });
             match spawned {
                 Ok(handle) => handles.push(handle),
                 Err(error) => {
+                    lock(&pool.shared.due).threads -= 1;
                     pool.close();
                     return Err(error);
                 }
@@ -106,6 +114,13 @@ impl Pool {
         due.jobs.insert(key, Box::new(job));
         drop(due);
         self.shared.changed.notify_one();
+    }
+
+    /// Waits for the threads of a pool that is closed; answers whether all have ended.
+    pub(super) fn ends(&self, until: Instant) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        let waited = self.shared.ended.wait_timeout_while(lock(&self.shared.due), left, |due| due.threads > 0);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// No job begins any more.

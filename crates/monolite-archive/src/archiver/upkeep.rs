@@ -83,6 +83,7 @@ impl Keeper {
                 }
             }
             Err(e) if e.kind() == Kind::Apart => self.stop(&mut lock(&self.capture), &e),
+            Err(_) if self.is_called_off() => {} // who lets it go on asks for it
             Err(e) => {
                 upkeep.tries += 1;
                 self.failed("upkeep", &e);
@@ -170,7 +171,7 @@ impl Keeper {
         let copying = upkeep.copying.take().expect("looked at above");
         let at_ms = self.moment_of(archived)?;
         self.take()?;
-        let base = match copying.finish(&self.history, &over, at_ms) {
+        let base = match copying.finish(&self.history, &over, at_ms, &mut || self.go_on()) {
             Ok((base, _)) => base,
             Err(e) if e.kind() == Kind::Exists => self.there(BASES, SegmentName { first: 1, last: archived }, e)?,
             Err(e) => return Err(e),
@@ -243,7 +244,7 @@ impl Keeper {
             for group in group.chunks(INPUTS_MAX).filter(|group| group.len() > 1) {
                 let name = SegmentName { first: group[0].name.first, last: group[group.len() - 1].name.last };
                 self.take()?;
-                let segment = match read::compact(&self.history, group, to, &self.scratch) {
+                let segment = match self.compact(group, to) {
                     Err(e) if e.kind() == Kind::Exists => self.there(to, name, e)?,
                     other => other?,
                 };
@@ -256,6 +257,11 @@ impl Keeper {
             self.merge_later(level + 1);
         }
         Ok(merged)
+    }
+
+    /// Merges segments into one, unless it is called off.
+    fn compact(&self, inputs: &[Segment], to: Level) -> Result<Segment> {
+        read::compact_while(&self.history, inputs, to, &self.scratch, &mut |_| self.go_on())
     }
 
     /// What the next level does not have yet.
@@ -285,7 +291,8 @@ impl Keeper {
     /// deleted for. One that is not sound is removed, and its name is free for the next try.
     fn there(&self, level: Level, name: SegmentName, why: Error) -> Result<Segment> {
         let there = self.history.level(level)?.into_iter().find(|s| s.name == name).ok_or(why)?;
-        match verify::read(&self.history, &there, &mut |_| ControlFlow::Continue(())) {
+        let mut each = |_| if self.is_called_off() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        match verify::read(&self.history, &there, &mut each) {
             Ok(_) => Ok(there),
             Err(e) => {
                 if matches!(e.kind(), Kind::Damaged | Kind::Foreign) {
@@ -356,7 +363,7 @@ impl Keeper {
         let Some(_turn) = self.turn(plan.bytes()) else { return Ok(()) }; // the next merge looks again
         let name = SegmentName { first: 1, last: plan.last() };
         self.take()?;
-        let made = match read::compact(&self.history, plan.segments(), BASES, &self.scratch) {
+        let made = match self.compact(plan.segments(), BASES) {
             Err(e) if e.kind() == Kind::Exists => self.there(BASES, name, e)?,
             // What lies in the place is not sound: a copy of the store is.
             Err(e) if matches!(e.kind(), Kind::Damaged | Kind::Gap | Kind::Missing) => {

@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How soon it is tried again where something is wrong, or a proof could not be made.
@@ -95,7 +94,8 @@ impl Keeper {
             return;
         }
         let proven = self.prove();
-        if self.has_ended() {
+        if self.is_called_off() {
+            self.proof_is_due();
             return; // what stopped it says nothing
         }
         let (now, mut known) = ((self.inner.config.now)(), self.notes().verification.clone());
@@ -159,7 +159,7 @@ impl Keeper {
         let until = Instant::now() + ARCHIVED_MAX;
         self.now(Part::Capture);
         while let Err(e) = self.waits.block(compared.seen, LOOK) {
-            if self.has_ended() || Instant::now() > until || e.kind() != Kind::Unreachable {
+            if self.is_called_off() || Instant::now() > until || e.kind() != Kind::Unreachable {
                 return Err(Error::new(Kind::Stopped, format!("what changed meanwhile is not archived: {e}")));
             }
         }
@@ -192,10 +192,6 @@ impl Keeper {
         }
         Ok(changed)
     }
-
-    fn has_ended(&self) -> bool {
-        self.stopped.load(Ordering::SeqCst) || self.inner.ending.is_ended()
-    }
 }
 
 /// So many bytes a second, and an end when the archiver ends.
@@ -221,7 +217,7 @@ impl Pace<'_> {
             u64::try_from(u128::from(self.passed) * 1_000_000 / u128::from(rate)).unwrap_or(u64::MAX),
         );
         loop {
-            if self.keeper.has_ended() {
+            if self.keeper.is_called_off() {
                 return ControlFlow::Break(());
             }
             let left = due.saturating_sub(self.began.elapsed());

@@ -6,6 +6,7 @@
 //!   A file that turns out to be such a one when it answers is written to no more.
 //! - A cut is recorded once every commit of it is archived, each at the end of a segment.
 
+mod clock;
 mod unkept;
 
 use super::acks::{Ack, Acks};
@@ -16,15 +17,16 @@ use super::{Where, check_mark, restoring};
 use crate::config::{Config, ConfigError};
 use crate::folder::ServiceFile;
 use anyhow::{Context as _, bail};
+use clock::Clock;
 use monolite_archive::cuts::{CutPoint, Position};
-use monolite_archive::{Archive, AtBound, Error, Kind, Place, State as KeptAs};
+use monolite_archive::{Archive, AtBound, Error, Kind, Place, Rest, State as KeptAs};
 use monolite_runtime::Host;
 use monolite_service::{Gauge, GaugeKind};
 use monolite_store::{State as StoreState, Store};
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unkept::Unkept;
@@ -35,6 +37,9 @@ const CUT_WAIT: Duration = Duration::from_secs(30);
 /// How long the end waits for the last commits to be archived.
 const FINISH_MAX: Duration = Duration::from_secs(5);
 
+/// How long the end waits for the clock of cuts, which may be asking the place.
+const CLOCK_WAIT: Duration = Duration::from_secs(2);
+
 /// The archive of an open host.
 pub(crate) struct Keeping {
     archive: Archive,
@@ -43,7 +48,7 @@ pub(crate) struct Keeping {
     acks: Acks,
     host: Host,
     clock: Option<JoinHandle<()>>,
-    ended: Arc<(Mutex<bool>, Condvar)>,
+    ended: Arc<Clock>,
     /// Why the clock could not record a cut.
     trouble: Arc<Mutex<Option<String>>>,
     unkept: Unkept,
@@ -163,6 +168,11 @@ impl Keeping {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What takes long of a service's archive rests until this is dropped.
+    pub(crate) fn rest(&self, service: &str, most: Duration) -> monolite_archive::Result<Rest> {
+        self.archive.rest(service, most)
+    }
+
     /// Keeps a service's history no more, once its store is closed; answers whether all of it is archived.
     pub(crate) fn leave(&self, service: &str, most: Duration) -> bool {
         self.archive.leave(service, most) && !self.unkept.services().iter().any(|name| name == service)
@@ -179,6 +189,8 @@ impl Keeping {
     /// Ends it, after what was committed so far is archived, or after some seconds: the rest waits in the files' WALs.
     pub(crate) fn finish(&self) {
         let _ = self.now(FINISH_MAX);
+        self.ended.end();
+        self.archive.end(); // whoever waits for it, the clock too, hears that
     }
 
     /// How it does; asks the place for its cuts, where they are not known yet, and waits for that.
@@ -219,7 +231,7 @@ impl Keeping {
         let (unkept, data) = (self.unkept.clone(), self.data.clone());
         let clock = move || {
             let mut last: Option<BTreeMap<String, Position>> = None;
-            while !wait(&ended, every) {
+            while ended.runs_after(every) {
                 keep_again(&unkept, &archive, &data, &host, &cuts);
                 // Nothing was written since: the last cut is still the newest.
                 if last.as_ref().is_some_and(|last| *last == now(&host)) {
@@ -228,11 +240,15 @@ impl Keeping {
                 let alone = cuts.lock().unwrap_or_else(PoisonError::into_inner);
                 let made = cut(&archive, &ledger, &host, None);
                 drop(alone);
+                if !ended.runs_after(Duration::ZERO) {
+                    break; // the place is not asked for more
+                }
                 let made = made.and_then(|cut| Ok(ledger.thin(host.now().0).map(|()| cut)?));
                 let wrong = made.as_ref().err().map(|e| format!("no cut could be recorded: {e:#}"));
                 *trouble.lock().unwrap_or_else(PoisonError::into_inner) = wrong;
                 last = made.ok().map(|cut| cut.services).or(last);
             }
+            ended.has_ended();
         };
         Ok(Some(std::thread::Builder::new().name("cuts".to_owned()).spawn(clock)?))
     }
@@ -265,19 +281,13 @@ fn keep_all(archive: &Archive, place: &Arc<dyn Place>, data: &Path, host: &Host)
 
 impl Drop for Keeping {
     fn drop(&mut self) {
-        *self.ended.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.ended.1.notify_all();
-        if let Some(clock) = self.clock.take() {
+        let Some(clock) = self.clock.take() else { return };
+        self.ended.end();
+        // One that waits for a place without an answer is left to itself: it holds nothing that the end needs.
+        if self.ended.ends_within(CLOCK_WAIT) || clock.is_finished() {
             let _ = clock.join(); // nothing to be done about its panic
         }
     }
-}
-
-/// Waits so long, or until the end; whether it is the end.
-fn wait(ended: &(Mutex<bool>, Condvar), most: Duration) -> bool {
-    let guard = ended.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let waited = ended.1.wait_timeout_while(guard, most, |ended| !*ended);
-    *waited.unwrap_or_else(PoisonError::into_inner).0
 }
 
 /// What each file's last commit is, not of one moment.

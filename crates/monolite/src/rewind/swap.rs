@@ -11,12 +11,14 @@ use super::settle::{end, finish, give_up};
 use super::{Done, Ground, Places, Side, die};
 use crate::verb::Usage;
 use anyhow::Context as _;
-use monolite_archive::disk;
+use monolite_archive::{Kind, Rest, disk};
 use monolite_runtime::Away;
 use monolite_store::{Store, maintain};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// How long what takes long of the archive (a base, a merge) may take to end, before the service is taken away.
+const REST_WAIT: Duration = Duration::from_secs(10);
 /// How long the archive may take for the last commits, once the service is away. The rest goes with the replaced file.
 const ARCHIVE_WAIT: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,7 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
         Some(keeping) if !journal.undo => keeping.catch_up(service)?,
         _ => {}
     }
+    let _rest = rest(ground, service, journal.undo || damaged)?;
     begin(&places, &mut journal, side(&store, (0, 0)))?;
     let began = Instant::now();
     let away = ground.host.take_away(service).context("the service was not taken away")?;
@@ -69,6 +72,18 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
     let kept = places.replaced();
     let kept_on = kept_on.is_ok();
     Ok(Done { service: service.to_owned(), replaced, then, history, sequence, away_ms, kept, kept_on, note })
+}
+
+/// Has the archive's long work end, which would keep the service away. Where it does not end, nothing is swapped but what has to be:
+/// that work is then left to itself.
+fn rest(ground: Ground<'_>, service: &str, at_once: bool) -> crate::Result<Option<Rest>> {
+    let Some(keeping) = ground.keeping else { return Ok(None) };
+    match keeping.rest(service, if at_once { ARCHIVE_WAIT } else { REST_WAIT }) {
+        Ok(rest) => Ok(Some(rest)),
+        // One that is not kept has nothing that could rest.
+        Err(e) if at_once || e.kind() == Kind::Missing => Ok(None),
+        Err(e) => Err(e).context("nothing was changed; try again, `backup status` says how the archive stands"),
+    }
 }
 
 /// Removes what was prepared under this id, and nobody wants.
@@ -134,17 +149,22 @@ fn put_back(
     ground: Ground<'_>,
     why: anyhow::Error,
 ) -> anyhow::Error {
-    let back = || -> crate::Result {
+    let back = || -> crate::Result<crate::Result> {
         if journal.is_marked(&places.live()) {
             exchange(&places.live(), &places.next_folder())?;
         }
         let opened = away.bring_back()?;
-        keep(ground, &places.service, &opened)?;
+        let kept = keep(ground, &places.service, &opened);
         unmark(&places.next_folder());
-        give_up(places, journal)
+        give_up(places, journal)?;
+        Ok(kept)
     };
     match back() {
-        Ok(()) => why.context(format!("{} was not rewound; its file is as it was", places.service)),
+        Ok(Ok(())) => why.context(format!("{} was not rewound; its file is as it was", places.service)),
+        Ok(Err(e)) => why.context(format!(
+            "{} was not rewound; its file is as it was, and serves, but is NOT ARCHIVED until that is tried again: {e:#}",
+            places.service
+        )),
         Err(e) => {
             why.context(format!("{} was not rewound, and does not serve: {e:#}; restart the server", places.service))
         }

@@ -1,0 +1,106 @@
+//! A store is kept no more, or its file is about to be replaced, while the archive is at work for it: nobody waits without a bound.
+
+#![allow(clippy::unwrap_used)]
+
+mod keeping;
+
+use keeping::{LONG, SERVICE, World, insert, quick};
+use monolite_archive::place::testing::{Faulty, Step};
+use monolite_archive::{Archive, BASES, Kind};
+use monolite_store::Error as StoreError;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+/// Longer than each of the bounds, and by far shorter than the place is silent.
+const BOUND: Duration = Duration::from_secs(25);
+
+/// A place that stops answering when a base begins, until the sender is dropped. Tells when it does.
+fn silent(world: &World) -> (Archive, Receiver<()>, SyncSender<()>) {
+    let ((enter, entered), (release, released)) = (sync_channel(8), sync_channel::<()>(0));
+    let place = Faulty::new(world.place(), move |step, name| {
+        if step == Step::Create && name.contains("/ltx/9/") {
+            let _ = enter.try_send(());
+            let _ = released.recv_timeout(2 * LONG);
+        }
+        None
+    });
+    let archive = Archive::start(Arc::new(place), quick()).unwrap();
+    (archive, entered, release)
+}
+
+#[test]
+fn a_base_that_takes_long_ends_when_it_is_to_rest_and_is_made_afterwards() {
+    let world = World::new();
+    let store = world.store();
+    // Many pieces: 24 MB of which nothing is saved by compression.
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000) INSERT INTO t(v) SELECT randomblob(3000) FROM n";
+    store.write_blocking::<_, StoreError, _>(move |tx| tx.execute(rows, [])).unwrap();
+    let ((enter, entered), (pace, paced)) = (sync_channel(1), sync_channel::<()>(0));
+    let place = Faulty::new(world.place(), move |step, name| {
+        if step == Step::Write && name.contains("/ltx/9/") {
+            let _ = enter.try_send(());
+            let _ = paced.recv_timeout(Duration::from_millis(300)); // each piece takes so long
+        }
+        None
+    });
+    let archive = Archive::start(Arc::new(place), quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+    let rest = archive.rest(SERVICE, LONG).unwrap();
+    drop(pace);
+    let bases = || archive.history(SERVICE).unwrap().level(BASES).unwrap().len();
+    assert_eq!((bases(), archive.status()[0].last_base, archive.status()[0].errors), (0, None, 0));
+    archive.begin_base(SERVICE).unwrap();
+    insert(&store, 10, 100);
+    assert!(archive.watch(SERVICE, LONG, |status| status.captured >= store.sequence()).unwrap(), "commits go on");
+    assert_eq!(bases(), 0, "it rests");
+    drop(rest);
+    world.assert_whole(&archive, &store);
+}
+
+#[test]
+fn a_place_that_never_answers_keeps_no_store_from_being_left() {
+    let world = World::new();
+    let store = world.store();
+    insert(&store, 10, 100);
+    let (archive, entered, release) = silent(&world);
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+    let began = Instant::now();
+    let refused = archive.rest(SERVICE, Duration::from_millis(1)).err().unwrap();
+    assert_eq!(refused.kind(), Kind::Unreachable, "{refused}");
+    insert(&store, 10, 100);
+    assert!(!archive.leave(SERVICE, Duration::from_millis(1)), "not all of it is archived");
+    assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+    // The same history is not kept twice; once the place answers it is kept again, and nothing is missing.
+    let twice = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
+    assert!(matches!(twice.kind(), Kind::Unreachable | Kind::Exists), "{twice}");
+    drop(release);
+    let until = Instant::now() + LONG;
+    while let Err(e) = archive.keep(SERVICE, &store, &world.scratch()) {
+        assert!(Instant::now() < until, "{e}");
+        std::thread::yield_now();
+    }
+    insert(&store, 10, 100);
+    world.assert_whole(&archive, &store);
+}
+
+#[test]
+fn a_place_that_never_answers_does_not_keep_the_archiver_from_ending() {
+    let world = World::new();
+    let store = world.store();
+    insert(&store, 10, 100);
+    let (archive, entered, release) = silent(&world);
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+    let began = Instant::now();
+    archive.end();
+    store.close().unwrap();
+    assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+    drop(release);
+    drop(archive);
+    let (store, archive) = (world.store(), Archive::start(world.place(), quick()).unwrap());
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    world.assert_whole(&archive, &store);
+}
