@@ -2,11 +2,16 @@
 //!
 //! Needs SeaweedFS, as `crates/monolite-archive/tests/bucket.rs` does; without it the tests say that they were skipped.
 
-use crate::world::{Server, World};
+use crate::world::{PATIENCE, Server, World};
 use monolite_peers::Weed;
 use serde_json::{Value, json};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
 
 const COUNT: &str = "SELECT count(*) FROM documents";
 
@@ -153,4 +158,44 @@ fn a_bucket_that_does_not_answer_is_no_outage_and_is_told() {
     let mut without = other.command(&[&serve[..], &["--set", "archive.to=s3://b"]].concat());
     without.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_WEB_IDENTITY_TOKEN_FILE");
     crate::world::Ran::of(without.output().unwrap()).bad(2, &["no keys for the bucket", "archive.credentials_file"]);
+}
+
+/// A bucket's address at which every connection is closed at once, and from some moment on none is ever answered: that moment, and
+/// who hears of each such connection.
+fn silent(falls_silent: Arc<AtomicBool>) -> (String, std::sync::mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, heard) = sync_channel(100);
+    std::thread::spawn(move || {
+        let mut held = Vec::new();
+        for client in listener.incoming().map_while(Result::ok).take(1000) {
+            if falls_silent.load(SeqCst) {
+                held.push(client);
+                let _ = tell.try_send(());
+            }
+        }
+    });
+    (address, heard)
+}
+
+#[test]
+fn a_server_whose_bucket_never_answers_ends_in_the_time_of_its_unit() {
+    // What TimeoutStopSec leaves beside `server.drain`, which nothing needs here.
+    const MOST: Duration = Duration::from_secs(25);
+    let world = World::new();
+    let falls_silent = Arc::new(AtomicBool::new(false));
+    let (endpoint, heard) = silent(falls_silent.clone());
+    let text = format!("[archive]\nto = \"s3://nowhere/x\"\nendpoint = \"{endpoint}\"\ncut_every = \"1s\"\n");
+    std::fs::write(world.folder.path().join("monolite.toml"), text).unwrap();
+    let mut serve = world.command(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    serve.env("AWS_ACCESS_KEY_ID", "who").env("AWS_SECRET_ACCESS_KEY", "what");
+    let mut server = world.serve_with(serve);
+    falls_silent.store(true, SeqCst);
+    let token = world.admin("ann@example.org");
+    write(&server, &token, 1);
+    heard.recv_timeout(PATIENCE).unwrap();
+    let began = Instant::now();
+    server.signal("TERM");
+    let status = server.child.wait().unwrap();
+    assert!(status.success() && began.elapsed() < MOST, "{status} after {:?}: {}", began.elapsed(), server.rest());
 }

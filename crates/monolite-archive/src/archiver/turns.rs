@@ -8,7 +8,7 @@ use super::keeper::{Keeper, Part};
 use super::pool::lock;
 use crate::{Error, Kind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// A part runs once at a time; asked for meanwhile, it runs once more.
@@ -69,7 +69,12 @@ impl Keeper {
         let until = Instant::now() + most;
         let ended = self.turns.each_ref().map(|turn| turn.ends(until));
         if ended[Part::Capture as usize] {
-            lock(&self.capture).follower = None;
+            match self.capture.try_lock() {
+                Ok(mut capture) => capture.follower = None,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().follower = None,
+                // A mark of several stores holds it, which may wait for one whose place does not answer.
+                Err(TryLockError::WouldBlock) => return false,
+            }
         }
         ended.iter().all(|ended| *ended)
     }
