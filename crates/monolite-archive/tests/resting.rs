@@ -104,3 +104,29 @@ fn a_place_that_never_answers_does_not_keep_the_archiver_from_ending() {
     archive.keep(SERVICE, &store, &world.scratch()).unwrap();
     world.assert_whole(&archive, &store);
 }
+
+#[test]
+fn a_base_that_is_asked_for_while_one_is_being_made_is_made_too() {
+    let world = World::new();
+    let store = world.store();
+    insert(&store, 10, 100);
+    let ((enter, entered), (release, released)) = (sync_channel(8), sync_channel::<()>(0));
+    let place = Faulty::new(world.place(), move |step, name| {
+        if step == Step::Create && name.contains("/ltx/9/") {
+            enter.send(()).unwrap();
+            let _ = released.recv_timeout(LONG); // at once for the second
+        }
+        None
+    });
+    let archive = Archive::start(Arc::new(place), quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+    insert(&store, 10, 100);
+    archive.begin_base(SERVICE).unwrap();
+    drop(release);
+    assert!(entered.recv_timeout(LONG).is_ok(), "what was asked for is lost");
+    let bases = || archive.history(SERVICE).unwrap().level(BASES).unwrap();
+    assert!(archive.watch(SERVICE, LONG, |_| bases().len() == 2).unwrap(), "{:?}", bases());
+    assert!(archive.watch(SERVICE, LONG, |status| status.copying.is_none()).unwrap());
+    store.close().unwrap();
+}

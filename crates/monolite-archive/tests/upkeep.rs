@@ -4,9 +4,8 @@
 
 mod keeping;
 
-use keeping::{LONG, SERVICE, World, insert, open, quick};
-use monolite_archive::place::testing::{Faulty, Step};
-use monolite_archive::{Archive, BASES, Entry, Layout, Level, Place, Result, Upload};
+use keeping::{LONG, World, insert, open, quick};
+use monolite_archive::{Archive, Entry, Layout, Level, Place, Result, Upload};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
@@ -83,30 +82,4 @@ fn a_base_that_takes_long_does_not_keep_the_others_from_being_merged() {
     assert_eq!((nice("archive-upkeep"), nice("archiver:")), (vec![own.max(10); 2], vec![own; 2]));
     drop(held);
     assert!(archive.watch("Slow", LONG, |s| s.last_base.is_some()).unwrap());
-}
-
-#[test]
-fn a_base_that_is_asked_for_while_one_is_being_made_is_made_too() {
-    let world = World::new();
-    let store = world.store();
-    insert(&store, 10, 100);
-    let ((enter, entered), (release, released)) = (sync_channel(8), sync_channel::<()>(0));
-    let place = Faulty::new(world.place(), move |step, name| {
-        if step == Step::Create && name.contains("/ltx/9/") {
-            enter.send(()).unwrap();
-            let _ = released.recv_timeout(LONG); // at once for the second
-        }
-        None
-    });
-    let archive = Archive::start(Arc::new(place), quick()).unwrap();
-    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
-    entered.recv_timeout(LONG).unwrap();
-    insert(&store, 10, 100);
-    archive.begin_base(SERVICE).unwrap();
-    drop(release);
-    assert!(entered.recv_timeout(LONG).is_ok(), "what was asked for is lost");
-    let bases = || archive.history(SERVICE).unwrap().level(BASES).unwrap();
-    assert!(archive.watch(SERVICE, LONG, |_| bases().len() == 2).unwrap(), "{:?}", bases());
-    assert!(archive.watch(SERVICE, LONG, |status| status.copying.is_none()).unwrap());
-    store.close().unwrap();
 }
