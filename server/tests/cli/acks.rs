@@ -1,6 +1,6 @@
 //! `archive.ack = "archived"`: what was answered is in the archive, whatever becomes of the machine.
 
-use crate::world::{Server, World};
+use crate::world::{Server, World, serve_set};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -124,8 +124,7 @@ fn services_can_be_named_and_mistakes_are_told() {
     world.token("ann@example.org");
     drop(server);
     std::fs::remove_file(archive(&world)).unwrap();
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set"];
-    let wrong = |set| world.run(&[&serve[..], &[set]].concat());
+    let wrong = |set| world.run(&serve_set(set));
     wrong("archive.ack=Nothing").bad(2, &["archive.ack", "Nothing"]);
-    world.run(&[&serve[..], &["archive.to=off"]].concat()).bad(2, &["archive.ack", "off"]);
+    world.run(&serve_set("archive.to=off")).bad(2, &["archive.ack", "off"]);
 }

@@ -2,7 +2,7 @@
 //!
 //! Needs SeaweedFS, as `crates/monolite-archive/tests/bucket.rs` does; without it the tests say that they were skipped.
 
-use crate::world::{PATIENCE, Server, World};
+use crate::world::{PATIENCE, SERVE, Server, World, serve_set};
 use monolite_peers::Weed;
 use serde_json::{Value, json};
 use std::net::TcpListener;
@@ -94,9 +94,8 @@ fn a_machine_that_is_lost_comes_back_from_a_bucket_and_goes_on_there() {
     // The files of the cut are older than the archive: told, and rolled forward from the bucket.
     std::fs::remove_dir_all(world.data()).unwrap();
     std::fs::rename(at_cut.data(), world.data()).unwrap();
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    world.run(&serve).bad(1, &["Documents is at commit", "s3://archives/plain/one"]);
-    let server = world.serve_with(world.command(&[&serve[..], &["--roll-forward"]].concat()));
+    world.run(&SERVE).bad(1, &["Documents is at commit", "s3://archives/plain/one"]);
+    let server = world.serve_with(world.command(&[&SERVE[..], &["--roll-forward"]].concat()));
     assert_eq!(world.value("Documents", COUNT), 6);
     server.stop();
 }
@@ -109,7 +108,7 @@ fn a_sealed_bucket_acknowledges_what_it_has_and_opens_with_its_key_alone() {
     weed.make_bucket("archives").unwrap();
     let key = world.folder.path().join("archive-key");
     world.run(&["backup", "new-key", key.to_str().unwrap()]).good();
-    world.run(&["backup", "new-key", key.to_str().unwrap()]).bad(1, &["archive-key"]);
+    world.run(&["backup", "new-key", key.to_str().unwrap()]).bad(1, &["archive-key is there already"]);
     assert_eq!(crate::world::mode_of(&key), 0o400);
     let seal = format!("key_file = {key:?}\nack = \"archived\"\nack_wait = \"60s\"");
     configure(&world, &weed, "s3://archives/sealed", &seal);
@@ -149,13 +148,12 @@ fn a_bucket_that_does_not_answer_is_no_outage_and_is_told() {
         command.env("AWS_ACCESS_KEY_ID", "who").env("AWS_SECRET_ACCESS_KEY", "what");
         command
     };
-    let serve = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let server = world.serve_with(with_keys(&serve));
+    let server = world.serve_with(with_keys(&SERVE));
     assert!(server.said.contains("NOT YET     Documents, Files"), "{}", server.said);
     assert!(server.get("/readyz", "").0 == 200);
     let other = World::new();
-    other.run(&[&serve[..], &["--set", "archive.to=s3://"]].concat()).bad(2, &["names no bucket"]);
-    let mut without = other.command(&[&serve[..], &["--set", "archive.to=s3://b"]].concat());
+    other.run(&serve_set("archive.to=s3://")).bad(2, &["names no bucket"]);
+    let mut without = other.command(&serve_set("archive.to=s3://b"));
     without.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_WEB_IDENTITY_TOKEN_FILE");
     crate::world::Ran::of(without.output().unwrap()).bad(2, &["no keys for the bucket", "archive.credentials_file"]);
 }

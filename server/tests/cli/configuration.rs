@@ -1,6 +1,6 @@
 //! The configuration: layers, origins, mistakes.
 
-use crate::world::World;
+use crate::world::{World, serve_set};
 use std::process::Stdio;
 
 #[test]
@@ -65,7 +65,7 @@ fn the_openapi_document_is_printed_without_a_data_folder() {
 #[test]
 fn a_body_that_cannot_be_kept_is_refused_before_anything_is_opened() {
     let world = World::new();
-    let serve = |set: &str| world.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", set]);
+    let serve = |set: &str| world.run(&serve_set(set));
     serve("documents.bytes_max=65MiB").bad(1, &["Documents", "above its store's value_max, 67108864 bytes"]);
     serve("files.bytes_max=17GiB").bad(1, &["Files", "above the largest value in pieces, 17179869184 bytes"]);
     assert!(!world.file_of("Users").exists(), "nothing was made");

@@ -1,13 +1,11 @@
 //! Files that come back older than their archive: each is recognised at the start, and goes on by the way that is chosen.
 
-use crate::world::{Server, World};
+use crate::world::{SERVE, Server, World};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const COUNT: &str = "SELECT count(*) FROM documents";
-const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-
 /// A world whose archive lies outside of its data folder.
 fn world() -> World {
     let world = World::new();

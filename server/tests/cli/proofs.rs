@@ -1,6 +1,6 @@
 //! The archive is proven by the server itself, and one that is wrong is an alarm at each place until it is sound again.
 
-use crate::world::{PATIENCE, Server, World, answer};
+use crate::world::{PATIENCE, Server, World, answer, serve_set};
 use monolite_archive::place::Folder;
 use monolite_archive::{BASES, History};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 fn serve(world: &World, every: &str) -> Server {
     let every = format!("archive.verify_every={every}");
-    let set = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", &every];
+    let set = serve_set(&every);
     world.serve_with(world.command(&set))
 }
 

@@ -1,7 +1,7 @@
 //! `rewind` from outside: a mistake is undone under a running server, the others serve on, and a kill at any step leaves the one
 //! file or the other.
 
-use crate::world::{PATIENCE, Ran, Server, World};
+use crate::world::{PATIENCE, Ran, SERVE, Server, World, serve_set};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -197,7 +197,7 @@ fn a_kill_at_any_step_leaves_the_one_file_or_the_other_and_the_next_start_settle
     let mut there = 0;
     let steps = ["preparing", "ready", "journal", "marked", "away", "forked", "exchanged", "serving", "moved", "kept"];
     for (i, step) in steps.iter().enumerate() {
-        let mut command = world.command(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        let mut command = world.command(&SERVE);
         command.env("MONOLITE_TEST_DIE_AT", step);
         let mut server = world.serve_with(command);
         let token = if i == 0 { token.clone() } else { world.token("ann@example.org") };
@@ -225,7 +225,7 @@ fn a_kill_at_any_step_leaves_the_one_file_or_the_other_and_the_next_start_settle
         server.rest();
     }
     // A kill in the middle of an undo: the replaced file is still kept.
-    let mut command = world.command(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let mut command = world.command(&SERVE);
     command.env("MONOLITE_TEST_DIE_AT", "staged");
     let mut server = world.serve_with(command);
     assert_ne!(world.run(&["rewind", "Documents", "--undo", "--yes"]).code, Some(0));
@@ -297,7 +297,7 @@ fn under_writes_nothing_acknowledged_after_the_swap_is_missing_and_refusals_say_
 #[test]
 fn a_service_that_is_not_archived_after_its_swap_says_so_until_it_is() {
     let world = World::new();
-    let set = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", "archive.cut_every=1s"];
+    let set = serve_set("archive.cut_every=1s");
     let server = world.serve_with(world.command(&set));
     let token = rewound(&world, &server);
     // The file that is put back cannot have its spool.

@@ -1,6 +1,6 @@
 //! `serve` and `status`: start, what is said, signals, the control socket, systemd.
 
-use crate::world::{PATIENCE, World, answer, mode_of};
+use crate::world::{PATIENCE, SERVE, World, answer, mode_of};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -112,7 +112,7 @@ fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
     let path = world.folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut command = world.command(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let mut command = world.command(&SERVE);
     command.env("NOTIFY_SOCKET", &path);
     let server = world.serve_with(command);
     let told = || {
@@ -135,7 +135,7 @@ fn a_port_in_use_and_a_folder_in_use_are_said() {
     taken.bad(1, &[&server.address, "in use", "--listen"]);
     assert!(!other.data().exists(), "nothing was made");
     let pid = server.child.id().to_string();
-    let again = world.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let again = world.run(&SERVE);
     let again = again.bad(1, &["Users.db", "in use by process", &pid, "--data"]);
     assert_eq!(again.said.matches("in use").count(), 1, "{}", again.said);
     assert_eq!(server.get("/readyz", "").0, 200, "the first goes on");

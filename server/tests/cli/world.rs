@@ -12,7 +12,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// A server on free ports.
+pub(crate) const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
 pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// The same with a key of the configuration.
+pub(crate) fn serve_set(key_and_value: &str) -> Vec<&str> {
+    [&SERVE[..], &["--set", key_and_value]].concat()
+}
 
 /// A data folder, and commands on it.
 pub(crate) struct World {
@@ -59,7 +66,7 @@ impl World {
 
     /// Starts a server on free ports and waits until it answers.
     pub(crate) fn serve(&self) -> Server {
-        self.serve_with(self.command(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]))
+        self.serve_with(self.command(&SERVE))
     }
 
     pub(crate) fn serve_with(&self, mut command: Command) -> Server {
