@@ -55,6 +55,24 @@ fn every_configuration_key_is_documented_with_its_default() {
 }
 
 #[test]
+fn every_verb_is_in_the_table_of_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let verbs_of = |verb: &[&str]| -> Vec<String> {
+        let help = monolite(folder.path()).args(verb).arg("-h").output().unwrap();
+        let help = String::from_utf8(help.stdout).unwrap();
+        let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+        let names = lines.map(|line| line.split_whitespace().next().unwrap().to_owned()).filter(|name| name != "help");
+        names.map(|name| [verb, &[&name]].concat().join(" ")).collect()
+    };
+    let table: Vec<String> = table("docs/operate/serve.md", "| command |").into_keys().collect();
+    let is_there = |verb: &String| table.iter().any(|said| said == verb || said.starts_with(&format!("{verb} ")));
+    let mut wanted = verbs_of(&[]);
+    wanted.extend(verbs_of(&["backup"]));
+    let missing: Vec<_> = wanted.iter().filter(|verb| !is_there(verb)).collect();
+    assert!(wanted.len() > 20 && missing.is_empty(), "docs/operate/serve.md has not {missing:?} of {wanted:?}");
+}
+
+#[test]
 fn every_limit_of_the_store_is_documented_with_its_default() {
     let config = monolite::store::Config::default();
     let said = [

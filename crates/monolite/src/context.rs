@@ -6,7 +6,7 @@ use crate::config::{Config, Key};
 use crate::control::Client;
 use crate::link::Link;
 use crate::output::Output;
-use anyhow::Context as _;
+use crate::verb::Usage;
 use monolite_http::Page;
 use monolite_runtime::{Assembly, BackgroundMode, Host, OnDamage};
 use monolite_service::{Authenticator, Service};
@@ -112,7 +112,22 @@ impl Context {
     }
 
     /// The way to the services: through the server that runs on the data folder, else by opening the folder here.
+    ///
+    /// # Errors
+    /// Where the folder is not there, beside all that opening can find: a mistyped one is not made.
     pub fn link(&self) -> crate::Result<&Link> {
+        if self.link.get().is_none() && !self.data().exists() {
+            let text = format!("there is no data folder {}; choose another with --data", self.data().display());
+            return Err(Usage(text).into());
+        }
+        self.link_or_begin()
+    }
+
+    /// The same for a verb that makes a beginning: the folder is made where it is not there.
+    ///
+    /// # Errors
+    /// All that opening can find.
+    pub fn link_or_begin(&self) -> crate::Result<&Link> {
         if let Some(link) = self.link.get() {
             return Ok(link);
         }
@@ -133,7 +148,15 @@ impl Context {
 
     /// The same, for any folder.
     pub(crate) fn client_of(&self, data: &Path) -> crate::Result<Option<Client>> {
-        Client::connect(data).with_context(|| format!("cannot reach the server that runs on {}", data.display()))
+        Client::connect(data).map_err(|e| {
+            let what = match e.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    format!("the data folder {} belongs to another user, who has to run this", data.display())
+                }
+                _ => format!("cannot reach the server that runs on {}", data.display()),
+            };
+            anyhow::Error::new(e).context(what)
+        })
     }
 
     /// The services with what they run with, at a folder.

@@ -39,7 +39,7 @@ impl Verb for Users {
         let UsersVerb::Create(create) = self.verb;
         let password =
             new_password(&format!("Password for {} (12 to 128 characters)", create.email), create.password_stdin)?;
-        let user = context.link()?.call(CreateUser {
+        let user = context.link_or_begin()?.call(CreateUser {
             email: create.email,
             password: password.into(),
             name: create.name,

@@ -1,6 +1,6 @@
 //! The archive from outside: kept by default, restored to a cut, a moment and a commit, and what is refused.
 
-use crate::world::{Server, World};
+use crate::world::{SERVE, Server, World, serve_set};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -138,7 +138,7 @@ fn a_file_that_is_older_than_its_archive_is_not_served() {
     std::fs::remove_dir_all(world.data().join("Documents")).unwrap();
     copy(&kept, &world.data().join("Documents"));
     // The mark beside the file tells too; an operator who put the whole folder back has put it back with it.
-    let refused = world.run(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let refused = world.run(&SERVE);
     refused.bad(1, &["Documents", "put back from an older copy", "monolite serve --roll-forward"]);
     let (to, text) = into(&world, "back");
     world.run(&["restore", "Documents", "--into", &text]).good();
@@ -148,33 +148,27 @@ fn a_file_that_is_older_than_its_archive_is_not_served() {
 #[test]
 fn archiving_can_be_off_or_elsewhere_and_mistakes_are_told() {
     let world = World::new();
-    let mut off = world.serve_with(world.command(&[
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--set",
-        "archive.to=off",
-    ]));
+    let mut off = world.serve_with(world.command(&serve_set("archive.to=off")));
     assert!(off.said.contains("archive     off"), "{}", off.said);
     assert!(!world.data().join("archive").exists());
     off.signal("TERM");
     off.rest();
     world.run(&["backup", "list"]).bad(1, &["there is no archive in"]);
     world.run(&["restore", "--all", "--into", "x", "--set", "archive.to=off"]).bad(2, &["nothing is archived"]);
+    world.run(&["restore", "--into", "x"]).bad(2, &["<SERVICE|--all>"]);
     let (elsewhere, text) = into(&world, "elsewhere");
     let to = format!("archive.to={text}");
-    let server =
-        world.serve_with(world.command(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--set", &to]));
+    let server = world.serve_with(world.command(&serve_set(&to)));
     world.run(&["backup", "now", "--set", &to]).good();
+    let later = ["restore", "Users", "--to", "2999-01-01T00:00:00Z", "--into", "x", "--dry-run", "--set", &to];
+    assert!(world.run(&later).said.contains("2999-01-01T00:00:00Z is to come, now is 20"));
     server.stop();
     assert!(elsewhere.join("Users").is_dir() && !world.data().join("archive").exists());
     world.run(&["restore", "Nobody", "--into", "x", "--from", &text]).bad(2, &["no history of Nobody", "Users"]);
     world.run(&["restore", "--all", "--into", "x", "--from", &text, "--to", "2001-01-01"]).bad(2, &["zone"]);
     world.run(&["restore", "Users", "--into", "x", "--from", &text, "--to", "99999"]).bad(1, &["99999"]);
     world.run(&["restore", "--all", "--into", "x", "--from", &text, "--to", "nothing"]).bad(1, &["no cut is called"]);
-    world.run(&["serve", "--set", "archive.at_bound=perhaps"]).bad(2, &["archive.at_bound"]);
+    world.run(&serve_set("archive.at_bound=perhaps")).bad(2, &["archive.at_bound"]);
 }
 
 #[test]
@@ -212,7 +206,7 @@ fn a_restore_of_all_files_that_was_killed_goes_on_with_those_that_are_missing() 
     begun(&to);
     world.run(&["restore", "--all", "--into", &text, "--to", "latest"]).bad(2, &["is there already"]);
     let back = as_world(&to);
-    back.run(&["serve"]).bad(2, &["cut off", "call it again"]);
+    back.run(&SERVE).bad(2, &["cut off", "call it again"]);
     std::fs::remove_file(back.data().join("restore-unfinished.json")).unwrap();
     assert_eq!(back.value("Documents", COUNT), 3);
 }

@@ -1,13 +1,11 @@
 //! Data folders that a server must not run on: each is refused with its reason, and left as it was.
 
-use crate::world::{Ran, World};
+use crate::world::{PASSWORD, Ran, SERVE, World};
 use monolite::store::rusqlite::Connection;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-
-const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
 
 /// A folder that a server has run on.
 fn used() -> World {
@@ -22,6 +20,23 @@ fn used() -> World {
 
 fn bytes(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
+}
+
+#[test]
+fn a_mistyped_folder_is_named_and_not_made() {
+    let world = World::new();
+    let named = ["there is no data folder", "data"];
+    let sign_in = ["sign-in", "--email", "ann@example.org", "--print-token", "--password-stdin"];
+    world.run_with(&sign_in, PASSWORD).bad(2, &named);
+    world.run(&["import", "documents", "-", "--owner", "ann@example.org"]).bad(2, &named);
+    assert!(world.run(&["status"]).bad(1, &[]).out.contains("there is no data folder"));
+    world.run(&["restore", "--all", "--into", "x"]).bad(1, &["there is no archive in"]);
+    for verb in [&["check"][..], &["db", "Users", "SELECT 1"], &["backup", "copy", "x"]] {
+        world.run(verb).bad(1, &["cannot read the data folder"]);
+    }
+    assert!(!world.data().exists() && !world.folder.path().join("x").exists());
+    std::fs::write(world.data(), "a file").unwrap();
+    world.run(&SERVE).bad(1, &["data is no folder"]);
 }
 
 #[test]

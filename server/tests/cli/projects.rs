@@ -14,7 +14,7 @@ fn a_new_project_has_a_service_its_sql_and_a_test() {
         let text = std::fs::read_to_string(shop.join(file)).unwrap();
         assert!(!text.is_empty() && !text.contains("{{"), "{file}");
     }
-    world.run(&["new", "shop"]).bad(1, &["shop", "exists"]);
+    world.run(&["new", "shop"]).bad(2, &["shop is there already"]);
     world.run(&["new", "../shop"]).bad(2, &["no name for a project"]);
     world.run(&["new", "other", "--checkout", "/tmp"]).bad(1, &["--checkout"]);
     assert!(!world.folder.path().join("other").exists());

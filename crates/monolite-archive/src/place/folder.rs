@@ -14,7 +14,7 @@ use crate::layout::Layout;
 use crate::planted::planted;
 use crate::{Error, Kind, Result};
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,9 +44,12 @@ impl Folder {
     /// Opens a folder that has to be there, for reading; nothing is made in it.
     pub fn existing(root: impl Into<PathBuf>) -> Result<Self> {
         let root = std::path::absolute(root.into()).map_err(|e| Error::io("the folder of the archive", e))?;
-        match root.is_dir() {
-            true => Ok(Folder { root }),
-            false => Err(Error::new(Kind::Missing, format!("there is no folder {}", root.display()))),
+        match std::fs::metadata(&root) {
+            Ok(found) if found.is_dir() => Ok(Folder { root }),
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                Err(Error::io(format!("cannot look at the folder {}", root.display()), e))
+            }
+            _ => Err(Error::new(Kind::Missing, format!("there is no folder {}", root.display()))),
         }
     }
 

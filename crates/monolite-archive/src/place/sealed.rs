@@ -80,7 +80,14 @@ impl Key {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
         let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path).map_err(context)?;
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path);
+        let mut file = made.map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                let text = format!("{} is there already; no key is written over: choose another name", path.display());
+                Error::new(Kind::Exists, text)
+            }
+            _ => context(e),
+        })?;
         writeln!(file, "{digits}").and_then(|()| file.sync_all()).map_err(context)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(context)?;

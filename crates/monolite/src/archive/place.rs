@@ -10,12 +10,12 @@ use super::credentials::{self, Credentials};
 use crate::config::{Config, ConfigError};
 use crate::verb::Usage;
 use anyhow::Context as _;
-use monolite_archive::Place;
 use monolite_archive::place::Folder;
 #[cfg(feature = "s3")]
 use monolite_archive::place::{Bucket, BucketConfig};
 #[cfg(feature = "seal")]
 use monolite_archive::place::{Key, Sealed};
+use monolite_archive::{Kind, Place};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -92,10 +92,10 @@ impl Where {
         let place: Arc<dyn Place> = match self {
             Where::Nowhere => return Err(Usage("archive.to is \"off\": nothing is archived here".to_owned()).into()),
             Where::Bucket(bucket, prefix) => bucket_of(config, bucket, prefix)?,
-            Where::Folder(folder) => {
-                let place = Folder::existing(folder);
-                Arc::new(place.with_context(|| format!("there is no archive in {}", folder.display()))?)
-            }
+            Where::Folder(folder) => Arc::new(Folder::existing(folder).map_err(|e| {
+                let what = if e.kind() == Kind::Missing { "there is no archive" } else { "cannot read the archive" };
+                anyhow::Error::new(e).context(format!("{what} in {}", folder.display()))
+            })?),
         };
         sealed(config, place)
     }

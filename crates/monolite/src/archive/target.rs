@@ -21,6 +21,15 @@ pub(crate) enum Wanted {
     Cut(String),
 }
 
+impl Wanted {
+    /// What to say of a moment that is to come: perhaps it is of another time zone.
+    pub(crate) fn to_come(&self) -> Option<String> {
+        let Wanted::Before(wanted) = *self else { return None };
+        let (wanted, now) = (Timestamp::from_millisecond(wanted).ok()?, Timestamp::now());
+        (wanted > now).then(|| format!("{wanted} is to come, now is {now:.0}: that is the newest there is"))
+    }
+}
+
 /// Reads the words of `--to`.
 pub(crate) fn wanted(text: &str) -> Result<Wanted, Usage> {
     match text {

@@ -48,6 +48,9 @@ impl Verb for New {
             .into());
         }
         let folder = PathBuf::from(&self.name);
+        if folder.exists() {
+            return Err(Usage(format!("{} is there already; choose another name", folder.display())).into());
+        }
         std::fs::create_dir(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         if let Err(e) = fill(&folder, &self.name, &checkout) {
             let _ = std::fs::remove_dir_all(&folder);

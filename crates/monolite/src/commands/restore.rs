@@ -18,12 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// All files of one moment with --all: to a cut, which is recorded each minute and by `backup mark`. Or one service to any
 /// moment that was archived. Nothing is ever written over. The folder is a data folder: `serve --data DIR` runs on it.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").args(["service", "all"]).required(true)))]
 pub(crate) struct Restore {
     /// The service to restore
-    #[arg(required_unless_present = "all")]
     service: Option<String>,
     /// Restore all files at one cut
-    #[arg(long, conflicts_with_all = ["service", "history"])]
+    #[arg(long, conflicts_with = "history")]
     all: bool,
     /// To latest; a moment such as 2026-11-23T14:05:00Z; a cut by its name; a commit of the one service; newest: each as far as it goes
     #[arg(long, default_value = "latest", value_name = "MOMENT")]
@@ -59,6 +59,7 @@ impl Verb for Restore {
             (None, None) => return Err(Usage("--roll-forward is of one service: name it".to_owned()).into()),
         };
         let wanted = wanted(&self.to)?;
+        wanted.to_come().into_iter().for_each(|told| context.note(told));
         let asked = self.asked();
         let begun = if self.dry_run { None } else { Unfinished::find(&into, &asked)? };
         let (parts, cut) = match (&begun, &self.service) {

@@ -207,7 +207,10 @@ pub(super) fn edge(context: &Context) -> Result<HttpConfig> {
 fn open(context: &Context, metrics: &Metrics) -> Result<(Host, Option<Keeping>)> {
     let data = context.data();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
-    made.with_context(|| format!("cannot make the data folder {}", data.display()))?;
+    made.with_context(|| match data.exists() {
+        true => format!("{} is no folder; choose another with --data", data.display()),
+        false => format!("cannot make the data folder {}", data.display()),
+    })?;
     let open_to_others = std::fs::metadata(data)?.permissions().mode() & 0o077 != 0;
     if open_to_others {
         context.note(format!("warning: other users may look into {}; chmod 700 ends that", data.display()));
@@ -275,7 +278,10 @@ fn bind(context: &Context, key: &str, flag: &str) -> Result<TcpListener> {
 fn greet(context: &Context, serving: &Serving) {
     let sqlite = monolite_store::rusqlite::version();
     let services: Vec<&str> = serving.host.services().collect();
-    context.note(format!("{} {} (monolite {}, SQLite {sqlite})", context.name, context.version, crate::VERSION));
+    let engine = format!("monolite {}", crate::VERSION);
+    let program = format!("{} {}", context.name, context.version);
+    let below = if program == engine { String::new() } else { format!("{engine}, ") };
+    context.note(format!("{program} ({below}SQLite {sqlite})"));
     context.note(format!("  services    {}", services.join(", ")));
     context.note(format!("  data        {}", serving.data.display()));
     context.note("  durability  full: an acknowledged write is on disk (one fsync for each group of writes)");

@@ -81,6 +81,7 @@ fn print(context: &Context, status: &ServerStatus) -> Result {
             out.line(format!("  listens on {listen}, for operators on {admin}"))?;
             out.line(format!("  for {} s", status.uptime_seconds.unwrap_or_default()))?;
         }
+        _ if !context.data().exists() => return out.line(format!("there is no data folder {}", status.data)),
         _ => out.line("no server runs on this data folder")?,
     }
     out.line(format!("  data in {}", status.data))?;

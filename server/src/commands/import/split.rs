@@ -99,7 +99,7 @@ impl<R: Read> Splitter<R> {
             self.source.skip_space().map_err(|e| self.unreadable(&e))?;
             let next = self.peek()?;
             let piece = match (self.position, next) {
-                (Position::Top, None) if self.found_path || self.offset() == 0 => return Ok(None),
+                (Position::Top, None) if self.found_path => return Ok(None),
                 (Position::Top, None) => {
                     return Err(self.stop(format!("the input has no member .{}", self.path.join("."))));
                 }

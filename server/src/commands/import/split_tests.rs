@@ -44,6 +44,8 @@ fn a_path_leads_to_the_documents_past_everything_else() {
     assert_eq!(good(r#"{"\u0070":[1]}"#, &["p"]), ["1"]);
     let (found, stopped) = split(r#"{"a":[1]}"#.as_bytes(), &["b"]);
     assert!(found.is_empty() && stopped.unwrap().contains("no member .b"));
+    let (found, stopped) = split("".as_bytes(), &["b"]);
+    assert!(found.is_empty() && stopped.unwrap().contains("no member .b"), "what failed before the pipe wrote nothing");
 }
 
 #[test]

@@ -28,7 +28,11 @@ impl Export {
         let parts = Parts::beside(&out)?;
         let at_ms = match (&self.to, &self.from) {
             (None, None) => copied(context, &parts.0)?,
-            (to, _) => self.restored(context, &wanted(to.as_deref().unwrap_or("latest"))?, &parts.0)?,
+            (to, _) => {
+                let wanted = wanted(to.as_deref().unwrap_or("latest"))?;
+                wanted.to_come().into_iter().for_each(|told| context.note(told));
+                self.restored(context, &wanted, &parts.0)?
+            }
         };
         let manifest = Manifest::of(context.name, context.version, at_ms, &parts.0)?;
         let bar = (!context.is_quiet()).then(|| Progress::bytes(Some(manifest.bytes())));
