@@ -185,7 +185,7 @@ fn a_server_whose_bucket_never_answers_ends_in_the_time_of_its_unit() {
     let (endpoint, heard) = silent(falls_silent.clone());
     let text = format!("[archive]\nto = \"s3://nowhere/x\"\nendpoint = \"{endpoint}\"\ncut_every = \"1s\"\n");
     std::fs::write(world.folder.path().join("monolite.toml"), text).unwrap();
-    let mut serve = world.command(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let mut serve = world.command(&SERVE);
     serve.env("AWS_ACCESS_KEY_ID", "who").env("AWS_SECRET_ACCESS_KEY", "what");
     let mut server = world.serve_with(serve);
     falls_silent.store(true, SeqCst);
