@@ -68,6 +68,7 @@ fn bad_bodies_are_refused_and_nothing_is_written() {
         (r#"{"title":"a","stars":"many"}"#, 400, "wrong_type", "/stars wrong_type"),
         (r#"{"title":"a","stars":1.5}"#, 400, "wrong_type", "/stars wrong_type"),
         (r#"{"stars":1}"#, 400, "missing_field", "/title missing_field"),
+        (r#"{"titel":1,"stars":"many"}"#, 400, "unknown_field", "/titel unknown_field"),
         (r#"{"title":"a","stars":-1}"#, 422, "invalid", "/stars invalid"),
         (r#"{"title":"a","stars":99999999999}"#, 422, "invalid", "/stars invalid"),
         (r#"{"title":"  "}"#, 422, "invalid", "/title invalid"),
@@ -78,6 +79,7 @@ fn bad_bodies_are_refused_and_nothing_is_written() {
         assert_problem(&what, &answer, status, code);
         if !field.is_empty() {
             assert_eq!(answer.field(), field, "{what}: {}", answer.body);
+            assert_eq!(answer.json()["errors"].as_array().unwrap().len(), 1, "{what}: {}", answer.body);
         }
     }
     let answer = world.json("PUT", "/api/v1/texts/a", &deep_whole);
