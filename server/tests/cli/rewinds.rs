@@ -80,6 +80,25 @@ fn archived_again(world: &World) {
     }
 }
 
+/// After a rewind numbers go on, and what was cached before it matches nothing; answers a commit that was made since.
+fn goes_on_counting(server: &Server, token: &str, first: &str, tag: &str, last: u64) -> u64 {
+    // Numbers go on: whoever waits for a commit of before does not wait in vain.
+    let wait = format!("Monolite-At-Least: Documents={last}\r\n");
+    let (status, ..) = exchange(server, "GET", first, token, &wait, "");
+    assert_eq!(status, 200);
+    // What was cached of before matches nothing, what is cached from now on does.
+    let known = |tag: &str| exchange(server, "GET", first, token, &format!("If-None-Match: {tag}\r\n"), "").0;
+    let (_, head, _) = exchange(server, "GET", first, token, "", "");
+    let new_tag = header(&head, "etag").unwrap();
+    assert_ne!(new_tag, tag);
+    assert_eq!((known(tag), known(new_tag)), (200, 304));
+    let stale = format!("If-Match: {tag}\r\n");
+    assert_eq!(exchange(server, "DELETE", first, token, &stale, "").0, 412);
+    let (_, after) = post(server, token, 10);
+    assert!(after > last);
+    after
+}
+
 #[test]
 fn a_mistaken_delete_is_undone_under_a_running_server_and_the_undoing_too() {
     let world = World::new();
@@ -125,20 +144,7 @@ fn a_mistaken_delete_is_undone_under_a_running_server_and_the_undoing_too() {
     assert_eq!(server.get("/api/v1/sessions/current", &token).0, 200);
     assert_eq!(world.value("Users", "SELECT count(*) FROM users").as_u64(), users.as_u64().map(|n| n + 1));
 
-    // Numbers go on: whoever waits for a commit of before does not wait in vain.
-    let wait = format!("Monolite-At-Least: Documents={last}\r\n");
-    let (status, ..) = exchange(&server, "GET", &format!("/api/v1/documents/{}", ids[0]), &token, &wait, "");
-    assert_eq!(status, 200);
-    // What was cached of before matches nothing, what is cached from now on does.
-    let known = |tag: &str| exchange(&server, "GET", &first, &token, &format!("If-None-Match: {tag}\r\n"), "").0;
-    let (_, head, _) = exchange(&server, "GET", &first, &token, "", "");
-    let new_tag = header(&head, "etag").unwrap();
-    assert_ne!(new_tag, tag);
-    assert_eq!((known(&tag), known(new_tag)), (200, 304));
-    let stale = format!("If-Match: {tag}\r\n");
-    assert_eq!(exchange(&server, "DELETE", &first, &token, &stale, "").0, 412);
-    let (_, after) = post(&server, &token, 10);
-    assert!(after > last);
+    let after = goes_on_counting(&server, &token, &first, &tag, last);
 
     // Both histories can be read, the new one is archived.
     world.run(&["backup", "now"]).good();
