@@ -122,6 +122,15 @@ impl Error {
         }
     }
 
+    /// The same about a file beside the store: that it is not there, or short, says nothing of an archive.
+    pub(crate) fn local(context: impl Into<String>, source: std::io::Error) -> Self {
+        let error = Error::io(context, source);
+        match error.kind {
+            Kind::Missing | Kind::Damaged if error.source.is_some() => Error { kind: Kind::Io, ..error },
+            _ => error,
+        }
+    }
+
     /// What a place said.
     #[cfg(feature = "s3")]
     pub(crate) fn from_place(

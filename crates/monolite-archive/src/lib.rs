@@ -36,6 +36,7 @@ mod prove;
 mod read;
 mod restore;
 mod retain;
+mod room;
 mod spool;
 mod state;
 mod verify;
@@ -57,6 +58,7 @@ pub use restore::{
     Check, Phase, Progress, Restored, plan, plan_beside_newest, restore, restore_noting, restore_planned,
 };
 pub use retain::{Keep, expendable, pins};
+pub use room::{AskDisk, Disk, Room};
 pub use spool::carry_spool;
 pub use state::hex;
 pub use verify::{Problem, Verified, verify};

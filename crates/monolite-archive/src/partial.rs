@@ -63,7 +63,7 @@ impl Partial {
     pub(crate) fn begin(out: &Path) -> Result<Partial> {
         let (path, rounds, note) = (beside(out, ".partial"), beside(out, ".rounds"), beside(out, ".partial.state"));
         for _ in 0..NAMED_MAX {
-            let context = |e| Error::io(format!("writing {}", path.display()), e);
+            let context = |e| Error::local(format!("writing {}", path.display()), e);
             let file = Written::open_or_create(&path).map_err(context)?;
             if flock(file.file(), FlockOperation::NonBlockingLockExclusive).is_err() {
                 return Err(Error::new(Kind::Exists, format!("another restore writes {} now", path.display())));
@@ -176,7 +176,7 @@ impl Partial {
     }
 
     fn failed(&self, e: std::io::Error) -> Error {
-        Error::io(format!("writing {}", self.path.display()), e)
+        Error::local(format!("writing {}", self.path.display()), e)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::history::{History, Segment};
 use crate::ltx::lock_page;
 use crate::plan::Target;
 use crate::restore::{Check, Progress, Restored, plan, restore};
+use crate::room::Room;
 use crate::{Error, Kind, Result};
 use monolite_store::PageReader;
 use std::collections::BTreeSet;
@@ -28,8 +29,6 @@ use std::path::{Path, PathBuf};
 const PIECE: u32 = 4 << 20;
 /// Bytes of a segment that are read at a time.
 const RANGE: usize = 1 << 20;
-/// Room that is left to others on the scratch folder's disk.
-const ROOM_LEFT: u64 = 256 << 20;
 /// Pages that may differ before it is known whether they changed meanwhile: 16 MiB of numbers.
 const DIFFERING_MAX: usize = 1 << 22;
 /// Pages that a complaint names.
@@ -48,18 +47,19 @@ impl Proof {
     /// it is sound.
     ///
     /// # Errors
-    /// [`Kind::Full`] where the folder's disk has no room for it; those of a restore. [`is_wrong`] tells what accuses the
+    /// [`Kind::Full`] where the folder's disk has no room for it beside what is left to others; those of a restore. [`is_wrong`] tells what accuses the
     /// archive from what does not.
     pub fn of(
         history: &History,
         folder: &Path,
+        room: &Room,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Proof> {
-        let context = |e| Error::io(format!("the folder {}", folder.display()), e);
+        let context = |e| Error::local(format!("the folder {}", folder.display()), e);
         let proof = |restored| Proof { restored, path: folder.join("newest.db"), folder: folder.to_owned() };
         clear(folder)?;
         std::fs::create_dir_all(folder).map_err(context)?;
-        let made = room(history, folder).and_then(|()| {
+        let made = enough(history, room, folder).and_then(|()| {
             restore(history, Target::Latest, &folder.join("newest.db"), Check::Full, progress).map(proof)
         });
         made.inspect_err(|_| drop(clear(folder))) // what cannot be removed is by the next
@@ -72,7 +72,7 @@ impl Proof {
     /// [`Kind::Damaged`] where the file is of another size of page, or older; [`Kind::Stopped`]; those of the file.
     pub fn compare(&self, live: &PageReader, paced: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Compared> {
         let restored = &self.restored;
-        let context = |e| Error::io(format!("reading {} back", self.path.display()), e);
+        let context = |e| Error::local(format!("reading {} back", self.path.display()), e);
         let file = File::open(&self.path).map_err(context)?;
         let size = restored.page_size as usize;
         let mut first = vec![0u8; size];
@@ -183,33 +183,19 @@ pub fn is_wrong(error: &Error) -> bool {
 fn clear(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io(format!("removing {}", folder.display()), e))
+            Err(Error::local(format!("removing {}", folder.display()), e))
         }
         _ => Ok(()),
     }
 }
 
 /// Refuses where the newest state, and what is merged on the way to it, has no room.
-fn room(history: &History, folder: &Path) -> Result<()> {
+fn enough(history: &History, room: &Room, folder: &Path) -> Result<()> {
     let plan = plan(history, Target::Latest)?;
     let last = plan.segments().last().expect("a plan has a base");
     let header = history.header(last)?;
     let needed = u64::from(header.pages) * u64::from(header.page_size) + plan.bytes();
-    let disk = rustix::fs::statvfs(folder)
-        .map_err(|e| Error::io(format!("asking for room in {}", folder.display()), e.into()))?;
-    enough(needed, disk.f_bavail.saturating_mul(disk.f_frsize), folder)
-}
-
-fn enough(needed: u64, free: u64, folder: &Path) -> Result<()> {
-    if needed.saturating_add(ROOM_LEFT) <= free {
-        return Ok(());
-    }
-    let text = format!(
-        "the newest state cannot be restored to prove it: that takes {needed} bytes, and {} has {free}, of which {ROOM_LEFT} are left \
-         to others",
-        folder.display()
-    );
-    Err(Error::new(Kind::Full, text))
+    room.look(folder, needed)
 }
 
 /// The free pages of a file, a bit for each page. Trunks of the list have content.
@@ -235,22 +221,5 @@ impl Free {
 
     fn has(&self, page: u32) -> bool {
         self.0[page as usize / 8] & (1 << (page % 8)) != 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_disk_without_room_is_said_with_both_numbers() {
-        let folder = Path::new("/scratch");
-        enough(1 << 20, (1 << 20) + ROOM_LEFT, folder).unwrap();
-        let refused = enough(1 << 20, (1 << 20) + ROOM_LEFT - 1, folder).unwrap_err();
-        assert_eq!(refused.kind(), Kind::Full);
-        assert!(!is_wrong(&refused));
-        for part in ["1048576", "269484031", "/scratch"] {
-            assert!(refused.to_string().contains(part), "{refused}");
-        }
     }
 }

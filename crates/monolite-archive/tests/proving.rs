@@ -5,7 +5,8 @@
 mod keeping;
 
 use keeping::{Dice, LONG, SERVICE, World, insert, quick, work};
-use monolite_archive::{Archive, BASES, Config, History, Level, Segment};
+use monolite_archive::{Archive, BASES, Config, Disk, History, Level, Room, Segment};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -189,4 +190,24 @@ fn the_end_of_the_archiver_does_not_wait_for_a_proof() {
     }
     drop(archive);
     assert!(began.elapsed() < LONG && !folder.exists());
+}
+
+#[test]
+fn a_proof_ends_where_others_need_the_room_and_takes_none_of_theirs() {
+    let (world, store) = world();
+    let looks = Arc::new(AtomicU64::new(0));
+    let counted = looks.clone();
+    // At its beginning there is room; then somebody else takes it.
+    let disk = move |_: &std::path::Path| {
+        let free = if counted.fetch_add(1, SeqCst) == 0 { 1 << 40 } else { 1 << 20 };
+        Ok(Disk { free, whole: 1 << 41 })
+    };
+    let verify_room = Room { left: 1 << 30, is_shared: false, disk: Arc::new(disk) };
+    // As slow as can be: it is in its middle when the room is looked at again.
+    let config = Config { verify_room, verify_bytes_per_second: 1, ..proving(ONCE) };
+    let archive = world.keep(&store, config);
+    let known = proven(&archive, 1).verification;
+    assert!(known.hindered.as_ref().is_some_and(|why| why.contains("left to others")), "{known:?}");
+    assert!(known.wrong.is_none() && known.sound.is_none() && looks.load(SeqCst) == 2, "{known:?}");
+    assert!(!world.scratch().join("verify").exists());
 }

@@ -6,6 +6,7 @@
 use super::verifying::Verification;
 use crate::Result;
 use crate::retain::Keep;
+use crate::room::Room;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -70,6 +71,8 @@ pub struct Config {
     pub verify_first: Duration,
     /// Bytes that proving reads in a second.
     pub verify_bytes_per_second: u64,
+    /// What proving leaves of the disk: it restores beside the stores, whose WALs and spools grow meanwhile.
+    pub verify_room: Room,
     /// Who is told what it came to.
     pub verified: Option<Heard>,
     /// The clock of segments' moments.
@@ -101,6 +104,7 @@ impl Default for Config {
             verify_every: Duration::from_secs(24 * 3600),
             verify_first: 5 * MINUTE,
             verify_bytes_per_second: 32 << 20,
+            verify_room: Room::beside_stores(2 << 30),
             verified: None,
             now: Arc::new(unix_ms),
         }

@@ -134,14 +134,19 @@ impl Keeper {
         if self.line().base.is_some() || self.waits.archived() == 0 {
             return Err(Error::new(Kind::Stopped, "a base is still to be made; before that nothing can be proven"));
         }
-        let mut pace = Pace { keeper: self, began: Instant::now(), passed: 0, told: 0 };
         let folder = self.scratch.join("verify");
-        let proof = Proof::of(&self.history, &folder, &mut |progress| pace.restoring(progress))?;
+        let began = Instant::now();
+        let mut pace = Pace { keeper: self, folder: &folder, began, looked: began, full: None, passed: 0, told: 0 };
+        let room = &self.inner.config.verify_room;
+        let proof = Proof::of(&self.history, &folder, room, &mut |progress| pace.restoring(progress));
+        // Room was taken by others: that ends it, not what it says to the restore.
+        let proof = proof.map_err(|e| pace.full.take().unwrap_or(e))?;
         if let Some(segment) = proof.restored.avoided.first() {
             let text = format!("{segment} is damaged; the newest state was restored around it");
             return Err(Error::damaged(text));
         }
-        let mut compared = proof.compare(&self.reader, &mut |bytes| pace.passed(bytes))?;
+        let compared = proof.compare(&self.reader, &mut |bytes| pace.passed(bytes));
+        let mut compared = compared.map_err(|e| pace.full.take().unwrap_or(e))?;
         if !compared.is_same() {
             self.settle_changed(&mut compared)?;
         }
@@ -194,10 +199,15 @@ impl Keeper {
     }
 }
 
-/// So many bytes a second, and an end when the archiver ends.
+/// So many bytes a second, and an end when the archiver ends or the disk has no room any more.
 struct Pace<'a> {
     keeper: &'a Keeper,
+    folder: &'a Path,
     began: Instant,
+    /// When the room was looked at.
+    looked: Instant,
+    /// That there was none.
+    full: Option<Error>,
     passed: u64,
     /// Bytes of segments that a restore has told.
     told: u64,
@@ -217,7 +227,7 @@ impl Pace<'_> {
             u64::try_from(u128::from(self.passed) * 1_000_000 / u128::from(rate)).unwrap_or(u64::MAX),
         );
         loop {
-            if self.keeper.is_called_off() {
+            if self.keeper.is_called_off() || self.is_full() {
                 return ControlFlow::Break(());
             }
             let left = due.saturating_sub(self.began.elapsed());
@@ -226,5 +236,14 @@ impl Pace<'_> {
             }
             self.keeper.inner.ending.wait(left.min(LOOK));
         }
+    }
+
+    /// Whether what was restored takes room that others need: they have taken theirs meanwhile.
+    fn is_full(&mut self) -> bool {
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.full = self.keeper.inner.config.verify_room.look(self.folder, 0).err();
+        }
+        self.full.is_some()
     }
 }

@@ -19,7 +19,7 @@ use crate::folder::ServiceFile;
 use anyhow::{Context as _, bail};
 use clock::Clock;
 use monolite_archive::cuts::{CutPoint, Position};
-use monolite_archive::{Archive, AtBound, Error, Kind, Place, Rest, State as KeptAs};
+use monolite_archive::{Archive, AtBound, Error, Kind, Place, Rest, Room, State as KeptAs};
 use monolite_runtime::Host;
 use monolite_service::{Gauge, GaugeKind};
 use monolite_store::{State as StoreState, Store};
@@ -74,6 +74,7 @@ pub(crate) fn config(config: &Config) -> Result<monolite_archive::Config, Config
         base_bytes_per_second: config.bytes("archive.base_rate"),
         verify_every: config.time("archive.verify_every"),
         verify_bytes_per_second: config.bytes("archive.verify_rate"),
+        verify_room: Room::beside_stores(config.bytes("store.wal_hard").saturating_mul(2)),
         verified: Some(Arc::new(super::proofs::log)),
         at_bound,
         ..monolite_archive::Config::default()

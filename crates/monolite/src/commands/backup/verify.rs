@@ -6,10 +6,13 @@ use crate::context::Context;
 use crate::output::size;
 use crate::progress::Progress;
 use crate::verb::{Found, Result};
-use monolite_archive::{History, Proof, Restored};
+use monolite_archive::{History, Proof, Restored, Room};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+
+/// What a proof leaves of the disk that the operator chose for it.
+const ROOM_LEFT: u64 = 256 << 20;
 
 /// What was found in one history.
 #[derive(Serialize)]
@@ -67,7 +70,7 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
 /// The newest state, restored and removed again; what is wrong with it is a problem.
 fn restored(history: &History, folder: &Path, problems: &mut Vec<String>) -> Option<Restored> {
     let folder = folder.join(format!("verify-{}", std::process::id()));
-    match Proof::of(history, &folder, &mut |_| ControlFlow::Continue(())) {
+    match Proof::of(history, &folder, &Room::elsewhere(ROOM_LEFT), &mut |_| ControlFlow::Continue(())) {
         Ok(proof) => Some(proof.restored.clone()),
         Err(e) => {
             problems.push(format!("the newest state was not restored: {e}"));
