@@ -1,9 +1,10 @@
 //! `backup export` and `import`: a whole system as one file and back, and what is refused.
 
-use crate::world::{Server, World};
+use crate::world::{PATIENCE, Server, World};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 const COUNT: &str = "SELECT count(*) FROM documents";
 
@@ -117,4 +118,37 @@ fn a_file_that_is_cut_off_or_changed_is_refused_by_name_and_leaves_nothing() {
         refused(&changed, &format!("byte {at} changed"));
     }
     import(&world, &file);
+}
+
+#[test]
+fn a_killed_export_leaves_nothing_that_the_next_one_does_not_remove() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    write(&server, &token);
+    let file = |name: &str| world.folder.path().join(name);
+    let parts = |of: &str| {
+        let start = format!("{of}.parts-");
+        beside(&world).into_iter().find(|name| name.starts_with(&start)).map(|name| world.folder.path().join(name))
+    };
+    // Hours at this pace: it is at work when it is killed.
+    let (slow, fast) = (file("slow.tar.zst"), file("fast.tar.zst"));
+    let mut export = world.command(&["backup", "export", text(&slow), "--quiet", "--set", "archive.base_rate=100B"]);
+    let mut export = export.spawn().unwrap();
+    let began = Instant::now();
+    let whole = || parts("slow.tar.zst").filter(|parts| parts.join("Users/Users.db").exists());
+    while whole().is_none() {
+        assert!(began.elapsed() < PATIENCE && export.try_wait().unwrap().is_none(), "{:?}", beside(&world));
+        std::thread::yield_now();
+    }
+    world.run(&["backup", "export", text(&slow)]).bad(2, &["is at work"]);
+    world.run(&["backup", "export", text(&fast)]).good();
+    assert!(whole().is_some(), "it is at work, and nobody disturbs it");
+    export.kill().unwrap();
+    export.wait().unwrap();
+    assert!(whole().is_some(), "a kill leaves it");
+    world.run(&["backup", "export", text(&file("later.tar.zst"))]).good();
+    assert_eq!(beside(&world), ["data", "fast.tar.zst", "later.tar.zst"]);
+    world.run(&["backup", "export", text(&slow)]).good();
+    server.stop();
 }

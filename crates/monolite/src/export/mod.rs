@@ -8,10 +8,12 @@
 //! - Memory is a few MiB, whatever the size of the system.
 //! - A folder has its name once everything in it was compared with the manifest and checked by SQLite.
 
+mod beside;
 mod pace;
 mod pack;
 mod unpack;
 
+pub(crate) use beside::Partial;
 pub(crate) use pack::{pack, refuse_existing};
 pub(crate) use unpack::unpack;
 

@@ -2,17 +2,17 @@
 //!
 //! **Invariants**
 //! - The manifest is the first member, so that a reader knows what has to come.
-//! - Written beside as `<name>.partial`, synced, then named without replacing.
+//! - Written beside as `<name>.partial` and synced; whoever has it named does so without replacing.
 
+use super::beside::Partial;
 use super::pace::Pace;
 use super::{MANIFEST, Manifest};
 use crate::folder::ServiceFile;
 use crate::verb::Usage;
 use anyhow::Context as _;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
 /// zstd's usual level.
@@ -29,17 +29,15 @@ pub(crate) fn refuse_existing(out: &Path) -> crate::Result {
     Ok(())
 }
 
-/// Packs the files of a folder, as the manifest names them, into one file; `rate` bytes a second at most, 0 for all it can.
-/// Answers its bytes.
+/// Packs the files of a folder, as the manifest names them, into one file, and syncs it; `rate` bytes a second at most, 0 for all
+/// it can.
 pub(crate) fn pack(
     manifest: &Manifest,
     folder: &Path,
-    out: &Path,
+    partial: &Partial,
     rate: u64,
     told: &mut dyn FnMut(u64),
-) -> crate::Result<u64> {
-    refuse_existing(out)?;
-    let partial = Partial::begin(out)?;
+) -> crate::Result<()> {
     let cannot = || format!("cannot write {}", partial.path.display());
     let mut zstd = zstd::Encoder::new(BufWriter::with_capacity(WRITE_BYTES, &partial.file), LEVEL)?;
     zstd.include_checksum(true)?;
@@ -55,7 +53,7 @@ pub(crate) fn pack(
     }
     let zstd = tar.into_inner().with_context(cannot)?;
     zstd.finish().and_then(|mut file| file.flush()).with_context(cannot)?;
-    partial.finish(out)
+    partial.file.sync_all().with_context(|| format!("cannot sync {}", partial.path.display()))
 }
 
 fn append(to: &mut Builder<impl Write>, name: &str, bytes: u64, at_ms: i64, source: impl Read) -> std::io::Result<()> {
@@ -65,41 +63,4 @@ fn append(to: &mut Builder<impl Write>, name: &str, bytes: u64, at_ms: i64, sour
     header.set_mode(0o600);
     header.set_mtime(u64::try_from(at_ms / 1000).unwrap_or(0));
     to.append_data(&mut header, name, source)
-}
-
-/// The file before it has its name; gone when it is dropped.
-struct Partial {
-    file: File,
-    path: PathBuf,
-    done: bool,
-}
-
-impl Partial {
-    fn begin(out: &Path) -> crate::Result<Partial> {
-        let mut path = out.to_owned().into_os_string();
-        path.push(".partial");
-        let path = PathBuf::from(path);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        let file = file.with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(Partial { file, path, done: false })
-    }
-
-    fn finish(mut self, out: &Path) -> crate::Result<u64> {
-        self.file.sync_all().with_context(|| format!("cannot sync {}", self.path.display()))?;
-        let bytes = self.file.metadata()?.len();
-        let named = monolite_store::maintain::rename_new(&self.path, out);
-        named.with_context(|| format!("cannot give the export its name {}", out.display()))?;
-        self.done = true;
-        let folder = out.parent().context("an absolute path to a file has a folder")?;
-        File::open(folder).and_then(|folder| folder.sync_all())?;
-        Ok(bytes)
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.done {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }

@@ -5,7 +5,7 @@ use crate::archive::restoring::moment;
 use crate::archive::{Wanted, Where, restoring, wanted};
 use crate::context::Context;
 use crate::control::{Request, Step};
-use crate::export::{Manifest, pack, refuse_existing};
+use crate::export::{Manifest, Partial, pack, refuse_existing};
 use crate::folder::{Copied, copy_stopped};
 use crate::output::size;
 use crate::progress::Progress;
@@ -25,7 +25,8 @@ impl Export {
     pub(super) fn run(self, context: &Context) -> Result {
         let out = std::path::absolute(&self.file)?;
         refuse_existing(&out)?;
-        let parts = Parts::beside(&out)?;
+        let partial = Partial::begin(&out)?;
+        let parts = partial.parts(&out);
         let at_ms = match (&self.to, &self.from) {
             (None, None) => copied(context, &parts.0)?,
             (to, _) => {
@@ -43,8 +44,9 @@ impl Export {
             }
         };
         let rate = context.config().bytes("archive.base_rate");
-        let bytes = pack(&manifest, &parts.0, &out, rate, &mut told)?;
-        drop(bar);
+        pack(&manifest, &parts.0, &partial, rate, &mut told)?;
+        drop((bar, parts));
+        let bytes = partial.finish(&out)?;
         print(context, &manifest)?;
         context.note(format!("exported to {}, {}, as of {}", out.display(), size(bytes), moment(at_ms)));
         Ok(())
@@ -96,25 +98,4 @@ pub(super) fn print(context: &Context, manifest: &Manifest) -> Result {
     let rows =
         manifest.files.iter().map(|f| [f.service.clone(), f.sequence.to_string(), size(f.bytes), f.sha256.clone()]);
     out.table(&["service", "commit", "bytes", "SHA-256"], rows)
-}
-
-/// The files on their way into the export; gone when it is dropped.
-struct Parts(PathBuf);
-
-impl Parts {
-    fn beside(out: &Path) -> Result<Parts> {
-        let mut path = out.to_owned().into_os_string();
-        path.push(".parts");
-        let path = PathBuf::from(path);
-        if path.symlink_metadata().is_ok() {
-            anyhow::bail!("{} is there: another export is at work, or one was killed; then remove it", path.display());
-        }
-        Ok(Parts(path))
-    }
-}
-
-impl Drop for Parts {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
