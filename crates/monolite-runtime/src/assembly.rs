@@ -1,7 +1,7 @@
 //! Assembly: services and what they run with, before they run.
 
 use crate::abreast::abreast;
-use crate::background::{Manual, Runner};
+use crate::background::Manual;
 use crate::check::check;
 use crate::host::{HandlersByType, Host, Inner};
 use crate::route::Route;
@@ -43,7 +43,7 @@ pub enum BackgroundMode {
     Thread,
     /// [`Host::run_due_background`], by the injected clock: for tests.
     ByHand,
-    /// Nobody: for commands that only look at the files.
+    /// Nobody, before [`Host::begin_background`]: for commands that only look at the files.
     Off,
 }
 
@@ -157,7 +157,7 @@ impl Assembly {
         }
         let work: Vec<Background> = self.services.iter().flat_map(|s| s.background.iter().cloned()).collect();
         let gauges = self.services.iter().flat_map(|s| s.gauges.iter().map(|gauge| (s.name, gauge.clone()))).collect();
-        let by_hand = if self.background == BackgroundMode::ByHand { work.clone() } else { Vec::new() };
+        let by_hand = if self.background == BackgroundMode::ByHand { work } else { Vec::new() };
         let background = self.background;
         let host = Host::new(Arc::new(Inner {
             names: self.services.iter().map(|service| service.name).collect(),
@@ -179,10 +179,8 @@ impl Assembly {
             replacing: Mutex::default(),
             assembly: self,
         }));
-        if background == BackgroundMode::Thread && !work.is_empty() {
-            let runner = Runner::start(host.clone(), work)
-                .map_err(|source| StartError::Io { what: "cannot start the background thread".into(), source })?;
-            host.set_runner(runner);
+        if background == BackgroundMode::Thread {
+            host.begin_background()?;
         }
         Ok(host)
     }

@@ -10,12 +10,13 @@ use crate::background::{Manual, Runner};
 use crate::block_on::block_on;
 use crate::replace::by_service;
 use crate::route::Route;
+use crate::start::StartError;
 use crate::stats::{Counts, Stats};
 use crate::timer::Timer;
 use crate::writers::Writer;
 use monolite_service::engine::{AlarmId, Calls, Engine, Handler, NoMeter, Replied, Site, Tally};
 use monolite_service::{
-    Authenticator, Caller, Clock, Credentials, Error, Flow, Gauge, Ids, Message, Millis, Outcome, Refused,
+    Authenticator, Background, Caller, Clock, Credentials, Error, Flow, Gauge, Ids, Message, Millis, Outcome, Refused,
 };
 use monolite_store::{Status, Store};
 use std::any::{Any, TypeId};
@@ -89,8 +90,23 @@ impl Host {
         &self.inner
     }
 
-    pub(crate) fn set_runner(&self, runner: Runner) {
-        *self.inner.runner.lock().unwrap_or_else(PoisonError::into_inner) = Some(runner);
+    /// Starts the thread of the background work, where there is any and none runs: for a host that was opened without, whose
+    /// files may turn out to be none that should be written to.
+    ///
+    /// # Errors
+    /// [`StartError::Io`] where the thread cannot be started.
+    pub fn begin_background(&self) -> Result<(), StartError> {
+        let services = self.inner.assembly.described();
+        let work: Vec<Background> = services.iter().flat_map(|s| s.background.iter().cloned()).collect();
+        let mut runner = self.inner.runner.lock().unwrap_or_else(PoisonError::into_inner);
+        if runner.is_none() && !work.is_empty() {
+            let started = Runner::start(self.clone(), work);
+            *runner = Some(
+                started
+                    .map_err(|source| StartError::Io { what: "cannot start the background thread".into(), source })?,
+            );
+        }
+        Ok(())
     }
 
     /// Calls the service that answers this message.

@@ -3,7 +3,7 @@
 //!
 //! **Invariants**
 //! - Nothing of such a file is served, and nothing of it archived, before its operator has chosen a way. Migrations of a newer
-//!   program and background work may have committed to it by then, as another writer than any in the archive.
+//!   program may have committed to it by then, as another writer than any in the archive.
 //! - Either way nothing is lost: what leaves the data folder is kept beside, what leaves the history stays in the archive.
 
 use super::restoring::moment;

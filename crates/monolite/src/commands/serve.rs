@@ -220,13 +220,16 @@ fn open(context: &Context, metrics: &Metrics) -> Result<(Host, Option<Keeping>)>
         context.note(told);
     }
     let metrics = metrics.clone();
-    let assembly = context.followed().background(BackgroundMode::Thread).on_damage(OnDamage::Quarantine);
+    // What services do by themselves begins once it is known that their files go on from the archive.
+    let assembly = context.followed().background(BackgroundMode::Off).on_damage(OnDamage::Quarantine);
     let host = assembly.observe(move |service| metrics.observer(service)).open()?;
     let keeping = Keeping::begin(context.config(), context.data(), &host);
     if keeping.is_err() {
         let _ = host.shutdown(); // nothing was written
     }
-    Ok((host, keeping?))
+    let keeping = keeping?;
+    host.begin_background()?;
+    Ok((host, keeping))
 }
 
 /// Where history goes, and what that does not survive.
