@@ -253,11 +253,6 @@ impl Memory {
         Memory(beside::read(scratch, Self::NAME).unwrap_or_default().lines().filter_map(parse).collect())
     }
 
-    /// Whether nothing was ever claimed from here.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether something of this history was.
     pub(crate) fn has(&self, history: &str) -> bool {
         self.0.iter().any(|own| own.history.as_deref() == Some(history))

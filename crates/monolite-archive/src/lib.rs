@@ -31,6 +31,7 @@ mod openings;
 mod partial;
 pub mod place;
 mod plan;
+mod planning;
 mod planted;
 mod prove;
 mod read;
@@ -52,11 +53,10 @@ pub use manifest::{Claim, FORMAT, Manifest, claim};
 pub use merge::{INPUTS_MAX, Merge};
 pub use place::{Entry, Place, Upload};
 pub use plan::{Plan, Target};
+pub use planning::{Newest, newest, plan, plan_beside_newest};
 pub use prove::{Compared, Proof, is_wrong};
 pub use read::{compact, open, pages};
-pub use restore::{
-    Check, Phase, Progress, Restored, plan, plan_beside_newest, restore, restore_noting, restore_planned,
-};
+pub use restore::{Check, Phase, Progress, Restored, restore, restore_noting, restore_planned};
 pub use retain::{Keep, expendable, pins};
 pub use room::{AskDisk, Disk, Room};
 pub use spool::carry_spool;

@@ -15,7 +15,8 @@
 use crate::history::{History, Segment};
 use crate::ltx::lock_page;
 use crate::plan::Target;
-use crate::restore::{Check, Progress, Restored, plan, restore};
+use crate::planning::plan;
+use crate::restore::{Check, Progress, Restored, restore};
 use crate::room::Room;
 use crate::{Error, Kind, Result};
 use monolite_store::PageReader;

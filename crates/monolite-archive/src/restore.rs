@@ -17,6 +17,7 @@ use crate::merge::{INPUTS_MAX, Merge};
 use crate::partial::{Note, Partial, beside};
 use crate::place::Reader;
 use crate::plan::{Plan, Target};
+use crate::planning::{plan_now, retry_if_gone};
 use crate::planted::planted;
 use crate::retain::Pin;
 use crate::{Error, Kind, Result, check, read, verify};
@@ -24,8 +25,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{self, SyncSender};
 
-/// How often a plan is made again because a segment went away meanwhile: it was merged into others, or had its age.
-const REPLANS_MAX: usize = 5;
 /// Bytes written at a time.
 const WRITE_BYTES: usize = 1 << 20;
 /// Bytes written between two notes of how far it is.
@@ -87,55 +86,6 @@ pub struct Restored {
     pub segment_bytes: u64,
     /// Damaged segments that it was restored around: it is whole, the archive is not.
     pub avoided: Vec<Segment>,
-}
-
-/// Makes a plan for a target of a history as it is now. Segments of writers that were overtaken are passed over.
-pub fn plan(history: &History, target: Target) -> Result<Plan> {
-    let history = history.in_line();
-    retry_if_gone(|| plan_now(&history, target, &[]))
-}
-
-/// The same, and the plan for the newest commit where there is one: both of one look at what lies in the place.
-pub fn plan_beside_newest(history: &History, target: Target) -> Result<(Plan, Option<Plan>)> {
-    let history = history.in_line();
-    retry_if_gone(|| {
-        let mut segments = history.segments()?;
-        let planned = plan_of(&history, target, &mut segments)?;
-        Ok((planned, plan_of(&history, Target::Latest, &mut segments).ok()))
-    })
-}
-
-/// `but`: segments that are not to be used.
-fn plan_now(history: &History, target: Target, but: &[Segment]) -> Result<Plan> {
-    let mut segments = history.segments()?;
-    segments.retain(|segment| !but.contains(segment));
-    plan_of(history, target, &mut segments)
-}
-
-/// Plans along one line of writers: segments that turn out to be another one's are taken out.
-fn plan_of(history: &History, target: Target, segments: &mut Vec<Segment>) -> Result<Plan> {
-    loop {
-        let mut foreign = Vec::new();
-        let mut at_ms = |segment: &Segment| match history.header(segment) {
-            Err(e) if e.kind() == Kind::Foreign => {
-                foreign.push(*segment);
-                Ok(segment.created_ms) // whatever it is: it is planned again without this one
-            }
-            other => Ok(other?.at_ms),
-        };
-        let planned = Plan::to(segments, target, &mut at_ms);
-        for segment in planned.as_ref().map_or(&[][..], Plan::segments) {
-            match at_ms(segment) {
-                // That a segment is damaged shows when it is read, and then there may be another way.
-                Err(e) if e.kind() == Kind::Damaged => {}
-                other => drop(other?),
-            }
-        }
-        if foreign.is_empty() {
-            return planned;
-        }
-        segments.retain(|segment| !foreign.contains(segment));
-    }
 }
 
 /// Restores a target of a history into a new file. `progress` is told now and then, and may end it.
@@ -242,17 +192,6 @@ fn copy_around_damage(
 /// Whether another way may lead to the same commit.
 fn is_unusable(e: &Error) -> bool {
     matches!(e.kind(), Kind::Damaged | Kind::Foreign)
-}
-
-/// Plans and reads again where a listed segment was deleted before it was read.
-fn retry_if_gone<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    let mut tries = 0;
-    loop {
-        match attempt() {
-            Err(e) if e.kind() == Kind::Missing && tries < REPLANS_MAX && e.has_source() => tries += 1,
-            other => return other,
-        }
-    }
 }
 
 fn copy(

@@ -11,6 +11,7 @@ use crate::layout::{Level, SegmentName};
 use crate::ltx::Header;
 use crate::manifest::Manifest;
 use crate::plan::{Plan, Target};
+use crate::planning::{End, newest_in_line};
 use crate::spool::Spool;
 use crate::{Error, FORMAT, Kind, Result, Sides, moment, openings};
 use monolite_store::Found;
@@ -40,6 +41,8 @@ pub(crate) struct Standing {
     pub(crate) segments: Vec<Segment>,
     /// Those.
     pub(crate) foreign: Vec<Segment>,
+    /// What is wrong with the newest segment, where that cannot be used.
+    pub(crate) damaged: Option<String>,
     /// The newest commit in the place; `None` where nothing is.
     pub(crate) archived: Option<Tip>,
     /// The newest commit in the place or in the spool: what follows it is to be captured.
@@ -89,12 +92,14 @@ pub(crate) fn settle(
     for level in Level::all() {
         segments.extend(place.ask(|| history.level(level))?);
     }
-    let (archived, foreign) = place.ask(|| newest_in_line(history, &mut segments))?;
-    let mut base = match Plan::to(&segments, Target::Latest, |s| Ok(s.created_ms)) {
+    let End { tip: archived, foreign, damaged } = place.ask(|| newest_in_line(history, &mut segments))?;
+    let damaged = damaged.map(|(segment, why)| format!("its newest segment cannot be used ({why}): {segment}"));
+    let planned = match Plan::to(&segments, Target::Latest, |s| Ok(s.created_ms)) {
         Ok(_) => None,
         Err(_) if segments.is_empty() => Some("nothing is archived yet".to_owned()),
         Err(why) => Some(why.to_string()),
     };
+    let mut base = damaged.clone().or(planned);
     let Waiting { captured, covered, apart: other } = with_spool(spool, archived, &mut base)?;
     if let (Some(tip), Some(epoch)) = (&archived, other) {
         return Err(apart(sides(history, &segments, side, tip), tip.epoch, epoch));
@@ -125,28 +130,13 @@ pub(crate) fn settle(
     let epoch = found.epoch as u64;
     let known = all.contains(&epoch) || openings::began(scratch, &manifest.history, epoch).is_some();
     let unknown = !known && captured.is_some_and(|tip| tip.sequence < found.sequence);
-    Ok(Standing { segments, foreign, archived, captured, run, base, unknown, writer, anew })
-}
-
-/// The newest commit in the place that is on the line of its writers. What is newer and is not is taken out.
-fn newest_in_line(history: &History, segments: &mut Vec<Segment>) -> Result<(Option<Tip>, Vec<Segment>)> {
-    let (history, mut foreign) = (history.in_line(), Vec::new());
-    loop {
-        let Some(newest) = segments.iter().max_by_key(|s| s.name.last).copied() else { return Ok((None, foreign)) };
-        match history.header(&newest) {
-            Err(e) if e.kind() == Kind::Foreign => {
-                segments.retain(|s| *s != newest);
-                foreign.push(newest);
-            }
-            other => return Ok((Some(other?.into()), foreign)),
-        }
-    }
+    Ok(Standing { segments, foreign, damaged, archived, captured, run, base, unknown, writer, anew })
 }
 
 /// Which writer this opening of the file goes on as.
 ///
-/// The next one, as a rule. Where another opening has claimed that, the file is a copy. One that was restored from this
-/// archive is a copy by its operator's will, and has no claim of its own yet: it goes on as the next writer that nobody was.
+/// The next one, as a rule. Where another opening has claimed that, the file is a copy: restored from this archive, or put back.
+/// One that is exactly at the archive's end goes on as the next writer that nobody was.
 fn writer(side: Side<'_>, newest: Option<Claimed>, captured: Option<Tip>, memory: &Memory) -> Result<Claimed> {
     let Side { service, found, nonce, .. } = side;
     let id = hex(&found.history);
@@ -159,7 +149,8 @@ fn writer(side: Side<'_>, newest: Option<Claimed>, captured: Option<Tip>, memory
         Some(newest) if newest.epoch < next => Ok(mine(next)),
         // This opening was kept before.
         Some(newest) if newest.nonce == nonce => Ok(mine(newest.epoch)),
-        Some(newest) if memory.made(&id, &newest) || memory.is_empty() && at_tip => Ok(mine(newest.epoch + 1)),
+        // Exactly at the archive's end nothing differs: the copy that writes next takes the history.
+        Some(newest) if memory.made(&id, &newest) || at_tip => Ok(mine(newest.epoch + 1)),
         Some(newest) => {
             let text = format!(
                 "another program archived {service} as its writer {}: the file was copied, or put back from a copy. Nothing \

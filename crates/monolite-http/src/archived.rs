@@ -99,6 +99,12 @@ async fn named(headers: &HeaderMap, host: &Host, inner: &Inner) -> Result<(), Pr
             if !store.is_open() {
                 return Err(away(service)); // its file was taken away meanwhile
             }
+            if matches!(why, Why::Never) && store.left_behind(sequence) {
+                let detail = format!(
+                    "commit {sequence} of {service} was left behind when the service got another file, and is not known to be archived"
+                );
+                return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "not_reached", detail).of_service(service));
+            }
             return Err(not_archived(&commit, why, "nothing of this request was done").retryable(None));
         }
     }

@@ -30,7 +30,7 @@ pub(crate) struct Opened {
     pub(crate) found: follow::Found,
     /// The last commit now.
     pub(crate) sequence: u64,
-    pub(crate) is_fork: bool,
+    pub(crate) forks: Vec<(u64, u64)>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) sums: Sums,
     pub(crate) warnings: Vec<String>,
@@ -68,14 +68,14 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
             take_over(sqlite, path)?;
         }
     }
-    let is_fork = maintain::is_fork(connection.sqlite())?;
+    let forks = maintain::forks(connection.sqlite())?;
     let history = mark::known(connection.sqlite())?.map(|mark| mark.history).unwrap_or_default();
     // Before the file is brought up: migrations commit, and a follower compares what was there.
     let found = found_in(connection.sqlite(), history)?;
     let steps = bring_up(&mut connection, config, migrations)?;
     connection.own_statements(Role::Writer)?;
     let (sequence, _) = connection.sequence()?;
-    Ok(Opened { lock, connection, steps, found, sequence, is_fork, gate, sums, warnings })
+    Ok(Opened { lock, connection, steps, found, sequence, forks, gate, sums, warnings })
 }
 
 /// What the file is at.

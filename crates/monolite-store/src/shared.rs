@@ -62,8 +62,8 @@ pub(crate) struct Shared {
     pub(crate) copied_at_close: AtomicBool,
     pub(crate) standing: Standing,
     pub(crate) placed: Mutex<Placed>,
-    /// Whether the file ever began another history.
-    pub(crate) is_fork: bool,
+    /// Where the file began other histories.
+    pub(crate) forks: Vec<(u64, u64)>,
 }
 
 impl Shared {
@@ -102,7 +102,7 @@ impl Shared {
             copied_at_close: AtomicBool::new(false),
             standing: Standing::default(),
             placed: Mutex::default(),
-            is_fork: false,
+            forks: Vec::new(),
             config,
         }
     }

@@ -62,7 +62,7 @@ impl Store {
         let following = Following::new(path, opened.gate, opened.found);
         let mut shared = Shared::new(path, config, opener, opened.warnings, following);
         shared.epoch = AtomicU64::new(opened.sequence);
-        shared.is_fork = opened.is_fork;
+        shared.forks = opened.forks;
         let shared = Arc::new(shared);
         shared.begin_marking(opened.found.history);
         let writer =
@@ -209,7 +209,18 @@ impl Store {
     /// The file's history, where it is not the one that the file was made with: rows' versions may have been given to other
     /// content in the history that was left.
     pub fn fork_id(&self) -> Option<[u8; 16]> {
-        self.shared.is_fork.then(|| self.history())
+        (!self.shared.forks.is_empty()).then(|| self.history())
+    }
+
+    /// Where the file began other histories: the last commit that it has of each one that was left, and the commit that begins
+    /// the next. Commits between the two were left behind.
+    pub fn forks(&self) -> &[(u64, u64)] {
+        &self.shared.forks
+    }
+
+    /// Whether a commit of this number was left behind with an earlier history: the file does not have it.
+    pub fn left_behind(&self, sequence: u64) -> bool {
+        self.shared.forks.iter().any(|(last, next)| *last < sequence && sequence < *next)
     }
 
     /// Whether it has its file: not in quarantine, not closed, not replaced.

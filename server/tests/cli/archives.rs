@@ -212,6 +212,34 @@ fn a_restore_of_all_files_that_was_killed_goes_on_with_those_that_are_missing() 
 }
 
 #[test]
+fn one_service_before_a_gap_is_not_put_beside_others_in_silence() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    for _ in 0..3 {
+        write(&server, &token, 1);
+        world.run(&["backup", "now"]).good();
+    }
+    world.admin("bob@example.org"); // what is newest is another service's
+    world.run(&["backup", "now"]).good();
+    server.stop();
+    let history = std::fs::read_dir(world.data().join("archive/Documents")).unwrap().next().unwrap().unwrap().path();
+    let mut segments: Vec<_> = std::fs::read_dir(history.join("ltx/0")).unwrap().map(|e| e.unwrap().path()).collect();
+    segments.sort();
+    let name = |at: usize| segments[at].file_name().unwrap().to_str().unwrap().to_owned();
+    let last = segments.len() - 1;
+    let before = u64::from_str_radix(&name(last - 2)[17..33], 16).unwrap().to_string();
+    std::fs::remove_file(&segments[last - 1]).unwrap();
+    let (_, text) = into(&world, "one");
+    let one = ["restore", "Documents", "--to", &before, "--into", &text];
+    world.run(&one).bad(2, &["these go on after that", "Users"]);
+    let told = world.run(&[&one[..], &["--accept"]].concat());
+    assert!(told.said.contains("cannot be restored") && told.said.contains("are missing"), "{told:?}");
+    assert!(told.said.contains("goes on after that: Documents by 2 commits"), "{told:?}");
+    told.good();
+}
+
+#[test]
 fn a_cut_beside_a_service_in_quarantine_has_the_others_and_says_so() {
     let world = World::new();
     let server = world.serve();

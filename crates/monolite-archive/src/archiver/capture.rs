@@ -88,6 +88,14 @@ impl Keeper {
         c.proven = standing.captured.is_none_or(|tip| tip.sequence == found.sequence || tip.sequence <= kept);
         c.settled = true;
         c.unknown = standing.unknown;
+        if let Some(why) = &standing.damaged {
+            self.failed("the archive", &Error::new(Kind::Damaged, why.clone()));
+            self.notes().gaps += 1;
+            self.tell(&format!(
+                "{why}. A new base is made, after which everything can be restored again; what that segment held is lost but for \
+                 the file's own state"
+            ));
+        }
         if let Some(why) = &standing.anew {
             self.tell(why);
         }
@@ -145,7 +153,7 @@ impl Keeper {
             Ok(Ended::Closed) => {
                 c.follower = None;
                 self.state(State::Ended);
-                self.waits.end(&format!("the store {} has ended", self.service));
+                self.end_waits();
                 // What waits in the spool is carried on, as long as the process lives.
             }
             Err(why) => self.stop(&mut c, &why),

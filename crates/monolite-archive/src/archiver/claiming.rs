@@ -62,7 +62,14 @@ impl Keeper {
     pub(super) fn ours(&self, header: &Header, why: Error) -> Result<Segment> {
         let all = self.plain.level(Level::CAPTURED)?;
         let there = all.into_iter().find(|s| (s.name.first, s.name.last) == (header.first, header.last)).ok_or(why)?;
-        let found = self.plain.header(&there)?;
+        let found = match self.plain.header(&there) {
+            Err(e) if e.kind() == Kind::Damaged => {
+                self.still_ours()?;
+                self.plain.delete(&there)?;
+                return Err(Error::new(Kind::Unreachable, format!("{e}: it is removed, and put again")));
+            }
+            other => other?,
+        };
         // The same commits of the same writer, captured twice: but for the moment they are the same.
         if (Header { at_ms: header.at_ms, ..found }) == *header {
             return Ok(Segment { created_ms: found.at_ms, ..there });

@@ -31,6 +31,8 @@ pub(super) struct Keeper {
     pub(super) history: History,
     /// The same, all of it.
     pub(super) plain: History,
+    /// Where the file began other histories; see `Store::forks`.
+    pub(super) forks: Vec<(u64, u64)>,
     /// Names this opening of the store.
     pub(super) nonce: String,
     pub(super) holding: Mutex<Holding>,
@@ -227,6 +229,19 @@ impl Keeper {
         notes.state = State::Stopped(why.to_string());
         drop(notes);
         self.waits.end(&text);
+    }
+
+    /// Whether a commit of this number was left behind with an earlier history.
+    pub(super) fn has_left(&self, sequence: u64) -> bool {
+        self.forks.iter().any(|(last, next)| *last < sequence && sequence < *next)
+    }
+
+    /// The store has ended: who waits is told so, once nothing more is on its way.
+    pub(super) fn end_waits(&self) {
+        let is_over = self.notes().state == State::Ended;
+        if is_over && (self.spool.first().is_none() || !self.line().whole) {
+            self.waits.end(&format!("the store {} has ended", self.service));
+        }
     }
 
     pub(super) fn state(&self, state: State) {

@@ -16,6 +16,7 @@ mod capture;
 mod claiming;
 mod config;
 mod keeper;
+mod left;
 mod pool;
 mod put;
 mod status;
@@ -38,6 +39,7 @@ use crate::state::hex;
 use crate::{Error, Kind, Result, openings};
 use capture::{Capture, is_final};
 use keeper::{Keeper, Line, Part};
+use left::Left;
 use monolite_store::Store;
 use pool::{Ending, Pool, Priority, lock};
 use std::collections::BTreeMap;
@@ -73,6 +75,8 @@ struct Inner {
     /// Kept no more, and still waiting for the place.
     left: Mutex<Vec<Arc<Keeper>>>,
     keepers: Mutex<BTreeMap<String, Arc<Keeper>>>,
+    /// Histories that services left.
+    past: Left,
 }
 
 struct Life {
@@ -98,8 +102,9 @@ impl Archive {
         let (verifier, more) = start("archive-verify", 1, Priority::Behind)?;
         threads.extend(more);
         let (ending, long) = (Ending::default(), Mutex::new(()));
-        let left = Mutex::default();
-        let inner = Inner { config, place, capturers, uploaders, upkeeper, verifier, ending, long, left, keepers };
+        let (left, past) = (Mutex::default(), Left::default());
+        let inner =
+            Inner { config, place, capturers, uploaders, upkeeper, verifier, ending, long, left, keepers, past };
         let inner = Arc::new(inner);
         Ok(Archive { life: Arc::new(Life { inner, threads: Mutex::new(threads) }) })
     }
@@ -137,6 +142,7 @@ impl Archive {
             service: service.to_owned(),
             history: plain.in_line(),
             plain,
+            forks: store.forks().to_vec(),
             nonce,
             holding: Mutex::default(),
             scratch: scratch.to_owned(),
@@ -190,7 +196,9 @@ impl Archive {
     pub fn leave(&self, service: &str, most: Duration) -> bool {
         let Ok(keeper) = self.keeper(service) else { return true };
         let whole = keeper.watch(most, &mut |status| status.archived >= status.published);
+        self.life.inner.past.note(&keeper);
         lock(&self.life.inner.keepers).remove(service);
+        keeper.waits.end(&format!("the file of {service} was replaced, and this commit is in the replaced one only"));
         self.part_with(keeper);
         whole
     }
@@ -225,12 +233,24 @@ impl Archive {
         self.life.end();
     }
 
-    /// Waits, blocking or as a future, until a commit of a store is in the archive; it is captured at once.
+    /// Waits, blocking or as a future, until a commit of a store is in the archive; it is captured at once. One of a history that
+    /// the service has left is waited for in that history.
     ///
     /// # Errors
-    /// [`Kind::Missing`] where no such service is kept.
+    /// [`Kind::Missing`] where no such service is kept, or where that history was left before this process began.
     pub fn archived(&self, service: &str, sequence: u64) -> Result<Archived> {
-        let keeper = self.keeper(service)?;
+        let keeper = self.keeper(service);
+        let was_left = keeper.as_ref().map_or(true, |keeper| keeper.has_left(sequence));
+        if was_left && let Some(wait) = self.life.inner.past.archived(service, sequence) {
+            return Ok(wait);
+        }
+        let keeper = keeper?;
+        if was_left {
+            let text = format!(
+                "commit {sequence} of {service} was left behind with an earlier history; `backup list` says how far that is archived"
+            );
+            return Err(Error::new(Kind::Missing, text));
+        }
         // What is on its way to the place is waited for: all that was committed meanwhile is then captured as one segment,
         // and a slow place is not asked once for each commit.
         if keeper.waits.archived() < sequence && keeper.spool.first().is_none() {

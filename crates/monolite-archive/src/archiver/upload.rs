@@ -31,7 +31,7 @@ impl Keeper {
             self.after(Part::Capture, Duration::ZERO); // it may have waited for room
         }
         match ended {
-            Ok(()) => {}
+            Ok(()) => self.end_waits(),
             Err(e) if is_final(&e) => self.stop(&mut lock(&self.capture), &e),
             Err(e) => {
                 self.failed("carrying a segment", &e);

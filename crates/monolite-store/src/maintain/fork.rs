@@ -68,10 +68,15 @@ pub fn fork(path: &Path, above: u64, at_ms: i64) -> Result<Fork> {
     Ok(Fork { history, sequence, from: from.history, from_sequence: from.sequence })
 }
 
-/// Whether a file ever began another history.
-pub(crate) fn is_fork(sqlite: &Connection) -> Result<bool> {
+/// Where a file began other histories: the last commit of each that it left, and the one that begins the next.
+pub(crate) fn forks(sqlite: &Connection) -> Result<Vec<(u64, u64)>> {
     let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_monolite_forks'";
-    Ok(sqlite.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0)
+    if sqlite.query_row(sql, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(Vec::new());
+    }
+    let mut forks = sqlite.prepare("SELECT from_sequence, sequence FROM _monolite_forks")?;
+    let forks = forks.query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))?;
+    Ok(forks.collect::<Result<_, _>>()?)
 }
 
 fn open(path: &Path) -> Result<Connection> {

@@ -12,7 +12,7 @@ mod one_snapshot;
 pub use check::check;
 pub(crate) use copy::copy_snapshot;
 pub use copy::copy_to;
-pub(crate) use fork::is_fork;
+pub(crate) use fork::forks;
 pub use fork::{Fork, fork};
 
 pub use crate::place::rename_new;

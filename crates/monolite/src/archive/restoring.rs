@@ -25,6 +25,8 @@ pub(crate) struct Part {
     pub(crate) at_ms: i64,
     /// The newest commit that is archived, and its moment.
     pub(crate) newest: (u64, i64),
+    /// Why that cannot be restored, where it cannot.
+    pub(crate) gap: Option<String>,
 }
 
 /// What was restored, or would be.
@@ -39,6 +41,8 @@ pub(crate) struct Done {
     pub(crate) segment_bytes: u64,
     /// Later commits in the archive that are not in it.
     pub(crate) later_commits: u64,
+    /// Why the newest of them cannot be restored, where it cannot.
+    pub(crate) gap: Option<String>,
     /// Damaged segments that it was restored around: it is whole, the archive is not.
     pub(crate) avoided: Vec<String>,
 }
@@ -54,12 +58,8 @@ impl Part {
         let plans = monolite_archive::plan_beside_newest(&history, target);
         let (plan, newest) = plans.with_context(|| format!("{service} cannot be restored"))?;
         let at_ms = moment(&plan)?;
-        // A gap behind what is wanted does not matter here.
-        let newest = match newest {
-            Some(newest) => (newest.last(), moment(&newest)?),
-            None => (plan.last(), at_ms),
-        };
-        Ok(Part { service: service.to_owned(), history, plan, at_ms, newest })
+        let (newest, gap) = ((newest.sequence, newest.at_ms), newest.no_way);
+        Ok(Part { service: service.to_owned(), history, plan, at_ms, newest, gap })
     }
 
     /// Refuses to restore over a file.
@@ -123,7 +123,8 @@ impl Part {
             bytes: restored.map(|restored| restored.bytes),
             segments: self.plan.segments().len(),
             segment_bytes: self.plan.bytes(),
-            later_commits: self.newest.0 - self.plan.last(),
+            later_commits: self.newest.0.saturating_sub(self.plan.last()),
+            gap: self.gap.clone(),
             avoided: restored
                 .map_or_else(Vec::new, |restored| restored.avoided.iter().map(ToString::to_string).collect()),
         }
@@ -185,10 +186,9 @@ pub(crate) fn ahead(place: &Arc<dyn Place>, of: &Part) -> crate::Result<Vec<(Str
     }
     for service in services(place)? {
         if service != of.service {
-            let newest = Part::of(place, &service, None, Target::Latest)?;
-            if newest.at_ms > of.at_ms {
-                ahead.push((service, newest.at_ms));
-            }
+            // Whether it can be restored is no matter: that it went on is.
+            let newest = monolite_archive::newest(&history(place, &service, None)?)?;
+            ahead.extend(newest.filter(|(_, at_ms)| *at_ms > of.at_ms).map(|(_, at_ms)| (service, at_ms)));
         }
     }
     Ok(ahead)

@@ -99,6 +99,9 @@ impl Verb for Restore {
         if !later.is_empty() {
             context.note(format!("the archive goes on after that: {}", later.join(", ")));
         }
+        for (done, why) in done.iter().filter_map(|done| Some((done, done.gap.as_ref()?))) {
+            context.note(format!("what the archive of {} has after that cannot be restored: {why}", done.service));
+        }
         if !self.dry_run {
             context.note(format!("restored into {}", into.display()));
         }

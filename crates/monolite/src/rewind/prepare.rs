@@ -79,6 +79,10 @@ pub(super) fn prepare(
         note: None,
     };
     (preview.tables, preview.note) = compared(&store, &places.live_file(), &places.next_file());
+    if let Some(why) = &part.gap {
+        let gap = format!("the newest archived commits of {service} cannot be restored: {why}");
+        preview.note = Some(preview.note.map_or(gap.clone(), |note| format!("{note}; {gap}")));
+    }
     if !restored.avoided.is_empty() {
         let damaged = format!("damaged in the archive, and avoided: {}", restored.avoided.join(", "));
         preview.note = Some(preview.note.map_or(damaged.clone(), |note| format!("{note}; {damaged}")));
