@@ -4,13 +4,15 @@
 //! syncs the database file after each; the writer does the short last round between two groups and starts the WAL over.
 //! The file is recycled, not truncated, since syncing overwritten frames costs half of appended ones.
 //!
-//! The WAL starts over only when no read uses it, and a read uses it unless all was copied when it began. So the last
-//! round may have to outwait two generations of reads; the writer gives them a millisecond for each `wal_soft_bytes`.
+//! The WAL starts over only when no read uses it, and a read uses it unless all was copied when it began. So slow reads are
+//! held back before the last round, until those under way have ended: that wait is the checkpointer's, beside the writer.
+//! The writer itself outwaits the quick ones.
 //!
 //! **Invariants**
 //! - The success of a PASSIVE round is `frames == copied`, never SQLite's `busy`.
 //! - Only the writer lets the WAL start over, between two groups.
-//! - Idle snapshots are ended before each round and each try to start over, else the WAL never starts over.
+//! - Idle snapshots are ended before each round and each try to start over, and none is kept by a read that ends meanwhile,
+//!   else the WAL never starts over.
 //! - A sync of the database file that failed is never retried: the kernel may have dropped the pages and answer well
 //!   the second time. The WAL is kept and the store only reads; the next open copies all of it again.
 //! - No reader blocks this for good: past `wal_hard_bytes`, reads with an old snapshot are ended.
@@ -21,7 +23,7 @@ use crate::reply::lock;
 use crate::sqlite::connection::{Connection, Role};
 use crate::sqlite::raw::{self, Checkpoint};
 use crate::store::Shared;
-use crate::threads::Started;
+use crate::threads::{Started, work_behind};
 use crate::write::writer::Writer;
 use rusqlite::ffi;
 use std::collections::VecDeque;
@@ -36,10 +38,14 @@ pub(crate) const FRAME_BYTES: u64 = 4096 + 24;
 const ROUNDS_MAX: usize = 8;
 /// Frames that are left to the writer's own last round.
 const LAST_ROUND_FRAMES: u64 = 128;
-/// How long the writer waits in its last round for reads that use the WAL, for each `wal_soft_bytes` in the WAL.
-const PATIENCE: Duration = Duration::from_millis(1);
+/// How long the writer waits in its last round for quick reads that use the WAL, for each `wal_soft_bytes` in the WAL.
+const PATIENCE: Duration = Duration::from_millis(2);
 /// The most of those.
-const PATIENCE_TIMES_MAX: u32 = 64;
+const PATIENCE_TIMES_MAX: u32 = 32;
+/// How long the checkpointer waits for slow reads under way to end, before the last rounds.
+const SLOW_READS_END: Duration = Duration::from_millis(250);
+/// How long slow reads are held back in all, at most.
+const HELD_BACK: Duration = Duration::from_millis(600);
 /// How long the writer waits there for a follower: about two times what it takes to make a few frames safe on a disk. Not at
 /// all for one that has released nothing since it was waited for in vain.
 const FOLLOWER_PATIENCE: Duration = Duration::from_millis(10);
@@ -121,8 +127,11 @@ impl Writer {
     pub(crate) fn finish_checkpoint(&mut self) {
         if self.shared.rounds.done.swap(false, Relaxed) {
             if self.refuse_replaced(true).is_ok() {
+                self.shared.reads.slots.let_go(true);
                 self.last_round();
+                self.shared.reads.slots.let_go(false);
             }
+            self.shared.reads.slow.let_go();
             self.shared.rounds.active.store(false, Relaxed);
         }
     }
@@ -143,12 +152,11 @@ impl Writer {
         let start = Instant::now();
         let frames = self.connection.wal_frames.load(Relaxed);
         let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
-        let times = u32::try_from(frames / soft.max(1)).unwrap_or(u32::MAX).clamp(1, PATIENCE_TIMES_MAX);
-        let patience = PATIENCE * times;
         let (goes_on, released) = self.shared.following.goes_on_from(self.wal.in_vain);
         let mut follower = if goes_on { FOLLOWER_PATIENCE } else { Duration::ZERO };
         self.wal.copied = false;
         self.connection.watch.disarm();
+        let mut waited = None; // since what there was is copied
         loop {
             self.shared.reads.slots.end_idle();
             match self.connection.privileged(|c| raw::checkpoint(c, Checkpoint::Restart)) {
@@ -159,7 +167,10 @@ impl Writer {
                     }
                     follower = Duration::ZERO;
                 }
-                Ok(now) if now.done || start.elapsed() > patience => {
+                Ok(now)
+                    if now.done
+                        || waited.get_or_insert_with(Instant::now).elapsed() > self.patience(frames / soft.max(1)) =>
+                {
                     self.observe(now.frames, now.copied, start);
                     self.shared.mark_later(); // the file's time moved
                     self.wal.copied = now.copied == now.frames;
@@ -171,7 +182,7 @@ impl Writer {
                         self.connection.wal_frames.store(0, Relaxed);
                         self.shared.wal_frames.store(0, Relaxed);
                     }
-                    self.wal.next_frames = if now.done { soft } else { now.frames + soft / 4 };
+                    self.wal.next_frames = if now.done { soft } else { now.frames + now.frames.max(soft) / 4 };
                     break;
                 }
                 // A read that began before all was copied uses the WAL until it ends; the next one will not.
@@ -182,6 +193,14 @@ impl Writer {
                     break;
                 }
             }
+        }
+    }
+
+    /// A slow read does not end so soon that waiting for it would be worth anything.
+    fn patience(&self, times: u64) -> Duration {
+        match self.shared.reads.slow.running() {
+            0 => PATIENCE * u32::try_from(times).unwrap_or(u32::MAX).clamp(1, PATIENCE_TIMES_MAX),
+            _ => Duration::ZERO,
         }
     }
 
@@ -219,6 +238,7 @@ pub(crate) fn start() -> std::io::Result<()> {
 }
 
 fn serve(checkpointer: &'static Checkpointer) {
+    work_behind(0);
     loop {
         let mut stores = lock(&checkpointer.stores);
         let shared = loop {
@@ -238,7 +258,8 @@ fn serve(checkpointer: &'static Checkpointer) {
     }
 }
 
-/// PASSIVE rounds, each synced, until little is left or the rest stops shrinking.
+/// Rounds until little is left for the last one; again without slow reads where those kept frames from being copied. New
+/// ones wait until the last round has ended.
 fn rounds(shared: &Arc<Shared>) -> crate::Result<()> {
     let mut held = lock(&shared.rounds.connection);
     if shared.is_closed() || shared.read_only_error().is_some() {
@@ -254,6 +275,17 @@ fn rounds(shared: &Arc<Shared>) -> crate::Result<()> {
     if shared.look_replaced(connection, true).is_some() {
         return Ok(()); // the writer looks too, and says what it is
     }
+    converge(shared, connection)?;
+    let slow = &shared.reads.slow;
+    let were_in_the_way = slow.running() > 0;
+    if slow.hold_back(SLOW_READS_END, HELD_BACK) && were_in_the_way {
+        converge(shared, connection)?;
+    }
+    Ok(())
+}
+
+/// PASSIVE rounds, each synced, until little is left or the rest stops shrinking.
+fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> {
     let mut left_before = u64::MAX;
     for _ in 0..ROUNDS_MAX {
         let start = Instant::now();

@@ -60,6 +60,7 @@ pub use pieces::{LARGE_VALUE_MAX, PIECE_BYTES, PIECES_MAX, Pieces, REMOVED_AT_ON
 pub use read::{Read, ReadWith, Seen, Snapshot};
 pub use status::{Check, Copied, Hold, Holder, Reached, State, Status, Waiting, WriterView};
 pub use store::Store;
+pub use threads::work_behind;
 pub use ticket::{Tenant, Ticket};
 pub use write::{Tx, Write, WriteWith, Written};
 

@@ -5,9 +5,10 @@
 mod common;
 
 use common::{done, within};
-use monolite_store::{Config, Error, Kind, Migrations, ReadWith, Snapshot, Store, Tenant, Ticket};
+use monolite_store::{Config, Error, Kind, Migration, Migrations, ReadWith, Snapshot, Store, Tenant, Ticket, Tx};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
@@ -269,4 +270,49 @@ fn blocking_reads_beyond_the_inline_budget_are_bounded() {
     first.join().unwrap();
     store.read_blocking_with(ticket(QUIET), |_| Ok::<_, Error>(())).unwrap();
     assert_eq!(store.status().blocking_running, 0);
+}
+
+/// Some milliseconds in one snapshot.
+fn report(store: &Store, tenant: Tenant) {
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) \
+               SELECT sum(i) + (SELECT count(*) FROM t) FROM n";
+    done(store.read_with(ticket(tenant), |s| s.query_row(sql, [], |r| r.get::<_, i64>(0)))).unwrap();
+}
+
+#[test]
+fn slow_reads_one_after_another_do_not_keep_the_wal_from_starting_over() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let schema = Migration::Quick { name: "1", sql: "CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB) STRICT" };
+    let config = Config { wal_soft_bytes: 1 << 20, ..Config::default() };
+    let store = Store::open(folder.path().join("S/S.db"), config, Migrations::new([schema])).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for tenant in [NOISY, QUIET] {
+            let (store, stop) = (&store, &stop);
+            scope.spawn(move || {
+                while !stop.load(SeqCst) {
+                    report(store, tenant);
+                }
+            });
+        }
+        let end = AtDrop(&stop);
+        for id in 0..800 {
+            let write = move |tx: &Tx<'_>| tx.execute("REPLACE INTO t VALUES (?1, zeroblob(60000))", [id % 50]);
+            store.write_blocking(write).unwrap();
+        }
+        drop(end);
+    });
+    let wal = std::fs::metadata(folder.path().join("S/S.db-wal")).unwrap().len();
+    println!("a WAL of {wal} bytes");
+    assert!(wal < 24 << 20, "some 50 MB of frames were written through a WAL of {wal} bytes");
+}
+
+/// Ends the others also where an assertion fails.
+struct AtDrop<'a>(&'a AtomicBool);
+
+impl Drop for AtDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
 }

@@ -378,7 +378,7 @@ fn the_wal_is_recycled_under_writes_and_reads() {
     let wal = std::fs::metadata(folder.path().join("S/S.db-wal")).unwrap().len();
     assert_eq!(count(&store), 12_000);
     println!("a WAL of {wal} bytes, {} in use at most", largest.load(SeqCst));
-    assert!(wal < 64 << 20, "about 100 MB of frames were written through a WAL of {wal} bytes");
+    assert!(wal < 32 << 20, "about 100 MB of frames were written through a WAL of {wal} bytes");
 }
 
 #[test]

@@ -6,7 +6,10 @@ mod common;
 
 use common::{child, childs_path, done, limit_memory, memory_in_use};
 use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store, Ticket};
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// What a thread's stack takes of the address space, and what is left of it: for anything but a thread.
 const STACK: u64 = 1 << 30;
@@ -62,5 +65,37 @@ fn child_that_goes_on_without_threads() {
         store.write_blocking(|tx| tx.execute("INSERT INTO t VALUES (zeroblob(20000))", [])).unwrap();
     }
     assert_eq!((store.status().state, store.status().trouble), (State::Serving, None));
+    store.close().unwrap();
+}
+
+/// The processors that this process's threads of a name may use.
+fn processors(name: &str) -> Vec<CpuSet> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+    let named =
+        tasks.filter(|task| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name));
+    let ids = named.map(|task| task.file_name().unwrap().to_str().unwrap().parse().unwrap());
+    ids.filter_map(|id| sched_getaffinity(Pid::from_raw(id)).ok()).collect()
+}
+
+#[test]
+fn threads_of_the_background_leave_a_processor_alone() {
+    let own = sched_getaffinity(None).unwrap();
+    let Some(last) = (0..CpuSet::MAX_CPU).rev().find(|cpu| own.is_set(*cpu)).filter(|_| own.count() > 1) else {
+        return println!("skipped: this process may use one processor only");
+    };
+    let mut rest = own;
+    rest.unset(last);
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { name: "own".into(), ..Config::default() };
+    let store = Store::open(folder.path().join("S.db"), config, Migrations::new(vec![])).unwrap();
+    // A thread's name and its processors are the first things that it does, beside the opening.
+    let begun = Instant::now();
+    let background = ["checkpointer", "slow-lane:0", "slow-lane:1", "slow-lane:2"].map(|name| (name, rest));
+    for (name, wanted) in background.into_iter().chain([("writer:own", own)]) {
+        while processors(name) != [wanted] {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{name}: {:?} of {own:?}", processors(name));
+            std::thread::yield_now();
+        }
+    }
     store.close().unwrap();
 }

@@ -84,8 +84,7 @@ impl Pool {
             lock(&shared.due).threads += 1;
             let spawned = std::thread::Builder::new().name(format!("{name}:{n}")).spawn(move || {
                 if priority == Priority::Behind {
-                    // A courtesy; without the right to it the work is done as well.
-                    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+                    monolite_store::work_behind(NICE);
                 }
                 serve(&shared);
                 lock(&shared.due).threads -= 1;

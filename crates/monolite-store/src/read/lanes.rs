@@ -14,6 +14,7 @@
 
 use crate::fair::{Bounds, Cost, Fair, Limits, Refused, Taken};
 use crate::reply::{drop_contained, far_from_now, lock};
+use crate::threads::work_behind;
 use crate::ticket::Tenant;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -175,8 +176,7 @@ pub(crate) fn start() -> std::io::Result<()> {
 }
 
 fn serve(lane: &'static Lane) {
-    // Lower priority is a courtesy to the callers' threads; without the right to it the lane works as well.
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
+    work_behind(NICE);
     let mut one = VecDeque::with_capacity(1);
     loop {
         let Taken { tenant, cost, work } = next(lane, &mut one);

@@ -19,7 +19,7 @@ use crate::reply::lock;
 use crate::sqlite::connection::{Connection, Opener, Role};
 use crate::sqlite::raw;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// A page cache of more bytes is not kept over a commit. Its hash table has one entry for a page at least: 2,048 entries
@@ -89,6 +89,8 @@ impl Reader {
 pub(crate) struct Slots {
     slots: Box<[Slot]>,
     connections: AtomicUsize,
+    /// A read's snapshot is not kept for the next one: the WAL is to start over.
+    letting_go: AtomicBool,
     opener: Arc<Opener>,
     retired: Arc<Retired>,
 }
@@ -126,7 +128,13 @@ impl Slots {
     pub(crate) fn new(opener: Arc<Opener>, slots_max: usize) -> Self {
         let slots =
             (0..slots_max.max(1)).map(|_| Slot { owner: AtomicUsize::new(0), reader: Mutex::new(None) }).collect();
-        Slots { slots, connections: AtomicUsize::new(0), opener, retired: Arc::default() }
+        Slots {
+            slots,
+            connections: AtomicUsize::new(0),
+            letting_go: AtomicBool::new(false),
+            opener,
+            retired: Arc::default(),
+        }
     }
 
     /// Locks the calling thread's slot. `None` where that could wait for ever: this thread reads another store already
@@ -153,6 +161,11 @@ impl Slots {
         slot.owner.store(me, Ordering::Relaxed);
         READING.with(|n| n.set(n.get() + 1));
         Ok(Some(Held { slots: self, slot, reader }))
+    }
+
+    /// From now on snapshots end with the reads that use them, or are kept again.
+    pub(crate) fn let_go(&self, of_all: bool) {
+        self.letting_go.store(of_all, Ordering::Relaxed);
     }
 
     /// Ends every snapshot that no read is using; answers whether all could be looked at.
@@ -225,6 +238,11 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        if self.slots.letting_go.load(Ordering::Relaxed)
+            && let Some(reader) = self.reader.as_mut()
+        {
+            let _ = reader.end();
+        }
         self.slot.owner.store(0, Ordering::Relaxed);
         READING.with(|n| n.set(n.get() - 1));
     }

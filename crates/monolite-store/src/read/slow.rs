@@ -4,6 +4,7 @@
 //! - Every run has a deadline, and can be ended when its snapshot stands in the way of a checkpoint.
 //! - A snapshot here lives as long as its one run.
 //! - A read that nobody waits for any more is not started, and is stopped if it runs.
+//! - New runs are held back for a bounded time only, whoever fails to let them go.
 
 use super::kinds::WorkKind;
 use super::slots::Reader;
@@ -29,6 +30,9 @@ pub(crate) struct SlowReads {
     idle: Mutex<Vec<Reader>>,
     running: Mutex<Vec<(Arc<Watch>, u64)>>,
     ended: Condvar,
+    /// Until when new runs wait at most, where they are held back.
+    held_until: Mutex<Option<Instant>>,
+    let_go: Condvar,
     active: AtomicUsize,
     blocking: Mutex<usize>,
     blocking_ended: Condvar,
@@ -61,6 +65,8 @@ impl SlowReads {
             idle: Mutex::new(Vec::new()),
             running: Mutex::new(Vec::new()),
             ended: Condvar::new(),
+            held_until: Mutex::new(None),
+            let_go: Condvar::new(),
             active: AtomicUsize::new(0),
             blocking: Mutex::new(0),
             blocking_ended: Condvar::new(),
@@ -95,6 +101,44 @@ impl SlowReads {
     /// That run has ended.
     pub(crate) fn dismiss(&self, watch: &Arc<Watch>) {
         lock(&self.running).retain(|(w, _)| !Arc::ptr_eq(w, watch));
+    }
+
+    /// Holds new runs back and waits at most `end` for those under way; answers whether none is left. Then new ones wait for
+    /// [`Self::let_go`], `longest` in all. Else they go on at once.
+    pub(crate) fn hold_back(&self, end: Duration, longest: Duration) -> bool {
+        let now = Instant::now();
+        *lock(&self.held_until) = Some(now + longest);
+        let end = now + end;
+        let mut running = lock(&self.running);
+        while self.active.load(SeqCst) > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(running);
+                self.let_go();
+                return false;
+            }
+            running = self.ended.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// New runs may begin.
+    pub(crate) fn let_go(&self) {
+        if lock(&self.held_until).take().is_some() {
+            self.let_go.notify_all();
+        }
+    }
+
+    /// Waits while new runs are held back.
+    fn pass(&self) {
+        let mut held = lock(&self.held_until);
+        while let Some(until) = *held {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            held = self.let_go.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Waits until a run ends, at most this long.
@@ -178,6 +222,7 @@ impl<'a> Active<'a> {
 impl Drop for Active<'_> {
     fn drop(&mut self) {
         self.0.active.fetch_sub(1, SeqCst);
+        drop(lock(&self.0.running)); // who waits has looked before, or hears it
         self.0.ended.notify_all();
     }
 }
@@ -199,6 +244,7 @@ where
     E: From<Error>,
 {
     let slow = &shared.reads.slow;
+    slow.pass();
     let _active = Active::enter(slow); // before the look at `closed`, so that a closing store waits for it
     if shared.is_closed() {
         return Err(shared.closed_error().into());
