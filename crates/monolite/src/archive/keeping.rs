@@ -6,6 +6,7 @@
 //!   A file that turns out to be such a one when it answers is written to no more.
 //! - A cut is recorded once every commit of it is archived, each at the end of a segment.
 
+mod alone;
 mod clock;
 mod unkept;
 
@@ -16,6 +17,7 @@ use super::status::{ArchiveStatus, FileStatus};
 use super::{Where, check_mark, restoring};
 use crate::config::{Config, ConfigError};
 use crate::folder::ServiceFile;
+use alone::{Alone, Held};
 use anyhow::{Context as _, bail};
 use clock::Clock;
 use monolite_archive::cuts::{CutPoint, Position};
@@ -26,7 +28,7 @@ use monolite_store::{State as StoreState, Store};
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use unkept::Unkept;
@@ -53,7 +55,7 @@ pub(crate) struct Keeping {
     trouble: Arc<Mutex<Option<String>>>,
     unkept: Unkept,
     /// Held while a cut is taken, and while a service's file is replaced: no cut is recorded without it.
-    cuts: Arc<Mutex<()>>,
+    cuts: Arc<Alone>,
     data: PathBuf,
 }
 
@@ -126,7 +128,7 @@ impl Keeping {
     /// Records a cut of all files, once it is archived.
     pub(crate) fn cut(&self, mark: &str) -> crate::Result<CutPoint> {
         check_mark(mark)?;
-        let _cuts = self.hold_cuts();
+        let _cuts = self.cuts.hold();
         cut(&self.archive, &self.ledger, &self.host, Some(mark))
     }
 
@@ -164,9 +166,9 @@ impl Keeping {
         archived.with_context(|| format!("the newest commits of {service} are not archived; `backup status` says why"))
     }
 
-    /// No cut is taken until this is dropped.
-    pub(crate) fn hold_cuts(&self) -> MutexGuard<'_, ()> {
-        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// No cut is taken until this is dropped; none where one that is being recorded does not come to its end in time.
+    pub(crate) fn hold_cuts(&self, most: Duration) -> Option<Held<'_>> {
+        self.cuts.hold_within(most)
     }
 
     /// What takes long of a service's archive rests until this is dropped.
@@ -238,7 +240,7 @@ impl Keeping {
                 if last.as_ref().is_some_and(|last| *last == now(&host)) {
                     continue;
                 }
-                let alone = cuts.lock().unwrap_or_else(PoisonError::into_inner);
+                let alone = cuts.hold();
                 let made = cut(&archive, &ledger, &host, None);
                 drop(alone);
                 if !ended.runs_after(Duration::ZERO) {
@@ -335,11 +337,11 @@ fn keep(archive: &Archive, data: &Path, service: &str, store: &Store) -> monolit
 }
 
 /// Tries those again that could not be kept; beside no swap.
-fn keep_again(unkept: &Unkept, archive: &Archive, data: &Path, host: &Host, cuts: &Mutex<()>) {
+fn keep_again(unkept: &Unkept, archive: &Archive, data: &Path, host: &Host, cuts: &Alone) {
     if unkept.services().is_empty() {
         return;
     }
-    let _alone = cuts.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = cuts.hold();
     for service in unkept.services() {
         let store = host.store(&service).filter(Store::is_open);
         if let Some(store) = store {

@@ -17,6 +17,8 @@ use monolite_store::{Store, maintain};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// How long a cut that is being recorded may take.
+const CUT_WAIT: Duration = Duration::from_secs(35);
 /// How long what takes long of the archive (a base, a merge) may take to end, before the service is taken away.
 const REST_WAIT: Duration = Duration::from_secs(10);
 /// How long the archive may take for the last commits, once the service is away. The rest goes with the replaced file.
@@ -31,7 +33,7 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
     let gone = || Usage(format!("what was prepared for {service} is not there any more; begin again"));
     let mut journal = prepared.ok_or_else(gone)?;
     // No cut is recorded without this service, as if it were not there.
-    let _cuts = ground.keeping.map(|keeping| keeping.hold_cuts());
+    let _cuts = ground.keeping.map(|keeping| keeping.hold_cuts(CUT_WAIT).ok_or_else(no_end)).transpose()?;
     let damaged = is_damaged(&store);
     let mut wait = ARCHIVE_WAIT;
     match ground.keeping.filter(|_| !damaged) {
@@ -72,6 +74,13 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
     let kept = places.replaced();
     let kept_on = kept_on.is_ok();
     Ok(Done { service: service.to_owned(), replaced, then, history, sequence, away_ms, kept, kept_on, note })
+}
+
+fn no_end() -> anyhow::Error {
+    anyhow::anyhow!(
+        "nothing was changed: a cut is being recorded, and the archive does not answer; try again, or stop the server and then say the \
+         same"
+    )
 }
 
 /// Has the archive's long work end, which would keep the service away. Where it does not end, nothing is swapped but what has to be:

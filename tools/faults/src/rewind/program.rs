@@ -36,7 +36,7 @@ impl Verb for Put {
     const NAME: &'static str = "put";
 
     fn run(self, context: &Context) -> monolite::Result {
-        let link = context.link()?;
+        let link = context.link_or_begin()?;
         (self.from..=self.to).try_for_each(|number| link.call(Note { number }))
     }
 }
