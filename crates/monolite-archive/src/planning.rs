@@ -1,7 +1,8 @@
 //! Plans of what lies in a place now: along one line of writers, and again where a segment went away meanwhile.
 //!
 //! **Invariants**
-//! - Every segment of a plan is of the writer that the claims say; what is not is passed over.
+//! - The end of a plan is of the writer that the claims say. Of the segments before it those that are not are passed over when they
+//!   are read.
 //! - The newest commit is known also where nothing leads to it: a gap before it is told, never passed over.
 //!
 //! Never here: which segments lead where (`plan`).
@@ -113,10 +114,11 @@ fn plan_of(history: &History, target: Target, segments: &mut Vec<Segment>) -> Re
             other => Ok(other?.at_ms),
         };
         let planned = Plan::to(segments, target, &mut at_ms);
-        for segment in planned.as_ref().map_or(&[][..], Plan::segments) {
-            match at_ms(segment) {
-                // That a segment is damaged shows when it is read, and then there may be another way.
-                Err(e) if e.kind() == Kind::Damaged => {}
+        // The one that says where the plan ends; the others are looked at when they are read, and then there may be another way.
+        if let Some(last) = planned.as_ref().ok().and_then(|plan| plan.segments().last()) {
+            match at_ms(last) {
+                // That it is damaged, or gone by then, shows when it is read too.
+                Err(e) if matches!(e.kind(), Kind::Damaged | Kind::Missing) => {}
                 other => drop(other?),
             }
         }

@@ -15,7 +15,7 @@
 use crate::history::{History, Segment};
 use crate::ltx::lock_page;
 use crate::plan::Target;
-use crate::planning::plan;
+use crate::planning::{plan, retry_if_gone};
 use crate::restore::{Check, Progress, Restored, restore};
 use crate::room::Room;
 use crate::{Error, Kind, Result};
@@ -192,10 +192,12 @@ fn clear(folder: &Path) -> Result<()> {
 
 /// Refuses where the newest state, and what is merged on the way to it, has no room.
 fn enough(history: &History, room: &Room, folder: &Path) -> Result<()> {
-    let plan = plan(history, Target::Latest)?;
-    let last = plan.segments().last().expect("a plan has a base");
-    let header = history.header(last)?;
-    let needed = u64::from(header.pages) * u64::from(header.page_size) + plan.bytes();
+    let needed = retry_if_gone(|| {
+        let plan = plan(history, Target::Latest)?;
+        let last = plan.segments().last().expect("a plan has a base");
+        let header = history.header(last)?;
+        Ok(u64::from(header.pages) * u64::from(header.page_size) + plan.bytes())
+    })?;
     room.look(folder, needed)
 }
 
