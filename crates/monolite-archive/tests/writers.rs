@@ -165,7 +165,7 @@ fn assert_one_line(history: &History, writers: [&Writer; 2], acknowledged: &[(us
 
 #[test]
 fn of_two_that_write_from_one_commit_one_line_is_restored_whatever_the_order() {
-    for seed in 1..=6 {
+    for seed in 1..=4 {
         let mut dice = Dice(seed * 0x9e37_79b9);
         dice.roll(2);
         let shared = World::new();
