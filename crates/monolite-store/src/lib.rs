@@ -58,6 +58,7 @@ pub use migrate::{Cursor, Migration, Migrations, Progress, Stepwise};
 pub use observe::{CheckpointMode, Observer, SlowRun, SlowWork};
 pub use pieces::{LARGE_VALUE_MAX, PIECE_BYTES, PIECES_MAX, Pieces, REMOVED_AT_ONCE};
 pub use read::{Read, ReadWith, Seen, Snapshot};
+pub use sqlite::write_back::WriteBack;
 pub use status::{Check, Copied, Hold, Holder, Reached, State, Status, Waiting, WriterView};
 pub use store::Store;
 pub use threads::work_behind;

@@ -83,9 +83,7 @@ impl Pool {
             let shared = pool.shared.clone();
             lock(&shared.due).threads += 1;
             let spawned = std::thread::Builder::new().name(format!("{name}:{n}")).spawn(move || {
-                if priority == Priority::Behind {
-                    monolite_store::work_behind(NICE);
-                }
+                monolite_store::work_behind(if priority == Priority::Behind { NICE } else { 0 });
                 serve(&shared);
                 lock(&shared.due).threads -= 1;
                 shared.ended.notify_all();

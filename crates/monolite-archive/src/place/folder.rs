@@ -13,6 +13,7 @@ use crate::disk::{self, Written};
 use crate::layout::Layout;
 use crate::planted::planted;
 use crate::{Error, Kind, Result};
+use monolite_store::WriteBack;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
@@ -90,7 +91,7 @@ impl Folder {
             other => other,
         };
         let file = file.map_err(|e| Error::io(format!("writing {}", path.display()), e))?;
-        Ok(Partial { file, path, target, named: false })
+        Ok(Partial { file, length: 0, write_back: WriteBack::default(), path, target, named: false })
     }
 }
 
@@ -202,6 +203,9 @@ impl Folder {
 /// A file that has not got its name.
 struct Partial {
     file: Written,
+    length: u64,
+    /// A writer's own syncs would wait behind a whole segment's.
+    write_back: WriteBack,
     path: PathBuf,
     target: PathBuf,
     named: bool,
@@ -232,7 +236,10 @@ impl Partial {
 
 impl Write for Partial {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.file.write(bytes)
+        let written = self.file.write(bytes)?;
+        self.length += written as u64;
+        self.write_back.wrote(self.file.file(), self.length)?;
+        Ok(written)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -23,3 +23,5 @@ pub(crate) mod version;
 #[allow(unsafe_code)]
 pub(crate) mod vfs;
 pub(crate) mod watch;
+#[allow(unsafe_code)]
+pub(crate) mod write_back;

@@ -15,6 +15,7 @@
 //! - Waiting for write-back takes its error away from the sync that follows, and a disk has many words for its errors. So
 //!   every error here fails the checkpoint as a failed sync would; whether the system can do this at all is asked before.
 
+use super::write_back;
 use rusqlite::ffi;
 use rustix::fs::{fstat, stat};
 use std::ffi::{CStr, c_int, c_void};
@@ -77,13 +78,9 @@ impl Pace {
     }
 }
 
-/// Asks the kernel for something about a range of a file; no flags ask for nothing, and tell whether it could.
+/// Asks for something about a span of the file.
 fn ask(fd: c_int, (from, to): (i64, i64), how: u32) -> std::io::Result<()> {
-    // SAFETY: a system call on numbers; a number that is no open descriptor is an error.
-    match unsafe { libc::sync_file_range(fd, from, to - from, how) } {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
-    }
+    write_back::ask(fd, (from.max(0) as u64, to.max(0) as u64), how)
 }
 
 const NOTHING: (i64, i64) = (i64::MAX, 0);
