@@ -5,8 +5,11 @@
 mod keeping;
 
 use keeping::{LONG, SERVICE, World, insert, quick};
+use monolite_archive::place::testing::{Faulty, Step};
 use monolite_archive::{Archive, Config, History, Kind, Level, State, Target, newest, plan_beside_newest};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 /// Nothing is merged.
@@ -131,4 +134,29 @@ fn an_idle_file_that_was_put_back_as_it_was_is_served_and_goes_on() {
     insert(&store, 2, 100);
     world.assert_whole(&archive, &store);
     assert_eq!(archive.status_of(SERVICE).unwrap().gaps, 0);
+}
+
+#[test]
+fn a_panic_while_commits_are_captured_is_a_gap_that_a_new_base_closes() {
+    let world = World::new();
+    let armed = Arc::new(AtomicBool::new(false));
+    let once = armed.clone();
+    let place = Faulty::new(world.place(), move |step, name| {
+        let hit = step == Step::Create && name.contains("/ltx/0/") && once.swap(false, SeqCst);
+        assert!(!hit, "planned");
+        None
+    });
+    let archive = Archive::start(Arc::new(place), unmerged()).unwrap();
+    let store = world.store();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    insert(&store, 3, 100);
+    world.assert_whole(&archive, &store);
+    armed.store(true, SeqCst);
+    insert(&store, 2, 100);
+    assert!(archive.watch(SERVICE, LONG, |status| status.gaps == 1).unwrap(), "{:?}", archive.status());
+    assert!(!armed.load(SeqCst));
+    insert(&store, 2, 100);
+    world.assert_whole(&archive, &store);
+    let status = archive.status_of(SERVICE).unwrap();
+    assert_eq!((status.state, status.gaps), (State::Keeping, 1));
 }

@@ -16,6 +16,7 @@ use crate::state::{self, Side, Tip, hex};
 use crate::{Error, Kind, Result, Sides, base, moment, openings};
 use monolite_store::{Batch, Follower, Kind as StoreKind, Missed, Why};
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -136,7 +137,8 @@ impl Keeper {
     /// Takes all commits there are.
     pub(super) fn capture(self: &Arc<Self>) {
         let mut c = lock(&self.capture);
-        match self.take_all(&mut c) {
+        let taken = catch_unwind(AssertUnwindSafe(|| self.take_all(&mut c)));
+        match taken.unwrap_or_else(|_| self.panicked(&mut c)) {
             Ok(Ended::Idle) => {
                 c.tries = 0;
                 let Some(follower) = &c.follower else { return };
@@ -158,6 +160,18 @@ impl Keeper {
             }
             Err(why) => self.stop(&mut c, &why),
         }
+    }
+
+    /// What was being kept is lost to the archive, and the follower is past it.
+    fn panicked(self: &Arc<Self>, c: &mut Capture) -> Result<Ended> {
+        let why = "capturing panicked, and the commits that it had are not archived";
+        if c.settled && c.follower.is_some() {
+            c.pending = None;
+            self.gap(c, why);
+        } else {
+            self.failed("the archive's state is not known", &Error::new(Kind::Io, why));
+        }
+        Ok(Ended::Later)
     }
 
     /// The bell rang, or there is more already.
