@@ -38,7 +38,7 @@ impl Verb for Greet {
     const NAME: &'static str = "greet";
 
     fn run(self, context: &Context) -> Result {
-        let greeting = context.link()?.call(Greeting { name: self.name })?;
+        let greeting = context.link_or_begin()?.call(Greeting { name: self.name })?;
         context.output().line(greeting)
     }
 }
