@@ -43,9 +43,9 @@ const PATIENCE: Duration = Duration::from_millis(2);
 /// The most of those.
 const PATIENCE_TIMES_MAX: u32 = 32;
 /// How long the checkpointer waits for slow reads under way to end, before the last rounds.
-const SLOW_READS_END: Duration = Duration::from_millis(250);
+const SLOW_READS_END: Duration = Duration::from_millis(150);
 /// How long slow reads are held back in all, at most.
-const HELD_BACK: Duration = Duration::from_millis(600);
+const HELD_BACK: Duration = Duration::from_millis(350);
 /// How long the writer waits there for a follower: about two times what it takes to make a few frames safe on a disk. Not at
 /// all for one that has released nothing since it was waited for in vain.
 const FOLLOWER_PATIENCE: Duration = Duration::from_millis(10);

@@ -308,6 +308,31 @@ fn slow_reads_one_after_another_do_not_keep_the_wal_from_starting_over() {
     assert!(wal < 24 << 20, "some 50 MB of frames were written through a WAL of {wal} bytes");
 }
 
+#[test]
+fn a_read_that_runs_for_long_has_no_other_held_back_for_it() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let schema = Migration::Quick { name: "1", sql: "CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB) STRICT" };
+    let config = Config { wal_soft_bytes: 64 << 10, ..Config::default() };
+    let store = Store::open(folder.path().join("S/S.db"), config, Migrations::new([schema])).unwrap();
+    let long = hold(&store, NOISY).begin();
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_millis(200) {
+        done(quick(&store, ticket(QUIET))).unwrap();
+    }
+    // A checkpoint is tried each time that the WAL has grown by a quarter.
+    let late = (0..40).filter(|id| {
+        let id = *id;
+        let write = move |tx: &Tx<'_>| tx.execute("REPLACE INTO t VALUES (?1, zeroblob(60000))", [id]);
+        store.write_blocking(write).unwrap();
+        let begun = Instant::now();
+        done(quick(&store, ticket(QUIET))).unwrap();
+        begun.elapsed() > Duration::from_millis(100)
+    });
+    assert!(late.count() < 4, "many of 40 reads waited for one that goes on");
+    long.end().unwrap();
+}
+
 /// Ends the others also where an assertion fails.
 struct AtDrop<'a>(&'a AtomicBool);
 

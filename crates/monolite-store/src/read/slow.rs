@@ -28,7 +28,7 @@ pub(crate) struct SlowReads {
     opener: Arc<Opener>,
     pub(crate) waiting: AtomicUsize,
     idle: Mutex<Vec<Reader>>,
-    running: Mutex<Vec<(Arc<Watch>, u64)>>,
+    running: Mutex<Vec<Run>>,
     ended: Condvar,
     /// Until when new runs wait at most, where they are held back.
     held_until: Mutex<Option<Instant>>,
@@ -36,6 +36,13 @@ pub(crate) struct SlowReads {
     active: AtomicUsize,
     blocking: Mutex<usize>,
     blocking_ended: Condvar,
+}
+
+/// A run with its snapshot's number, and since when.
+struct Run {
+    watch: Arc<Watch>,
+    snapshot: u64,
+    since: Instant,
 }
 
 /// A call of [`crate::Store::read_with`] in the slow lane.
@@ -85,28 +92,32 @@ impl SlowReads {
 
     /// Ends the runs whose snapshot is older than a commit.
     pub(crate) fn evict_before(&self, sequence: u64) {
-        for (watch, snapshot) in &*lock(&self.running) {
-            if *snapshot < sequence {
-                watch.evict();
-            }
-        }
+        lock(&self.running).iter().filter(|run| run.snapshot < sequence).for_each(|run| run.watch.evict());
     }
 
     /// A run outside of the slow lane uses a snapshot, and its watch is armed: it is ended where that keeps the WAL too
     /// large.
     pub(crate) fn enlist(&self, watch: &Arc<Watch>) {
-        lock(&self.running).push((watch.clone(), 0));
+        self.list(watch, 0, Instant::now());
+    }
+
+    fn list(&self, watch: &Arc<Watch>, snapshot: u64, since: Instant) {
+        lock(&self.running).push(Run { watch: watch.clone(), snapshot, since });
     }
 
     /// That run has ended.
     pub(crate) fn dismiss(&self, watch: &Arc<Watch>) {
-        lock(&self.running).retain(|(w, _)| !Arc::ptr_eq(w, watch));
+        lock(&self.running).retain(|run| !Arc::ptr_eq(&run.watch, watch));
     }
 
     /// Holds new runs back and waits at most `end` for those under way; answers whether none is left. Then new ones wait for
-    /// [`Self::let_go`], `longest` in all. Else they go on at once.
+    /// [`Self::let_go`], `longest` in all. Else they go on at once; also where one runs for so long already that it is not
+    /// worth the wait.
     pub(crate) fn hold_back(&self, end: Duration, longest: Duration) -> bool {
         let now = Instant::now();
+        if lock(&self.running).iter().any(|run| now.saturating_duration_since(run.since) > end) {
+            return false;
+        }
         *lock(&self.held_until) = Some(now + longest);
         let end = now + end;
         let mut running = lock(&self.running);
@@ -129,11 +140,11 @@ impl SlowReads {
         }
     }
 
-    /// Waits while new runs are held back.
-    fn pass(&self) {
+    /// Waits while new runs are held back, not past a deadline.
+    fn pass(&self, deadline: Instant) {
         let mut held = lock(&self.held_until);
         while let Some(until) = *held {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.min(deadline).saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
@@ -152,7 +163,7 @@ impl SlowReads {
         let end = Instant::now() + longest;
         let mut running = lock(&self.running);
         while self.active.load(SeqCst) > 0 && Instant::now() < end {
-            running.iter().for_each(|(watch, _)| watch.evict());
+            running.iter().for_each(|run| run.watch.evict());
             running = self.ended.wait_timeout(running, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(running);
@@ -244,7 +255,7 @@ where
     E: From<Error>,
 {
     let slow = &shared.reads.slow;
-    slow.pass();
+    slow.pass(deadline_of(shared, ticket));
     let _active = Active::enter(slow); // before the look at `closed`, so that a closing store waits for it
     if shared.is_closed() {
         return Err(shared.closed_error().into());
@@ -259,7 +270,7 @@ where
     let (began, slow_from) = (Instant::now(), shared.config.slow_read);
     sight::profile(reader.connection.sqlite(), &watch);
     watch.arm_timed(deadline_of(shared, ticket), Some((began, slow_from)));
-    lock(&slow.running).push((watch.clone(), sequence));
+    slow.list(&watch, sequence, began);
     if let Some(call) = call {
         *lock(&call.watch) = Some(watch.clone());
         if call.promise.is_abandoned() {
@@ -294,7 +305,7 @@ where
     } else {
         drop(reader);
     }
-    lock(&slow.running).retain(|(w, _)| !Arc::ptr_eq(w, &watch));
+    slow.dismiss(&watch);
     match (watch.tripped(), result) {
         (Some(why), _) => {
             Err(stopped(shared, ticket, why).with_statement(statement.map(String::into_boxed_str)).into())
