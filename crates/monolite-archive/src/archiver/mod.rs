@@ -11,6 +11,7 @@
 //!
 //! Absent: services, restores, an async runtime ([`Archived`] is a future of any).
 
+mod aside;
 mod bound;
 mod capture;
 mod claiming;

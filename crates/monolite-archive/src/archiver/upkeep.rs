@@ -10,7 +10,7 @@
 use super::keeper::{Keeper, Part};
 use super::pool::lock;
 use super::status::State;
-use crate::base::Copying;
+use crate::base::{self, Copying};
 use crate::history::Segment;
 use crate::layout::{BASES, Level, SegmentName};
 use crate::plan::{Plan, Target};
@@ -19,7 +19,6 @@ use crate::retain::{expendable, pins};
 use crate::state::hex;
 use crate::{Error, Kind, Result, verify};
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -110,8 +109,21 @@ impl Keeper {
                     later = Some(LONG_WAIT);
                     continue;
                 };
-                merged |= self.merge(level)?;
-                lock(&self.merges)[level] = None;
+                let due = match self.merge(level) {
+                    Ok(some) => {
+                        merged |= some;
+                        None
+                    }
+                    Err(e) if self.is_called_off() || matches!(e.kind(), Kind::Apart | Kind::Foreign) => return Err(e),
+                    // A base is made all the same, and what was merged before is forgotten.
+                    Err(e) => {
+                        let wait = self.inner.config.retry.1;
+                        self.failed("merging", &e);
+                        self.after(Part::Upkeep, wait);
+                        Some(Instant::now() + wait)
+                    }
+                };
+                lock(&self.merges)[level] = due;
             }
         }
         if merged || upkeep.forget_due.is_some_and(|due| due <= Instant::now()) {
@@ -167,7 +179,17 @@ impl Keeper {
             return Ok(Some(self.inner.config.interval));
         }
         let Some(_turn) = self.turn(copying.bytes()) else { return Ok(Some(LONG_WAIT)) };
-        let Some(over) = self.over(from, archived)? else { return Ok(Some(Duration::ZERO)) };
+        let over = match self.over(from, archived) {
+            Ok(Some(over)) => over,
+            Ok(None) => return Ok(Some(Duration::ZERO)),
+            Err(e) => {
+                if e.kind() == Kind::Gap {
+                    upkeep.copying = None; // nothing leads from where it began; the next one begins later
+                    base::discard(&self.scratch);
+                }
+                return Err(e);
+            }
+        };
         let copying = upkeep.copying.take().expect("looked at above");
         let at_ms = self.moment_of(archived)?;
         self.take()?;
@@ -238,25 +260,35 @@ impl Keeper {
     /// Merges what the next level does not have yet. Answers whether something was merged.
     fn merge(self: &Arc<Self>, level: usize) -> Result<bool> {
         let Some(to) = Level::new(level as u8 + 1) else { return Ok(false) };
-        let inputs = self.unmerged(level);
         let mut merged = false;
+        while !self.merge_all(level, to, &mut merged)? {}
+        if merged {
+            self.merge_later(level + 1);
+        }
+        Ok(merged)
+    }
+
+    /// Answers whether all was merged, or something has to be gone around.
+    fn merge_all(self: &Arc<Self>, level: usize, to: Level, merged: &mut bool) -> Result<bool> {
+        let inputs = self.unmerged(level);
         for group in contiguous(&inputs) {
             for group in group.chunks(INPUTS_MAX).filter(|group| group.len() > 1) {
                 let name = SegmentName { first: group[0].name.first, last: group[group.len() - 1].name.last };
                 self.take()?;
                 let segment = match self.compact(group, to) {
                     Err(e) if e.kind() == Kind::Exists => self.there(to, name, e)?,
+                    Err(e) if e.kind() == Kind::Damaged => {
+                        self.set_aside(group, &e)?;
+                        return Ok(false);
+                    }
                     other => other?,
                 };
                 self.still_ours()?;
                 self.put(segment);
-                merged = true;
+                *merged = true;
             }
         }
-        if merged {
-            self.merge_later(level + 1);
-        }
-        Ok(merged)
+        Ok(true)
     }
 
     /// Merges segments into one, unless it is called off.
@@ -302,29 +334,6 @@ impl Keeper {
                 Err(e)
             }
         }
-    }
-
-    /// Takes out what writers that were overtaken left among the segments: it is in nobody's history.
-    fn drop_foreign(self: &Arc<Self>) -> Result<()> {
-        let segments = self.line().segments.clone();
-        for segment in segments {
-            match self.history.header(&segment) {
-                Err(e) if e.kind() == Kind::Foreign => {
-                    self.take()?;
-                    self.still_ours()?;
-                    self.tell(&format!("{e}. It is removed"));
-                    self.history.delete(&segment)?;
-                    self.line().segments.retain(|s| *s != segment);
-                }
-                other => drop(other?),
-            }
-        }
-        let segments = self.line().segments.clone();
-        if let Err(why) = Plan::to(&segments, Target::Latest, |s| Ok(s.created_ms)) {
-            self.line().whole = false;
-            self.base_wanted(&why.to_string());
-        }
-        Ok(())
     }
 
     /// Deletes what nothing that was promised needs.
@@ -377,15 +386,6 @@ impl Keeper {
         self.put(made);
         self.notes().last_base_ms = Some((config.now)());
         Ok(())
-    }
-
-    /// Counts failed uploads in a row.
-    pub(super) fn uploads_failed(&self, failed: bool) -> u32 {
-        if failed {
-            self.upload_tries.fetch_add(1, Ordering::Relaxed) + 1
-        } else {
-            self.upload_tries.swap(0, Ordering::Relaxed)
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::status::State;
 use crate::history::Segment;
 use crate::{Kind, Result};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What is put to find out whether a place takes something; removed at once.
@@ -80,5 +81,14 @@ impl Keeper {
             self.state(State::Keeping);
         }
         Ok(())
+    }
+
+    /// Counts failed uploads in a row.
+    pub(super) fn uploads_failed(&self, failed: bool) -> u32 {
+        if failed {
+            self.upload_tries.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            self.upload_tries.swap(0, Ordering::Relaxed)
+        }
     }
 }
