@@ -15,7 +15,6 @@
 //! Never here: what becomes of a writer that was overtaken.
 
 use crate::history::{History, Segment};
-use crate::layout::{BASES, Level};
 use crate::ltx::Header;
 use crate::manifest::{Claim, claim};
 use crate::{Error, Kind, Result, beside, openings};
@@ -135,14 +134,16 @@ impl Taking<'_> {
             }
         }
         let found = self.mine.after.map_or(0, |(sequence, _)| sequence);
-        for level in [Level::CAPTURED, BASES] {
-            let newer = |s: &Segment| s.name.last > found.max(self.archived) && !known(s);
-            for segment in self.history.level(level)?.into_iter().filter(newer) {
-                let header = self.history.header(&segment)?;
-                if header.epoch != epoch {
-                    self.withdraw();
-                    return Err(self.late(&segment, &header));
-                }
+        let newer = |s: &Segment| s.name.last > found.max(self.archived) && !known(s);
+        // All levels: what an older writer put may be merged by now, and what it was merged from be gone.
+        for segment in self.history.segments()?.into_iter().filter(newer) {
+            let header = self.history.header(&segment).map_err(|e| match e.kind() {
+                Kind::Missing => Error::new(Kind::Unreachable, format!("{e}: it was merged meanwhile")),
+                _ => e,
+            })?;
+            if header.epoch != epoch {
+                self.withdraw();
+                return Err(self.late(&segment, &header));
             }
         }
         Ok(())
@@ -296,6 +297,8 @@ pub(crate) struct Writers(Mutex<Chain>);
 #[derive(Debug, Default)]
 struct Chain {
     begun: bool,
+    /// Whose line it is; none for that of the newest claim.
+    own: Option<u64>,
     /// A writer and the commit that it began after, the newest first.
     runs: Vec<(u64, u64)>,
     /// The commit that the last of these began after, and its writer, who is not among them yet.
@@ -305,16 +308,17 @@ struct Chain {
 }
 
 impl Writers {
-    /// They are read again.
-    pub(crate) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Chain::default();
+    /// They are read again: those that lead to this writer, or to the newest. A writer that holds its claim goes by its own alone:
+    /// one that came later and withdrew would have made its segments nobody's for a moment.
+    pub(crate) fn forget(&self, own: Option<u64>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Chain { own, ..Chain::default() };
     }
 
     /// The writer of a commit, as far as the claims say.
     pub(crate) fn of(&self, history: &History, commit: u64) -> Result<Option<u64>> {
         let mut chain = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !chain.begun {
-            let newest = claims(history)?.last().copied();
+            let newest = if chain.own.is_some() { chain.own } else { claims(history)?.last().copied() };
             chain.before = newest.map(|newest| (u64::MAX, newest));
             chain.begun = true;
         }
@@ -357,5 +361,10 @@ mod tests {
         }
         assert_eq!([46, 45, 42, 41].map(of), [Some(9), Some(7), Some(7), Some(7)]);
         assert_eq!([40, 39, 30, 1].map(of), [Some(6), None, None, None]);
+        // Who holds writer 8's claim goes by that, whoever comes.
+        let held = Writers::default();
+        assert_eq!(held.of(&history, 42).unwrap(), Some(7));
+        held.forget(Some(8));
+        assert_eq!([46, 42, 41].map(|commit| held.of(&history, commit).unwrap()), [Some(8), Some(8), Some(7)]);
     }
 }

@@ -57,10 +57,10 @@ impl History {
         History { writers: Some(Arc::default()), ..self.clone() }
     }
 
-    /// What the claims say is asked for again.
-    pub(crate) fn forget_writers(&self) {
+    /// What the claims say is asked for again: of the line of this writer, or of the newest.
+    pub(crate) fn forget_writers(&self, own: Option<u64>) {
         if let Some(writers) = &self.writers {
-            writers.forget();
+            writers.forget(own);
         }
     }
 

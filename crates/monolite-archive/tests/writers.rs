@@ -7,7 +7,7 @@ mod keeping;
 use keeping::{Dice, LONG, SERVICE, World, quick};
 use monolite_archive::place::testing::{Faulty, Step};
 use monolite_archive::{
-    Archive, Check, Config, Error, History, Kind, Place, Plan, State, Target, plan, restore, verify,
+    Archive, Check, Config, Error, History, Kind, Level, Place, Plan, State, Target, compact, plan, restore, verify,
 };
 use monolite_store::rusqlite::Connection;
 use monolite_store::{Error as StoreError, Store};
@@ -295,6 +295,32 @@ fn one_that_claims_too_late_is_refused_and_leaves_the_other_its_history() {
         let history = history(&a, shared.place());
         assert_one_line(&history, [&a, &b], &[(0, sequence + 1), (0, last)], "late");
     }
+}
+
+#[test]
+fn one_whose_copy_is_older_than_what_was_merged_is_refused_where_the_first_level_is_empty() {
+    let shared = World::new();
+    let (mut a, copied) = one_and_a_copy(shared.place(), Copied::File, when_asked());
+    let (mut dice, history, before) = (Dice(9), history(&a, shared.place()), a.store.sequence());
+    let mut b = another(&a, copied, shared.place(), when_asked()).unwrap();
+    for _ in 0..3 {
+        let sequence = a.write(&mut dice);
+        assert!(a.archived(sequence));
+    }
+    // As upkeep does, some minutes later: merged, and what it was merged from is deleted.
+    let mut newer = history.level(Level::CAPTURED).unwrap();
+    newer.retain(|s| s.name.last > before);
+    assert_eq!(newer.len(), 3);
+    compact(&history, &newer, Level::new(1).unwrap(), &shared.path("merging")).unwrap();
+    newer.iter().for_each(|s| history.delete(s).unwrap());
+    let sequence = b.write(&mut dice);
+    assert!(!b.archived(sequence), "a history was taken over whose newest commits the file does not have");
+    let why = b.stopped_by();
+    assert!(why.contains("another server"), "{why}");
+    let acknowledged = a.store.sequence();
+    let last = a.write(&mut dice);
+    assert!(a.archived(last), "{:?}", a.archive.status());
+    assert_one_line(&history, [&a, &b], &[(0, acknowledged), (0, last)], "merged");
 }
 
 #[test]

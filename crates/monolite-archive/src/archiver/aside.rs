@@ -67,11 +67,11 @@ impl Keeper {
 
     /// Takes out what writers that were overtaken left among the segments: it is in nobody's history.
     pub(super) fn drop_foreign(self: &Arc<Self>) -> Result<()> {
+        self.take()?; // from here on it is the own claim that says what is foreign
         let segments = self.line().segments.clone();
         for segment in segments {
             match self.history.header(&segment) {
                 Err(e) if e.kind() == Kind::Foreign => {
-                    self.take()?;
                     self.still_ours()?;
                     self.tell(&format!("{e}. It is removed"));
                     self.history.delete(&segment)?;

@@ -84,7 +84,7 @@ impl Keeper {
             openings::note(&self.scratch, found, standing.writer.epoch)?;
         }
         *lock(&self.holding) = Holding { writer: Some(standing.writer), foreign: standing.foreign, held: false };
-        self.history.forget_writers();
+        self.history.forget_writers(None);
         c.tip = Some(tip);
         c.proven = standing.captured.is_none_or(|tip| tip.sequence == found.sequence || tip.sequence <= kept);
         c.settled = true;

@@ -42,7 +42,7 @@ impl Keeper {
         let taking = Taking { history: &self.plain, id: &id, scratch: &self.scratch, mine, archived, now_ms };
         let known = |segment: &Segment| segments.contains(segment) || holding.foreign.contains(segment);
         taking.take(known).map_err(|e| self.sided(e))?;
-        self.history.forget_writers();
+        self.history.forget_writers(Some(mine.epoch));
         holding.held = true;
         Ok(())
     }
