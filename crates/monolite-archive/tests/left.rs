@@ -9,6 +9,7 @@ use monolite_archive::place::testing::{Faulty, Step};
 use monolite_archive::{Archive, Check, Config, Error, History, Kind, State, Target, restore};
 use monolite_store::{Store, maintain};
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -94,4 +95,52 @@ fn a_commit_that_was_left_behind_counts_where_its_own_history_has_it() {
     let unknown = archive.archived(SERVICE, last - 1).err().unwrap();
     assert!(unknown.to_string().contains("left behind"), "{unknown}");
     archive.archived(SERVICE, last - 2).unwrap().wait(LONG).unwrap();
+}
+
+/// Copies a closed store's file.
+fn copy(from: &Path, to: &Path) {
+    for end in ["", "-wal"] {
+        let named = |path: &Path| PathBuf::from(format!("{}{end}", path.display()));
+        if named(from).exists() {
+            std::fs::copy(named(from), named(to)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn one_whose_archive_never_answered_has_not_all_archived_also_when_its_service_is_further() {
+    let world = World::new();
+    let store = world.store();
+    insert(&store, 3, 100);
+    store.close().unwrap();
+    let next = ["Next.db", "Third.db"].map(|name| world.path(name));
+    next.iter().for_each(|next| copy(&world.db(), next));
+
+    let away = Arc::new(AtomicBool::new(true));
+    let is_away = away.clone();
+    let fails =
+        move |_: Step, _: &str| is_away.load(SeqCst).then(|| Error::new(Kind::Unreachable, "it does not answer"));
+    let store = world.store();
+    let archive = Archive::start(Arc::new(Faulty::new(world.place(), fails)), unmerged()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    (0..2).for_each(|_| insert(&store, 3, 100));
+    let lost = store.sequence();
+    store.close().unwrap();
+    assert!(!archive.leave(SERVICE, Duration::ZERO), "the place was never asked");
+    assert!(archive.archived(SERVICE, lost).unwrap().wait(LONG).is_err());
+
+    away.store(false, SeqCst);
+    let mut last = lost;
+    for next in next {
+        maintain::fork(&next, last, 0).unwrap();
+        let store = open(&next);
+        archive.keep(SERVICE, &store, &next.with_extension("scratch")).unwrap();
+        insert(&store, 1, 100);
+        last = store.sequence();
+        archive.archived(SERVICE, last).unwrap().wait(LONG).unwrap();
+        assert!(archive.archived(SERVICE, lost).unwrap().wait(LONG).is_err(), "it is in the first file only");
+        store.close().unwrap();
+        assert!(archive.leave(SERVICE, LONG), "all of it is there");
+    }
+    assert!(archive.archived(SERVICE, lost).unwrap().wait(LONG).is_err());
 }

@@ -45,6 +45,7 @@ use monolite_store::Store;
 use pool::{Ending, Pool, Priority, lock};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -192,11 +193,14 @@ impl Archive {
     }
 
     /// Keeps a store no more: for one whose file is replaced, once it is closed. Waits so long at most until all that it
-    /// committed is in the place, and a little longer until nothing of it runs; answers whether it is there. What is not stays
-    /// in the spool, or in the WAL. Nothing happens where no such service is kept.
+    /// committed can be restored from the place, and a little longer until nothing of it runs; answers whether it can. What is not
+    /// there stays in the spool, or in the WAL. Nothing happens where no such service is kept.
     pub fn leave(&self, service: &str, most: Duration) -> bool {
         let Ok(keeper) = self.keeper(service) else { return true };
-        let whole = keeper.watch(most, &mut |status| status.archived >= status.published);
+        // As the store has it: a keeper whose place never answered has seen none of its commits.
+        let last = keeper.published.fetch_max(keeper.reader.published(), Ordering::AcqRel);
+        let last = last.max(keeper.reader.published()).max(keeper.found.sequence).max(1);
+        let whole = keeper.watch(most, &mut |_| keeper.waits.restorable() >= last);
         self.life.inner.past.note(&keeper);
         lock(&self.life.inner.keepers).remove(service);
         keeper.waits.end(&format!("the file of {service} was replaced, and this commit is in the replaced one only"));

@@ -39,7 +39,7 @@ impl Waits {
         self.archived.load(Ordering::Acquire)
     }
 
-    fn restorable(&self) -> u64 {
+    pub(super) fn restorable(&self) -> u64 {
         self.restorable.load(Ordering::Acquire)
     }
 

@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::sqlite::connection::Role;
 use crate::store::Shared;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Most pages of one reading.
@@ -38,6 +39,11 @@ pub struct PageReader(Arc<Shared>);
 impl PageReader {
     pub(super) fn new(shared: Arc<Shared>) -> PageReader {
         PageReader(shared)
+    }
+
+    /// The last published commit; also once the store is closed.
+    pub fn published(&self) -> u64 {
+        self.0.epoch.load(Ordering::Acquire)
     }
 
     /// Reads pages as of one moment, for about 50 ms at most: from this page on, at most so many.
