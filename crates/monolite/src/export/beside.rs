@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Between a name and what tells its copies from others'.
@@ -34,8 +34,17 @@ impl Partial {
         let path = with(out, ".partial");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.with_context(|| format!("cannot create {}", path.display()))?;
+        Partial::of(file, path, out)
+    }
+
+    fn of(file: File, path: PathBuf, out: &Path) -> crate::Result<Partial> {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(Usage(format!("another export to {} is at work", out.display())).into());
+        }
+        // The one who held the lock may have given the file its name, or removed it, since it was opened here.
+        let named = |path: &Path| std::fs::symlink_metadata(path).map(|m| (m.dev(), m.ino())).ok();
+        if named(&path) != file.metadata().map(|m| (m.dev(), m.ino())).ok() {
+            return Err(Usage(format!("another export to {} has just ended", out.display())).into());
         }
         file.set_len(0).with_context(|| format!("cannot empty {}", path.display()))?;
         let partial = Partial { file, path, done: false };
@@ -138,5 +147,24 @@ mod tests {
         assert!(of_living.0.exists() && at("living.partial").exists() && at("next.partial").exists());
         drop((of_living, living, next));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "only what is of others");
+    }
+
+    #[test]
+    fn an_export_that_got_its_name_meanwhile_is_not_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("all.tar.zst");
+        let path = with(&out, ".partial");
+        std::fs::write(&path, "whole").unwrap();
+        let opened = || OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let (late, gone) = (opened(), opened());
+        std::fs::rename(&path, &out).unwrap();
+        let refused = Partial::of(late, path.clone(), &out).err().unwrap();
+        assert!(refused.to_string().contains("just ended"), "{refused}");
+        std::fs::write(&path, "a third one's").unwrap();
+        assert!(Partial::of(gone, path.clone(), &out).is_err());
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), "whole");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a third one's");
+        drop(Partial::begin(&out).unwrap());
+        assert!(!path.exists());
     }
 }
