@@ -105,7 +105,7 @@ impl Keeper {
                 (known.sound, known.wrong) = (Some(Sound { at_ms: now, ..sound }), None);
                 every
             }
-            Err(e) if is_wrong(&e) => {
+            Err(e) if is_wrong(&e) && (e.kind() != Kind::Missing || self.misses_some()) => {
                 let since_ms = known.wrong.as_ref().map_or(now, |wrong| wrong.since_ms);
                 known.wrong = Some(Wrong { since_ms, text: e.to_string() });
                 every.min(AGAIN)
@@ -128,6 +128,20 @@ impl Keeper {
             heard(&self.service, &known);
         }
         self.after(Part::Verify, next);
+    }
+
+    /// Whether a segment that should be in the place is not: what a proof did not find may have been merged again and again,
+    /// faster than it was read.
+    fn misses_some(&self) -> bool {
+        let listed = || self.line().segments.clone();
+        let mut missed = listed();
+        for _ in 0..TRIES {
+            let Ok(there) = self.history.segments() else { return false };
+            let still = listed();
+            let has = |all: &[Segment], s: &Segment| all.iter().any(|a| (a.level, a.name) == (s.level, s.name));
+            missed.retain(|segment| !has(&there, segment) && has(&still, segment));
+        }
+        !missed.is_empty()
     }
 
     fn prove(self: &Arc<Self>) -> Result<Sound> {
