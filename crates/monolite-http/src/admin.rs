@@ -38,6 +38,7 @@ fn page(host: &Host, metrics: &Metrics) -> Response<Body> {
     let health = host.health();
     gauges(&mut text, &health);
     reached(&mut text, &health);
+    rested(&mut text, &health);
     let program = metrics.gauges();
     own(&mut text, host.gauges().iter().chain(&program));
     let mut response = Response::new(Body::from(text.into_bytes()));
@@ -129,6 +130,15 @@ fn reached(to: &mut String, all: &[Health]) {
         ] {
             sample(to, name, &format!("service=\"{}\",bound=\"{bound}\"", health.service), count);
         }
+    }
+}
+
+/// How long writers have rested for followers that were late.
+fn rested(to: &mut String, all: &[Health]) {
+    let name = "monolite_writer_rested_milliseconds_total";
+    family(to, name, "counter", "What a writer has rested for a follower of its commits, an archive, that was late.");
+    for health in all {
+        sample(to, name, &format!("service=\"{}\"", health.service), health.status.rested.as_millis());
     }
 }
 

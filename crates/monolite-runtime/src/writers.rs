@@ -24,7 +24,7 @@ pub struct Writer {
     pub longest: Vec<Holding>,
 }
 
-/// A write that holds or held the writer; or the store's own work: `commit`, `checkpoint`, `migration`.
+/// A write that holds or held the writer; or the store's own work: `commit`, `checkpoint`, `migration`, `cut`, `follower`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
     /// The message: `Documents.PutDocument`.

@@ -46,9 +46,13 @@ const PATIENCE_TIMES_MAX: u32 = 32;
 const SLOW_READS_END: Duration = Duration::from_millis(150);
 /// How long slow reads are held back in all, at most.
 const HELD_BACK: Duration = Duration::from_millis(350);
-/// How long the writer waits there for a follower: about two times what it takes to make a few frames safe on a disk. Not at
-/// all for one that has released nothing since it was waited for in vain.
+/// How long the writer waits there for a follower, for each `wal_soft_bytes` in the WAL: about two times what it takes to make
+/// a few frames safe on a disk. Not at all for one that has released nothing since it was waited for in vain.
 const FOLLOWER_PATIENCE: Duration = Duration::from_millis(10);
+/// The most of those.
+const FOLLOWER_TIMES_MAX: u32 = 16;
+/// A WAL of so many `wal_soft_bytes` is large: it waits for its follower.
+const LARGE: u64 = 2;
 /// How long until the next look, where no read in the slow lane ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 
@@ -123,6 +127,11 @@ impl Writer {
         self.shared.cuts.look(is_too_large);
     }
 
+    /// Whether the WAL should have started over long ago.
+    pub(crate) fn is_wal_large(&self) -> bool {
+        self.connection.wal_frames.load(Relaxed) * FRAME_BYTES > self.shared.config.wal_soft_bytes * LARGE
+    }
+
     /// The last round, between two groups.
     pub(crate) fn finish_checkpoint(&mut self) {
         if self.shared.rounds.done.swap(false, Relaxed) {
@@ -153,7 +162,8 @@ impl Writer {
         let frames = self.connection.wal_frames.load(Relaxed);
         let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
         let (goes_on, released) = self.shared.following.goes_on_from(self.wal.in_vain);
-        let mut follower = if goes_on { FOLLOWER_PATIENCE } else { Duration::ZERO };
+        let times = u32::try_from(frames / soft.max(1)).unwrap_or(u32::MAX);
+        let mut follower = FOLLOWER_PATIENCE * if goes_on { times.clamp(1, FOLLOWER_TIMES_MAX) } else { 0 };
         self.wal.copied = false;
         self.connection.watch.disarm();
         let mut waited = None; // since what there was is copied
@@ -167,10 +177,7 @@ impl Writer {
                     }
                     follower = Duration::ZERO;
                 }
-                Ok(now)
-                    if now.done
-                        || waited.get_or_insert_with(Instant::now).elapsed() > self.patience(frames / soft.max(1)) =>
-                {
+                Ok(now) if now.done || waited.get_or_insert_with(Instant::now).elapsed() > self.patience(times) => {
                     self.observe(now.frames, now.copied, start);
                     self.shared.mark_later(); // the file's time moved
                     self.wal.copied = now.copied == now.frames;
@@ -197,9 +204,9 @@ impl Writer {
     }
 
     /// A slow read does not end so soon that waiting for it would be worth anything.
-    fn patience(&self, times: u64) -> Duration {
+    fn patience(&self, times: u32) -> Duration {
         match self.shared.reads.slow.running() {
-            0 => PATIENCE * u32::try_from(times).unwrap_or(u32::MAX).clamp(1, PATIENCE_TIMES_MAX),
+            0 => PATIENCE * times.clamp(1, PATIENCE_TIMES_MAX),
             _ => Duration::ZERO,
         }
     }

@@ -75,7 +75,7 @@ pub struct Hold {
 /// Who holds a store's writer, who waits for it, and who held it longest.
 #[derive(Debug, Clone)]
 pub struct WriterView {
-    /// Who holds the writer now. The store's own work has the labels `commit`, `checkpoint` and `migration`.
+    /// Who holds the writer now. The store's own work has the labels `commit`, `checkpoint`, `migration`, `cut` and `follower`.
     pub holder: Option<Holder>,
     /// Writes that wait, of all tenants.
     pub queued: usize,
@@ -107,6 +107,8 @@ pub struct Status {
     pub queued_tenants: usize,
     /// Bytes of the WAL in use.
     pub wal_bytes: u64,
+    /// How long the writer has rested for a follower that was late, since the store was opened.
+    pub rested: Duration,
     /// Bytes of the database file.
     pub file_bytes: u64,
     /// Reads waiting for the slow lane.

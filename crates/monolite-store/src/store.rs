@@ -238,6 +238,7 @@ impl Store {
             queued,
             queued_tenants,
             wal_bytes: shared.wal_frames.load(Ordering::Relaxed) * FRAME_BYTES,
+            rested: shared.following.rested(),
             file_bytes: std::fs::metadata(&shared.path).map_or(0, |m| m.len()),
             slow_queued: shared.reads.slow.waiting.load(Ordering::Relaxed),
             slow_running: shared.reads.slow.running(),

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for a server to answer.
 const START_MAX: Duration = Duration::from_secs(30);
+/// How often free ports are looked for.
+const PORTS_TRIED: usize = 5;
 /// How often it is asked meanwhile.
 const ASK_EACH: Duration = Duration::from_millis(2);
 /// Longest wait for a server that was asked to stop.
@@ -72,12 +74,30 @@ pub(crate) async fn start(mut command: Command, address: SocketAddr, ready: &str
 
 /// The standard server on a data folder.
 pub(crate) async fn serve(program: &Path, data: &Path, log: &Path) -> anyhow::Result<Server> {
+    for _ in 1..PORTS_TRIED {
+        let said = log.metadata().map_or(0, |log| log.len());
+        match serve_once(program, data, log).await {
+            Err(_) if says_in_use(log, said)? => {}
+            other => return other,
+        }
+    }
+    serve_once(program, data, log).await
+}
+
+async fn serve_once(program: &Path, data: &Path, log: &Path) -> anyhow::Result<Server> {
     let (address, admin) = (free_address()?, free_address()?);
     let mut command = Command::new(program);
     command.arg("serve").arg("--data").arg(data);
     command.args(["--listen", &address.to_string(), "--admin", &admin.to_string()]);
     command.stderr(std::fs::File::options().create(true).append(true).open(log)?);
     start(command, address, "/livez").await.with_context(|| format!("its log is {}", log.display()))
+}
+
+/// Whether a port that was free is another program's meanwhile: a connection that it opened has got it.
+fn says_in_use(log: &Path, from: u64) -> anyhow::Result<bool> {
+    let said = std::fs::read(log)?;
+    let said = said.get(usize::try_from(from)?..).unwrap_or_default();
+    Ok(String::from_utf8_lossy(said).contains("is in use by another program"))
 }
 
 /// Makes a user and signs in: the token.

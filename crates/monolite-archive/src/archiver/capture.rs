@@ -24,6 +24,9 @@ use std::time::Duration;
 /// A moment that is so far ahead came from a clock that was wrong.
 const CLOCK_AHEAD_MS: i64 = 5 * 60_000;
 
+/// What a segment may take longer than the time after which it is due: beyond that writes go at the archive's pace.
+const LATE: Duration = Duration::from_millis(250);
+
 /// The state of a store's capture.
 pub(super) struct Capture {
     /// `None` once the store has ended.
@@ -79,6 +82,7 @@ impl Keeper {
             None => Tip { sequence: follower.published(), pages: None, at_ms: now, epoch: None },
         };
         follower.begin_after(tip.sequence, tip.pages);
+        follower.is_late_from(self.inner.config.interval + LATE);
         follower.write_as(standing.writer.epoch as i64);
         if standing.writer.epoch != (found.epoch + 1) as u64 {
             openings::note(&self.scratch, found, standing.writer.epoch)?;

@@ -246,6 +246,14 @@ impl Follower {
         following.refuses.store(refuses, Ordering::Release);
     }
 
+    /// From now on writes slow down, to the rate at which this follower releases them, where the oldest commit that it has not
+    /// released is older than this: as little over it as that takes, and not for a follower that has released nothing for
+    /// some seconds. Without this a follower that is slower than the writer is behind it by ever more, and so is the WAL.
+    pub fn is_late_from(&self, age: Duration) {
+        let ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.shared.following.late_ms.store(ms, Ordering::Relaxed);
+    }
+
     /// Commits from now on carry this writer epoch at least: a file that was restored goes on as another writer than all
     /// that its archive knows.
     pub fn write_as(&self, epoch: i64) {
@@ -321,6 +329,7 @@ impl Drop for Follower {
             following.gate.open();
         }
         self.refuse_writes(None);
+        following.late_ms.store(0, Ordering::Relaxed);
         following.taken.store(false, Ordering::Release);
     }
 }

@@ -7,7 +7,8 @@
 //! - The WAL says by itself what it holds: each commit carries its number in the store's own row. So a follower that
 //!   comes after a kill begins at the WAL's beginning and knows which commits it sees.
 //! - Nothing is handed out that was not published, so synced. A commit that is missing is a [`Gap`], never silence.
-//! - A commit pays one load for it; the writer waits for a follower only where a WAL is due to start over, and bounded.
+//! - A commit pays one load for it; the writer waits for a follower only where a WAL is due to start over, or where it is
+//!   later than it said, and bounded (`pace`).
 //!
 //! Never here: an archive, files of its own, the database file (whose locks would drop).
 
@@ -17,6 +18,7 @@ mod follower;
 mod frames;
 mod gap;
 pub(crate) mod gate;
+pub(crate) mod pace;
 mod pages;
 pub(crate) mod row;
 
@@ -58,6 +60,10 @@ pub(crate) struct Following {
     opening: u64,
     /// The least writer epoch of the commits to come; 0 until a follower asks for one.
     epoch_least: AtomicI64,
+    /// From which age of the oldest unreleased commit on the writer slows down, in milliseconds; 0: never.
+    late_ms: AtomicU64,
+    /// How long it has rested for that.
+    rested_us: AtomicU64,
     /// The database file as it was opened.
     inode: Option<(u64, u64)>,
 }
@@ -76,6 +82,8 @@ impl Following {
             found,
             opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
             epoch_least: AtomicI64::new(0),
+            late_ms: AtomicU64::new(0),
+            rested_us: AtomicU64::new(0),
             inode: crate::place::inode(path),
         }
     }
@@ -134,10 +142,20 @@ impl Following {
         self.gate.wait_for(|released| released.sequence >= sequence, Instant::now() + most)
     }
 
+    /// Whether somebody follows.
+    fn is_followed(&self) -> bool {
+        self.gate.is_held() && self.taken.load(Ordering::Acquire)
+    }
+
+    /// How long the writer has rested for a follower that was late.
+    pub(crate) fn rested(&self) -> Duration {
+        Duration::from_micros(self.rested_us.load(Ordering::Relaxed))
+    }
+
     /// Whether there is a follower to wait for, and it has released more than this since; answers how far it is.
     pub(crate) fn goes_on_from(&self, released: u64) -> (bool, u64) {
         let now = self.gate.sequence();
-        (self.gate.is_held() && self.taken.load(Ordering::Acquire) && now > released, now)
+        (self.is_followed() && now > released, now)
     }
 
     /// The store ends: the follower may take what is left.

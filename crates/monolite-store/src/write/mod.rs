@@ -12,6 +12,7 @@ pub(crate) mod longest;
 pub(crate) mod queue;
 pub(crate) mod reached;
 mod settle;
+mod steps;
 mod tx;
 pub(crate) mod writer;
 

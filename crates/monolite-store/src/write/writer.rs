@@ -17,14 +17,14 @@ use super::job::{Job, mark_writer_thread};
 use super::queue::{Bill, Closing, GroupSize, Next, Queued};
 use crate::checkpoint;
 use crate::error::{Error, Kind, Result};
-use crate::migrate::{self, PendingStepwise, Progress};
+use crate::follow::pace::Pace;
+use crate::migrate::PendingStepwise;
 use crate::planted::planted;
 use crate::replaced::Placed;
-use crate::reply::{far_from_now, lock, wake_contained};
+use crate::reply::{lock, wake_contained};
 use crate::sqlite::connection::Connection;
 use crate::store::Shared;
 use crate::ticket::Ticket;
-use crate::write::Tx;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -55,9 +55,10 @@ pub(crate) struct Writer {
     commit_ns: u64,
     usual_commit_ns: u64,
     small_commit_ns: u64,
-    steps: VecDeque<PendingStepwise>,
+    pub(super) steps: VecDeque<PendingStepwise>,
     last_group: usize,
     pub(crate) wal: checkpoint::Progress,
+    pace: Pace,
 }
 
 /// Groups from this size on wait a moment for their callers to come back.
@@ -91,6 +92,7 @@ impl Writer {
             steps: steps.into(),
             last_group: 0,
             wal: checkpoint::Progress::default(),
+            pace: Pace::new(),
         })
     }
 
@@ -132,6 +134,7 @@ impl Writer {
                     self.pause();
                 }
                 Next::Jobs => {
+                    let began = Instant::now();
                     if !self.taken.is_empty() {
                         self.group();
                         self.gather();
@@ -139,6 +142,8 @@ impl Writer {
                     if !self.steps.is_empty() {
                         self.step();
                     }
+                    let (frames, large) = (self.connection.wal_frames.load(Ordering::Relaxed), self.is_wal_large());
+                    self.pace.after_group(&self.shared, self.sequence, frames, began.elapsed(), large);
                 }
             }
             self.shared.holding.clear();
@@ -341,7 +346,7 @@ impl Writer {
     }
 
     /// Makes the open transaction durable under the next number.
-    fn commit(&mut self, writes: usize) -> Result<u64> {
+    pub(super) fn commit(&mut self, writes: usize) -> Result<u64> {
         #[cfg(monolite_planted)]
         if crate::planted::is("sequence_skips") && crate::planted::each(30) {
             let _ = self.connection.set_sequence(self.sequence + 1, self.epoch, self.epoch_in_file);
@@ -381,40 +386,6 @@ impl Writer {
             o.committed(writes, took);
         }
         Ok(sequence)
-    }
-
-    /// One batch of a stepwise migration, in a transaction of its own.
-    fn step(&mut self) {
-        let Some(pending) = self.steps.front().copied() else { return };
-        if self.shared.read_only_error().is_some() {
-            return self.steps.clear();
-        }
-        self.shared.holding.set(&Ticket::label("migration"), Instant::now());
-        let result = self.begin().and_then(|()| self.run_step(&pending)).and_then(|progress| {
-            self.commit(1)?;
-            Ok(progress)
-        });
-        match result {
-            Ok(Progress::More) => {}
-            Ok(Progress::Done) => drop(self.steps.pop_front()),
-            Err(error) => {
-                let _ = self.connection.rollback();
-                self.steps.clear();
-                let text = format!("{} stopped and goes on at the next start: {error}", pending.name());
-                *lock(&self.shared.trouble) = Some(text);
-            }
-        }
-    }
-
-    fn run_step(&self, pending: &PendingStepwise) -> Result<Progress> {
-        let (connection, sequence) = (&self.connection, self.sequence);
-        let deadline = far_from_now(self.shared.config.deadline);
-        let rights = connection.rights();
-        connection.privileged(|sqlite| {
-            migrate::run_batch(sqlite, pending, sequence + 1, &mut |sqlite, batch| {
-                rights.lend(sqlite, deadline, |watch| batch(&Tx::new(sqlite, watch, sequence)))
-            })
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod gaps;
+mod pace;
 mod world;
 
 use monolite_store::rusqlite::{self, Connection};

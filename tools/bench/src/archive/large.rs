@@ -35,6 +35,9 @@ const HOT: u64 = 50_000;
 const ROW_BYTES: f64 = 110.0;
 /// Copies, each followed by as much time without one.
 const COPIES: usize = 2;
+/// A copy that takes longer has failed, before its writes fill the disk; for each so many rows a second more.
+const COPY_MAX: Duration = Duration::from_secs(90);
+const ROWS_A_SECOND: u64 = 50_000;
 /// What the disk needs of the file's size, for the file, its base, a copy and what is restored; and beside them, in bytes.
 const ROOM: (f64, u64) = (4.0, 6 << 30);
 
@@ -103,8 +106,10 @@ async fn beside_a_copy(
     let store = kept.store.clone();
     let wal = Watching::begin(0u64, move |most| *most = (*most).max(store.status().wal_bytes));
     let began = std::time::Instant::now();
+    let most = COPY_MAX + Duration::from_secs(rows / ROWS_A_SECOND);
     let mut rounds = 0;
     loop {
+        ensure!(began.elapsed() < most, "no base after {most:?}: {:?}", kept.archive.status().remove(0));
         let run = write(&kept.store, rows, round).await?;
         let status = kept.archive.status().remove(0);
         if status.last_base > before && status.copying.is_none() {
