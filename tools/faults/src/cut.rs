@@ -8,6 +8,7 @@
 //! - A cut is judged by what it holds and what clients were told, never by the sequences it claims.
 
 use crate::disk::{Disk, Fault, FileKind, Method, Plan};
+use crate::progress::Progress;
 use crate::random::Random;
 use crate::vfs;
 use crate::work::config;
@@ -132,6 +133,7 @@ impl World {
     fn cut(&self, cutting: &Cutting) -> Result<Cuts> {
         let mut random = Random::new(cutting.seed);
         let mut cuts = Cuts::default();
+        let progress = Progress::new("cut", cutting.cuts);
         while cuts.cuts < cutting.cuts || cuts.moves < cutting.cuts * MOVES_OF_1000 / 1000 {
             let mut order = [0, 1, 2];
             if random.percent(50) {
@@ -146,6 +148,7 @@ impl World {
             ensure!(seen <= cause, "cut {}: move {seen} was seen in the first file, which has only {cause}", cuts.cuts);
             ensure!(told >= before, "cut {}: move {before} was answered before it, and it has only {told}", cuts.cuts);
             cuts.cuts += 1;
+            progress.passed(1);
             cuts.retried += u64::from(cut.taking().retries > 0);
             cuts.paused += u64::from(cut.taking().paused);
             cuts.moves = self.moves.load(SeqCst);

@@ -10,6 +10,7 @@
 
 use crate::check::{self, Look};
 use crate::disk::{Disk, Fault, FileKind, Image, Method, Op, Plan, Replay, STYLES, Step, Style};
+use crate::progress::Progress;
 use crate::random::Random;
 use crate::work::{self, Knowledge, Shape};
 use anyhow::{Context, Result, anyhow};
@@ -85,6 +86,7 @@ impl fmt::Display for Judged {
 pub fn run(images: &Images) -> Result<Judged> {
     let began = Instant::now();
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    let progress = Progress::new("images", images.count);
     let worker = || -> Result<Judged> {
         let mut sum = Judged { images: 0, again: 0, runs: 0, acknowledged: 0, took: Duration::ZERO };
         while done.load(SeqCst) < images.count {
@@ -92,6 +94,7 @@ pub fn run(images: &Images) -> Result<Judged> {
             let limit = images.count - done.load(SeqCst).min(images.count);
             let one = one_run(seed, limit, images).inspect_err(|_| done.store(u64::MAX / 2, SeqCst))?;
             done.fetch_add(one.images, SeqCst);
+            progress.passed(one.images);
             sum.add(&one);
         }
         Ok(sum)

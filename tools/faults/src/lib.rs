@@ -16,6 +16,7 @@ pub mod planted;
 pub mod points;
 pub mod power;
 pub mod process;
+mod progress;
 pub mod random;
 pub mod rewind;
 mod steps;

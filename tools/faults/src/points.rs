@@ -12,6 +12,7 @@
 
 use crate::check::{self, Look, lay_out};
 use crate::disk::{Disk, Fault, FileKind, Image, Method, Op, Plan, Replay, STYLES, Step, Style};
+use crate::progress::Progress;
 use crate::random::Random;
 use crate::work::{self, Knowledge, Shape};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -121,11 +122,16 @@ pub fn run(points: &Points) -> Result<Passed> {
         all.truncate(n);
     }
     let (next, sum) = (AtomicUsize::new(0), Mutex::new(Passed::default()));
+    let progress = Progress::new("points", all.len() as u64);
     let worker = || -> Result<()> {
         while let Some(point) = all.get(next.fetch_add(1, SeqCst)) {
             let one = bounded(*point, points.seed, &points.within)
                 .map_err(|e| e.context(format!("seed {}, {point:?}", points.seed)))
-                .inspect_err(|_| next.store(usize::MAX / 2, SeqCst))?;
+                .inspect_err(|_| {
+                    next.store(usize::MAX / 2, SeqCst);
+                    progress.failed();
+                })?;
+            progress.passed(1);
             sum.lock().unwrap_or_else(PoisonError::into_inner).add(&one);
         }
         Ok(())

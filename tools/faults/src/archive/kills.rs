@@ -5,6 +5,7 @@
 use super::judge::{Known, judge};
 use super::run::{Work, work};
 use super::{Cutting, Judged};
+use crate::progress::Progress;
 use crate::random::Random;
 use anyhow::{Context, Result, ensure};
 use monolite_archive::disk::{When, hear};
@@ -60,6 +61,7 @@ pub(super) fn run(cutting: &Cutting, program: &Path, kills: u64) -> Result<Judge
     let mut random = Random::new(cutting.seed ^ 0x0C11);
     let mut judged = Judged::default();
     let mut of = None;
+    let progress = Progress::new("archive, kills", kills);
     for kill in 0..kills {
         if kill % OF_ONE_FOLDER == 0 {
             let folder = tempfile::Builder::new().prefix("killed-").tempdir_in(&cutting.within)?;
@@ -77,6 +79,7 @@ pub(super) fn run(cutting: &Cutting, program: &Path, kills: u64) -> Result<Judge
         judged.restored += seen.restored + 1;
         judged.refused += seen.refused;
         judged.gaps += u64::from(seen.gaps > 0);
+        progress.passed(1);
     }
     Ok(judged)
 }

@@ -16,6 +16,7 @@ mod truth;
 
 pub use kills::{Victim, die};
 
+use crate::progress::Progress;
 use anyhow::Result;
 use parts::PARTS;
 use std::fmt;
@@ -91,9 +92,12 @@ pub fn run(cutting: &Cutting) -> Result<Judged> {
     let began = Instant::now();
     let mut sum = Judged::default();
     let mut seed = cutting.seed;
+    let progress = Progress::new("archive, images", cutting.images);
     while sum.images < cutting.images {
         let most = (cutting.images - sum.images).min(OF_ONE_RUN);
-        sum.join(&cuts::run(cutting, seed, most)?);
+        let one = cuts::run(cutting, seed, most)?;
+        progress.passed(one.images);
+        sum.join(&one);
         seed = seed.wrapping_add(1);
     }
     sum.join(&kills::run(cutting, &cutting.program, cutting.kills)?);

@@ -16,6 +16,7 @@ pub use late::Answers;
 use crate::check::{self, Look};
 use crate::disk::Image;
 use crate::process::{Said, Survived, Worker, sent};
+use crate::progress::Progress;
 use crate::random::Random;
 use crate::work::Knowledge;
 use anyhow::{Context, Error, Result, ensure};
@@ -73,6 +74,7 @@ pub fn run(cuts: &Cuts) -> Result<Lived> {
     let (began, mut random) = (Instant::now(), Random::new(cuts.seed));
     let mut lived = Lived { cuts: Survived { cycles: cuts.cycles, ..Survived::default() }, ..Lived::default() };
     let mut machine = Machine::new(cuts)?;
+    let progress = Progress::new("power", u64::from(cuts.cycles));
     for cycle in 0..cuts.cycles {
         if cycle > 0 && cycle % OF_ONE_DISK == 0 {
             machine.count(&mut lived);
@@ -82,6 +84,7 @@ pub fn run(cuts: &Cuts) -> Result<Lived> {
         let what = || format!("seed {}, power cut {cycle}", cuts.seed);
         let again = machine.cycle(cuts, &mut random).map_err(|e| machine.keep(cuts, cycle, e)).with_context(what)?;
         lived.cuts.early += u32::from(again);
+        progress.passed(1);
     }
     machine.count(&mut lived);
     lived.cuts.took = began.elapsed();

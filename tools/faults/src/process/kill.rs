@@ -5,6 +5,7 @@
 use super::Worker;
 use crate::check::{self, Look};
 use crate::disk::Note;
+use crate::progress::Progress;
 use crate::random::Random;
 use crate::work::Knowledge;
 use anyhow::{Context, Result, ensure};
@@ -66,6 +67,7 @@ pub fn run(kills: &Kills) -> Result<Survived> {
     let (began, mut random) = (Instant::now(), Random::new(kills.seed));
     let mut survived = Survived { cycles: kills.cycles, ..Survived::default() };
     let mut file = File::new(kills)?;
+    let progress = Progress::new("kill", u64::from(kills.cycles));
     for cycle in 0..kills.cycles {
         if cycle % OF_ONE_FILE == 0 {
             survived.acknowledged += file.known.acknowledged();
@@ -73,6 +75,7 @@ pub fn run(kills: &Kills) -> Result<Survived> {
         }
         let what = || format!("seed {}, kill {cycle}", kills.seed);
         survived.early += u32::from(file.cycle(kills, &mut random).with_context(what)?);
+        progress.passed(1);
     }
     survived.acknowledged += file.known.acknowledged();
     survived.took = began.elapsed();

@@ -16,6 +16,7 @@ mod run;
 
 pub use program::{PROGRAM, run as run_program};
 
+use crate::progress::Progress;
 use crate::random::Random;
 use crate::steps::{Op, STYLES, lay_out};
 use anyhow::{Context, Result};
@@ -80,6 +81,7 @@ impl fmt::Display for Settled {
 pub fn run(rewinding: &Rewinding) -> Result<Settled> {
     let began = Instant::now();
     let (mut settled, mut seed) = (Settled::default(), rewinding.seed);
+    let progress = Progress::new("rewind", rewinding.images);
     while settled.images < rewinding.images {
         let folder = tempfile::Builder::new().prefix("rewind-").tempdir_in(&rewinding.within)?;
         let folder = folder.path().canonicalize()?; // removed by its owner above, at the end
@@ -87,7 +89,7 @@ pub fn run(rewinding: &Rewinding) -> Result<Settled> {
         let one = one.with_context(|| format!("the run of seed {seed}"))?;
         settled.runs += 1;
         settled.rewinds += one.phases.len() as u64;
-        images(rewinding, &folder.join("look"), seed, one, &mut settled)?;
+        images(rewinding, &folder.join("look"), seed, one, &mut settled, &progress)?;
         seed = seed.wrapping_add(1);
     }
     settled.took = began.elapsed();
@@ -95,7 +97,14 @@ pub fn run(rewinding: &Rewinding) -> Result<Settled> {
 }
 
 /// One image of each step of each phase, or of some of them where fewer are wanted.
-fn images(rewinding: &Rewinding, look: &Path, seed: u64, mut run: Run, settled: &mut Settled) -> Result<()> {
+fn images(
+    rewinding: &Rewinding,
+    look: &Path,
+    seed: u64,
+    mut run: Run,
+    settled: &mut Settled,
+    progress: &Progress,
+) -> Result<()> {
     let mut random = Random::new(seed ^ 0x0057_E9BA);
     let steps: u64 = run.phases.iter().map(|phase| phase.steps.len() as u64).sum();
     let wanted = rewinding.images.saturating_sub(settled.images);
@@ -120,6 +129,7 @@ fn images(rewinding: &Rewinding, look: &Path, seed: u64, mut run: Run, settled: 
         let surely = exchanged && run.walk.is_durable(Path::new(SERVICE));
         let seen = judge(&rewinding.program, look, phase, (exchanged, surely));
         let seen = seen.with_context(|| what(seed, phase, index, op, style))?;
+        progress.passed(1);
         settled.images += 1;
         settled.old += u64::from(seen.old);
         settled.nothing += u64::from(seen.nothing);

@@ -10,6 +10,7 @@ mod server;
 
 pub use program::{PROGRAM, run as run_program};
 
+use crate::progress::Progress;
 use crate::random::Random;
 use anyhow::{Context, Result, bail, ensure};
 use monolite_store::rusqlite::{Connection, OpenFlags};
@@ -105,11 +106,13 @@ pub fn run(system: &System) -> Result<Held> {
     drop(server);
     let answered = locked(&answered).clone();
     held.moves = answered.len();
+    let progress = Progress::new("system, restores", targets.len() as u64);
     for (n, target) in targets.iter().enumerate() {
         let out = folder.path().join(format!("restored-{n}"));
         let what = || format!("seed {}, target {n}: {}", system.seed, target.to);
         judge(system, &data, &out, target, &answered[..target.holds], &mut held).with_context(what)?;
         let _ = std::fs::remove_dir_all(&out); // it may not have been made
+        progress.passed(1);
     }
     held.took = began.elapsed();
     Ok(held)
