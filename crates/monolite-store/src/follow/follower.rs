@@ -9,8 +9,9 @@ use super::batch::{Batch, Parts};
 use super::frames::{Cursor, Reading};
 use super::gap::{Gap, Missed, Why};
 use super::gate::Released;
+use super::gathered::{Commit, Gathered};
 use super::pages::PageReader;
-use super::row::{Row, row};
+use super::row::row;
 use crate::error::{Error, Kind, Result};
 use crate::reply::lock;
 use crate::sqlite::disk::WalFile;
@@ -277,24 +278,21 @@ impl Follower {
             _ => beginning,
         };
         let mut reading = Reading::new(file, at)?;
-        let mut gathered = Gathered { known: self.last, size: self.size, ..Gathered::default() };
+        let mut gathered = Gathered::after(self.last, self.size);
+        let mut end = None;
         loop {
             let number = reading.at.frames as u32;
             let Some(frame) = reading.next()? else { break };
-            gathered.frames.push((frame.page, number));
-            gathered.rows.retain(|(page, _)| *page != frame.page);
-            if let Some(row) = row(frame.data, &self.shared.following.found.history) {
-                gathered.rows.push((frame.page, row));
-            }
+            gathered.frame(frame.page, number, row(frame.data, &self.shared.following.found.history));
             let size = frame.size;
             if size != 0 {
                 match gathered.commit(size) {
                     Commit::Unnumbered => {}
                     Commit::Skipped => self.at = Some(reading.at.clone()),
-                    Commit::Taken(row) => {
-                        gathered.end = Some(reading.at.clone());
-                        let bytes = gathered.frames.len() as u64 * reading.at.page as u64;
-                        if row.sequence >= target || bytes >= bytes_max {
+                    Commit::Taken(sequence) => {
+                        end = Some(reading.at.clone());
+                        let bytes = gathered.frames() * reading.at.page as u64;
+                        if sequence >= target || bytes >= bytes_max {
                             break;
                         }
                     }
@@ -302,7 +300,8 @@ impl Follower {
                 }
             }
         }
-        Ok(gathered.finish())
+        let batch = gathered.finish().zip(end);
+        Ok(batch.map_or(Looked::Nothing, |batch| Looked::Batch(Box::new(batch))))
     }
 
     fn gap(&self, found: Option<u64>, why: Why) -> Missed {
@@ -331,88 +330,5 @@ impl Drop for Follower {
         self.refuse_writes(None);
         following.late_ms.store(0, Ordering::Relaxed);
         following.taken.store(false, Ordering::Release);
-    }
-}
-
-/// Commits that are being united.
-#[derive(Default)]
-struct Gathered {
-    /// The last commit taken.
-    known: Option<u64>,
-    /// Pages in the file after the last commit seen.
-    size: Option<u32>,
-    frames: Vec<(u32, u32)>,
-    /// Pages of the commit in the making that look like the store's own row.
-    rows: Vec<(u32, Row)>,
-    least: Option<u32>,
-    first: Option<Row>,
-    last: Option<(Row, u32)>,
-    before: Option<(u64, i64)>,
-    /// Frames and the fewest pages up to the last commit taken.
-    whole: (usize, u32),
-    end: Option<Cursor>,
-}
-
-enum Commit {
-    /// Another program's: its pages go with the next one.
-    Unnumbered,
-    /// Taken long ago.
-    Skipped,
-    Taken(Row),
-    /// The one before it is missing.
-    Later(u64),
-}
-
-impl Gathered {
-    /// A commit mark was read.
-    fn commit(&mut self, size: u32) -> Commit {
-        // What the file had before counts where the pages in between are not known.
-        let before = self.size.unwrap_or(size);
-        self.least = Some(self.least.unwrap_or(before).min(size));
-        self.size = Some(size);
-        let next = self.known.map(|known| known + 1);
-        let rows = std::mem::take(&mut self.rows);
-        let found = rows.iter().find(|(_, row)| Some(row.sequence) == next).or(rows.first());
-        let Some((_, row)) = found.copied() else { return Commit::Unnumbered };
-        match self.known {
-            Some(known) if row.sequence < known => {
-                self.frames.clear();
-                self.least = None;
-                return Commit::Skipped;
-            }
-            // The last one that was taken, or a change without a number behind it: taking its pages again is harmless.
-            Some(known) if row.sequence == known => {
-                if self.first.is_none() {
-                    self.before = Some((row.sequence, row.epoch));
-                }
-                return Commit::Unnumbered;
-            }
-            Some(known) if row.sequence != known + 1 => return Commit::Later(row.sequence),
-            _ => {}
-        }
-        self.first.get_or_insert(row);
-        self.known = Some(row.sequence);
-        self.last = Some((row, size));
-        self.whole = (self.frames.len(), self.least.unwrap_or(size));
-        Commit::Taken(row)
-    }
-
-    fn finish(self) -> Looked {
-        let (Some(first), Some((row, size)), Some(end)) = (self.first, self.last, self.end) else {
-            return Looked::Nothing;
-        };
-        let mut frames = self.frames;
-        frames.truncate(self.whole.0);
-        let parts = Parts {
-            first: first.sequence,
-            last: row.sequence,
-            epoch: row.epoch,
-            first_epoch: first.epoch,
-            before: self.before,
-            size,
-            least: self.whole.1,
-            frames,
-        };
-        Looked::Batch(Box::new((parts, end)))
     }
 }

@@ -18,6 +18,7 @@ mod follower;
 mod frames;
 mod gap;
 pub(crate) mod gate;
+mod gathered;
 pub(crate) mod pace;
 mod pages;
 pub(crate) mod row;

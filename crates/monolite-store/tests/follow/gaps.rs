@@ -1,6 +1,6 @@
 //! Commits that a follower cannot have are a gap, and told.
 
-use crate::world::{ALL, Image, config, folder, insert, open};
+use crate::world::{ALL, Image, config, folder, followed, insert, open};
 use monolite_store::rusqlite::Connection;
 use monolite_store::{Config, Kind, Missed, Why};
 
@@ -43,8 +43,7 @@ fn a_store_that_was_not_followed_is_a_gap_and_the_follower_goes_on_behind_it() {
 #[test]
 fn another_program_that_starts_the_wal_over_is_a_gap_and_one_that_writes_is_not() {
     let (folder, path) = folder();
-    let store = open(&path, config());
-    let mut follower = store.follow().unwrap();
+    let (store, mut follower) = followed(&path, config());
     let mut image = Image::default();
     insert(&store, 20, 3000, 1);
     image.take(&mut follower, ALL);
@@ -72,8 +71,7 @@ fn another_program_that_starts_the_wal_over_is_a_gap_and_one_that_writes_is_not(
 #[test]
 fn what_another_program_wrote_and_checkpointed_away_is_a_gap() {
     let (_folder, path) = folder();
-    let store = open(&path, config());
-    let mut follower = store.follow().unwrap();
+    let (store, mut follower) = followed(&path, config());
     let mut image = Image::default();
     insert(&store, 10, 2000, 1);
     image.take(&mut follower, ALL);
@@ -91,8 +89,7 @@ fn what_another_program_wrote_and_checkpointed_away_is_a_gap() {
 #[test]
 fn a_file_put_in_the_place_of_the_stores_is_noticed() {
     let (_folder, path) = folder();
-    let store = open(&path, config());
-    let mut follower = store.follow().unwrap();
+    let (store, mut follower) = followed(&path, config());
     insert(&store, 1, 100, 1);
     std::fs::copy(&path, path.with_file_name("other.db")).unwrap();
     std::fs::rename(path.with_file_name("other.db"), &path).unwrap();

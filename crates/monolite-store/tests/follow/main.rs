@@ -26,8 +26,7 @@ fn every_commit_of_a_random_history_is_the_file() {
         }
         // A cache of a few pages: transactions spill.
         let config = Config { writer_cache_bytes: 0, wal_soft_bytes: 1 << 20, ..config() };
-        let store = open(&path, config);
-        let mut follower = store.follow().unwrap();
+        let (store, mut follower) = followed(&path, config);
         let mut image = Image::default();
         if page != 4096 {
             image.read(&mut follower);
@@ -115,8 +114,7 @@ fn after_a_kill_the_follower_begins_where_it_is_told_and_misses_nothing() {
     let mut image = Image::default();
     let mut dice = Dice(77);
     for round in 0..12 {
-        let store = open(&path, Config { wal_soft_bytes: 256 << 10, ..config() });
-        let mut follower = store.follow().unwrap();
+        let (store, mut follower) = followed(&path, Config { wal_soft_bytes: 256 << 10, ..config() });
         if let Some(last) = image.last {
             follower.begin_after(last, Some(image.size));
         }
@@ -134,8 +132,7 @@ fn after_a_kill_the_follower_begins_where_it_is_told_and_misses_nothing() {
         drop(follower);
         if round % 3 == 2 { store.close().unwrap() } else { store.abandon() }
     }
-    let store = open(&path, config());
-    let mut follower = store.follow().unwrap();
+    let (store, mut follower) = followed(&path, config());
     follower.begin_after(image.last.unwrap(), Some(image.size));
     image.take(&mut follower, ALL);
     assert_eq!(image.last, Some(store.sequence()));
@@ -154,8 +151,7 @@ fn what_an_earlier_run_left_in_the_wal_can_be_released_though_nothing_is_written
     // With a commit of another program behind what was released, the WAL is kept.
     for beside in [false, true] {
         let (folder, path) = folder();
-        let store = open(&path, config());
-        let mut follower = store.follow().unwrap();
+        let (store, mut follower) = followed(&path, config());
         let mut image = Image::default();
         insert(&store, 20, 3000, 1);
         image.take(&mut follower, ALL);
@@ -167,8 +163,7 @@ fn what_an_earlier_run_left_in_the_wal_can_be_released_though_nothing_is_written
         if beside {
             other.execute_batch("PRAGMA wal_autocheckpoint=0; DELETE FROM t WHERE id % 2").unwrap();
         }
-        let store = open(&path, config());
-        let mut follower = store.follow().unwrap();
+        let (store, mut follower) = followed(&path, config());
         follower.begin_after(image.last.unwrap(), Some(image.size));
         assert!(follower.next(None, ALL).unwrap().is_none());
         assert!(follower.release_found().unwrap());
@@ -186,8 +181,7 @@ fn what_an_earlier_run_left_in_the_wal_can_be_released_though_nothing_is_written
 #[test]
 fn a_store_that_ends_waits_for_its_follower_and_copies_its_wal_all_the_same() {
     let (_folder, path) = folder();
-    let store = open(&path, config());
-    let mut follower = store.follow().unwrap();
+    let (store, mut follower) = followed(&path, config());
     insert(&store, 10, 1000, 1);
     let taker = std::thread::spawn(move || {
         let mut image = Image::default();

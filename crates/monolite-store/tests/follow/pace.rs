@@ -11,8 +11,7 @@ use std::time::Duration;
 fn beside_a_slow_one(late: Option<Duration>, rows: u32) -> (u64, Store) {
     let (folder, path) = folder();
     // Never started over: what is in it is what was ever written.
-    let store = open(&path, Config { wal_soft_bytes: 1 << 40, ..config() });
-    let mut follower = store.follow().unwrap();
+    let (store, mut follower) = followed(&path, Config { wal_soft_bytes: 1 << 40, ..config() });
     if let Some(late) = late {
         follower.is_late_from(late);
     }

@@ -22,11 +22,17 @@ pub(crate) fn open(path: &Path, config: Config) -> Store {
     Store::open(path, config, migrations()).unwrap()
 }
 
-/// A store whose WAL is due to start over early, its follower, and that size.
+/// A store and its follower.
+pub(crate) fn followed(path: &Path, config: Config) -> (Store, Follower) {
+    let store = open(path, config);
+    let follower = store.follow().unwrap();
+    (store, follower)
+}
+
+/// The same with a WAL that is due to start over early, and that size.
 pub(crate) fn with_a_small_wal(path: &Path) -> (Store, Follower, u64) {
     let soft = 1 << 20;
-    let store = open(path, Config { wal_soft_bytes: soft, ..config() });
-    let follower = store.follow().unwrap();
+    let (store, follower) = followed(path, Config { wal_soft_bytes: soft, ..config() });
     (store, follower, soft)
 }
 
