@@ -144,13 +144,7 @@ impl Calls {
     ) -> Answered<M> {
         let site = &handler.site;
         let store = site.store.as_ref().ok_or_else(no_store)?;
-        let ticket = Ticket {
-            tenant: caller.tenant(),
-            deadline: Some(until),
-            label: site.label,
-            slow: site.slow,
-            trace: caller.trace_number(),
-        };
+        let ticket = Ticket { slow: site.slow, ..ticket(site.label, caller, until) };
         let (handler, caller, tally) = (handler.clone(), caller.clone(), self.tally.clone());
         let service = site.service;
         let seen = store.read_with(ticket, move |db| {
@@ -181,13 +175,7 @@ impl Calls {
     ) -> Answered<M> {
         let site = &handler.site;
         let store = site.store.as_ref().ok_or_else(no_store)?;
-        let ticket = Ticket {
-            tenant: caller.tenant(),
-            deadline: Some(until),
-            label: site.label,
-            slow: false,
-            trace: caller.trace_number(),
-        };
+        let ticket = ticket(site.label, caller, until);
         if let Some(bytes) = &upload {
             fits(bytes, store)?;
         }
@@ -217,6 +205,10 @@ impl Calls {
             Err(unfinished) => Err(failure(unfinished, FailureKind::OutcomeUnknown).into()),
         }
     }
+}
+
+fn ticket(label: &'static str, caller: &Caller, until: Instant) -> Ticket {
+    Ticket { tenant: caller.tenant(), deadline: Some(until), trace: caller.trace_number(), ..Ticket::label(label) }
 }
 
 /// How a call ended, for its meter.
