@@ -6,12 +6,11 @@ mod keeping;
 
 use keeping::{Dice, LONG, SERVICE, World, assert_same, insert, quick, work};
 use monolite_archive::place::testing::{Faulty, Step};
-use monolite_archive::{Archive, AtBound, BASES, Config, Error, Kind, Level, State, Target};
-use monolite_store::Kind as StoreKind;
+use monolite_archive::{Archive, BASES, Config, Error, Kind, Level, State, Target};
 use monolite_store::rusqlite::Connection;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -268,203 +267,9 @@ fn a_wait_for_the_archive_ends_when_the_place_has_the_commit() {
 }
 
 #[test]
-fn a_place_that_fails_at_any_step_loses_nothing() {
-    for seed in 1..=4u64 {
-        let world = World::new();
-        let store = world.store();
-        let dice = Mutex::new(Dice(seed * 7919));
-        let failing = Arc::new(AtomicBool::new(true));
-        let fails = failing.clone();
-        let failures = Arc::new(AtomicU64::new(0));
-        let counted = failures.clone();
-        let place = Faulty::new(world.place(), move |step, name| {
-            let fail = fails.load(SeqCst) && dice.lock().unwrap().roll(3) == 0;
-            fail.then(|| {
-                counted.fetch_add(1, SeqCst);
-                let kind = if step == Step::Finished { Kind::OutcomeUnknown } else { Kind::Unreachable };
-                Error::new(kind, format!("{step:?} of {name}"))
-            })
-        });
-        let archive = Archive::start(Arc::new(place), quick()).unwrap();
-        archive.keep(SERVICE, &store, &world.scratch()).unwrap();
-        let mut dice = Dice(seed);
-        for step in 0..150 {
-            let last = work(&store, &mut dice);
-            if step % 10 == 0 {
-                let waited = archive.archived(SERVICE, last).unwrap().wait(LONG);
-                assert!(waited.is_ok(), "seed {seed}, step {step}: {waited:?}, {:?}", archive.status());
-            }
-        }
-        failing.store(false, SeqCst);
-        assert!(failures.load(SeqCst) > 20);
-        world.assert_whole(&archive, &store);
-        let status = archive.status().remove(0);
-        assert_eq!(status.gaps, 0, "{status:?}");
-        assert!(status.errors > 0 && status.last_error.is_some());
-    }
-}
-
-#[test]
-fn what_is_written_while_the_place_is_down_waits_in_the_spool_over_a_restart() {
-    let world = World::new();
-    let down = Arc::new(AtomicBool::new(false));
-    let is_down = down.clone();
-    let place: Arc<dyn monolite_archive::Place> = Arc::new(Faulty::new(world.place(), move |_, _| {
-        is_down.load(SeqCst).then(|| Error::new(Kind::Unreachable, "the place is down"))
-    }));
-    let mut dice = Dice(3);
-    let store = world.store();
-    let archive = Archive::start(place.clone(), quick()).unwrap();
-    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
-    world.assert_whole(&archive, &store);
-    down.store(true, SeqCst);
-    for _ in 0..30 {
-        work(&store, &mut dice);
-    }
-    let last = store.sequence();
-    assert!(archive.watch(SERVICE, LONG, |s| s.captured == last && s.spooled.0 > 0).unwrap());
-    assert_eq!(archive.status()[0].state, State::Spooling);
-    store.abandon();
-    drop(archive);
-
-    // Opened while the place is down: what is written waits in the WAL.
-    let store = world.store();
-    let archive = Archive::start(place, quick()).unwrap();
-    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
-    assert_eq!(archive.status()[0].state, State::Opening);
-    for _ in 0..30 {
-        work(&store, &mut dice);
-    }
-    assert!(archive.watch(SERVICE, LONG, |s| s.errors > 2).unwrap());
-    down.store(false, SeqCst);
-    world.assert_whole(&archive, &store);
-    assert_eq!(archive.status()[0].gaps, 0);
-}
-
-#[test]
-fn at_the_bound_writes_are_refused_or_the_history_gets_a_gap_and_a_new_base() {
-    for at_bound in [AtBound::Refuse, AtBound::Rebase] {
-        let world = World::new();
-        let down = Arc::new(AtomicBool::new(false));
-        let is_down = down.clone();
-        let place = Faulty::new(world.place(), move |_, _| {
-            is_down.load(SeqCst).then(|| Error::new(Kind::Unreachable, "the place is down"))
-        });
-        let store = world.store();
-        let config = Config { spool_bytes_max: 100_000, at_bound, ..quick() };
-        let archive = Archive::start(Arc::new(place), config).unwrap();
-        archive.keep(SERVICE, &store, &world.scratch()).unwrap();
-        world.assert_whole(&archive, &store);
-        let kept = store.sequence();
-        down.store(true, SeqCst);
-        let mut refused = None;
-        for n in 0..2000u64 {
-            let written = store.write_blocking(move |tx| {
-                let noise: Vec<u8> = (0..5000u64).map(|i| ((i * i * (n + 7)) >> 3) as u8).collect();
-                tx.execute("INSERT INTO t(v) VALUES (?1)", [noise])
-            });
-            match written {
-                Ok(_) if archive.status()[0].state == State::Dropping => break,
-                Ok(_) => {}
-                Err(e) => {
-                    refused = Some(e);
-                    break;
-                }
-            }
-            // In step: the bound is looked at when something is captured.
-            let at_bound = |s: &monolite_archive::Status| matches!(s.state, State::Refusing | State::Dropping);
-            assert!(archive.watch(SERVICE, LONG, |s| s.captured >= store.sequence() || at_bound(s)).unwrap());
-        }
-        let state = archive.status()[0].state.clone();
-        match at_bound {
-            AtBound::Refuse => {
-                assert_eq!(state, State::Refusing);
-                let e = refused.unwrap();
-                assert_eq!(e.kind(), StoreKind::Full);
-                assert!(e.to_string().contains("spool"), "{e}");
-            }
-            AtBound::Rebase => {
-                assert_eq!(state, State::Dropping);
-                assert!(refused.is_none());
-                insert(&store, 10, 1000);
-            }
-        }
-        down.store(false, SeqCst);
-        assert!(archive.watch(SERVICE, LONG, |s| s.state == State::Keeping && s.spooled.0 == 0).unwrap());
-        let wanted = store.sequence();
-        assert!(archive.watch(SERVICE, LONG, |s| at_bound == AtBound::Refuse || s.last_base >= Some(wanted)).unwrap());
-        insert(&store, 1, 100);
-        world.assert_whole(&archive, &store);
-        assert_eq!(archive.status()[0].gaps > 0, at_bound == AtBound::Rebase);
-        let out = world.restore(&archive, Target::Sequence(kept)).unwrap();
-        assert!(out.exists(), "what was kept before is still there");
-    }
-}
-
-#[test]
-fn a_file_that_was_put_back_is_refused_and_one_that_went_on_without_its_archive_gets_a_base() {
-    let world = World::new();
-    let store = world.store();
-    let archive = world.keep(&store, quick());
-    insert(&store, 10, 100);
-    world.assert_whole(&archive, &store);
-    store.close().unwrap();
-    drop(archive);
-    let copy = world.path("copy.db");
-    std::fs::copy(world.db(), &copy).unwrap();
-    let put_back = || {
-        for suffix in ["-wal", "-shm", ".mark"] {
-            let mut name = world.db().into_os_string();
-            name.push(suffix);
-            let _ = std::fs::remove_file(name);
-        }
-        std::fs::copy(&copy, world.db()).unwrap();
-    };
-
-    // It goes on, and is put back.
-    let store = world.store();
-    let archive = world.keep(&store, quick());
-    for _ in 0..3 {
-        insert(&store, 10, 100);
-    }
-    let archived = store.sequence();
-    world.assert_whole(&archive, &store);
-    store.close().unwrap();
-    drop(archive);
-    put_back();
-    let store = world.store();
-    let archive = Archive::start(world.place(), quick()).unwrap();
-    let behind = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
-    assert_eq!(behind.kind(), Kind::Behind);
-    for words in [format!("commit {archived}"), format!("commit {}", store.sequence()), "20".to_owned()] {
-        assert!(behind.to_string().contains(&words), "{behind}");
-    }
-
-    // It writes as much as was lost, without an archive: the same number, another commit.
-    insert(&store, 1, 100);
-    store.close().unwrap();
-    let store = world.store();
-    while store.sequence() < archived {
-        insert(&store, 1, 100);
-    }
-    store.close().unwrap();
-    let store = world.store();
-    let apart = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
-    assert_eq!(apart.kind(), Kind::Apart, "{apart}");
-    // One more, and the WAL has the commit where they parted.
-    insert(&store, 1, 100);
-    let apart = archive.keep(SERVICE, &store, &world.scratch());
-    let stopped = |s: &monolite_archive::Status| matches!(&s.state, State::Stopped(_));
-    assert!(apart.is_err() || archive.watch(SERVICE, LONG, stopped).unwrap());
-}
-
-#[test]
 fn a_file_that_went_on_with_its_archive_off_gets_a_new_base() {
     let world = World::new();
-    let store = world.store();
-    let archive = world.keep(&store, quick());
-    insert(&store, 10, 100);
-    world.assert_whole(&archive, &store);
+    let (store, archive) = world.begun(quick(), 10);
     let kept = store.sequence();
     store.close().unwrap();
     drop(archive);

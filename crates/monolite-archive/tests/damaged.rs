@@ -22,10 +22,7 @@ fn a_segment_that_is_cut_short_under_a_running_archive_holds_nothing_up() {
     let world = World::new();
     let levels = vec![Duration::from_millis(30), Duration::from_secs(3600)];
     let (config, told) = telling(Config { levels, ..quick() });
-    let store = world.store();
-    let archive = world.keep(&store, config);
-    insert(&store, 3, 100);
-    world.assert_whole(&archive, &store);
+    let (store, archive) = world.begun(config, 3);
     let history = archive.history(SERVICE).unwrap();
     let level = |n: u8| history.level(Level::new(n).unwrap()).unwrap();
     let commit = || {

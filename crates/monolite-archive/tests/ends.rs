@@ -19,10 +19,7 @@ fn unmerged() -> Config {
 
 /// A base and some segments after it. Answers the history.
 fn archived(world: &World) -> History {
-    let store = world.store();
-    let archive = world.keep(&store, unmerged());
-    insert(&store, 3, 100);
-    world.assert_whole(&archive, &store);
+    let (store, archive) = world.begun(unmerged(), 3);
     for _ in 0..4 {
         insert(&store, 2, 100);
         archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
@@ -68,10 +65,7 @@ fn a_damaged_newest_segment_is_told_and_a_new_base_leads_past_it() {
 #[test]
 fn a_file_that_is_behind_a_damaged_newest_segment_is_behind() {
     let world = World::new();
-    let store = world.store();
-    let archive = world.keep(&store, unmerged());
-    insert(&store, 3, 100);
-    world.assert_whole(&archive, &store);
+    let (store, archive) = world.begun(unmerged(), 3);
     let files = ["Users.db", "Users.db-wal"];
     let kept = files.map(|name| std::fs::read(world.path(name)).unwrap());
     drop(archive);
@@ -129,11 +123,62 @@ fn an_idle_file_that_was_put_back_as_it_was_is_served_and_goes_on() {
         assert!(copy(&format!("{name}.kept"), &format!("{name}.back")).success());
         std::fs::rename(world.path(&format!("{name}.back")), world.path(name)).unwrap();
     }
-    let store = world.store();
-    let archive = world.keep(&store, Config { interval: Duration::from_millis(1), ..unmerged() });
-    insert(&store, 2, 100);
-    world.assert_whole(&archive, &store);
+    let (_store, archive) = world.begun(Config { interval: Duration::from_millis(1), ..unmerged() }, 2);
     assert_eq!(archive.status_of(SERVICE).unwrap().gaps, 0);
+}
+
+#[test]
+fn a_file_that_was_put_back_is_refused_and_one_that_went_on_without_its_archive_gets_a_base() {
+    let world = World::new();
+    let (store, archive) = world.begun(quick(), 10);
+    store.close().unwrap();
+    drop(archive);
+    let copy = world.path("copy.db");
+    std::fs::copy(world.db(), &copy).unwrap();
+    let put_back = || {
+        for suffix in ["-wal", "-shm", ".mark"] {
+            let mut name = world.db().into_os_string();
+            name.push(suffix);
+            let _ = std::fs::remove_file(name);
+        }
+        std::fs::copy(&copy, world.db()).unwrap();
+    };
+
+    // It goes on, and is put back.
+    let store = world.store();
+    let archive = world.keep(&store, quick());
+    for _ in 0..3 {
+        insert(&store, 10, 100);
+    }
+    let archived = store.sequence();
+    world.assert_whole(&archive, &store);
+    store.close().unwrap();
+    drop(archive);
+    put_back();
+    let store = world.store();
+    let archive = Archive::start(world.place(), quick()).unwrap();
+    let behind = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
+    assert_eq!(behind.kind(), Kind::Behind);
+    for words in [format!("commit {archived}"), format!("commit {}", store.sequence()), "20".to_owned()] {
+        assert!(behind.to_string().contains(&words), "{behind}");
+    }
+
+    // It writes as much as was lost, without an archive: the same number, another commit.
+    insert(&store, 1, 100);
+    store.close().unwrap();
+    let store = world.store();
+    while store.sequence() < archived {
+        insert(&store, 1, 100);
+    }
+    store.close().unwrap();
+    let store = world.store();
+    let apart = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
+    assert_eq!(apart.kind(), Kind::Apart, "{apart}");
+    // One more, and the WAL has the commit where they parted.
+    insert(&store, 1, 100);
+    let apart = archive.keep(SERVICE, &store, &world.scratch());
+    let stopped = |s: &monolite_archive::Status| matches!(&s.state, State::Stopped(_));
+    assert!(apart.is_err() || archive.watch(SERVICE, LONG, stopped).unwrap());
 }
 
 #[test]

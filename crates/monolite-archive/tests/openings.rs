@@ -36,10 +36,7 @@ fn salts(world: &World) -> Vec<u8> {
 /// A store all of whose commits are archived, with a base, and that ended as by a kill. Answers its last commit and that of
 /// its base.
 fn archived(world: &World) -> (u64, Option<u64>) {
-    let store = world.store();
-    let archive = world.keep(&store, when_asked());
-    insert(&store, 3, 100);
-    world.assert_whole(&archive, &store);
+    let (store, archive) = world.begun(when_asked(), 3);
     let base = archive.status_of(SERVICE).unwrap().last_base;
     let last = store.sequence();
     drop(archive);
@@ -103,10 +100,7 @@ fn a_wal_that_was_emptied_while_nobody_served_is_no_gap() {
 #[test]
 fn commits_of_two_runs_in_one_capture_go_on_from_the_first_ones_writer() {
     let world = World::new();
-    let store = world.store();
-    let archive = world.keep(&store, when_asked());
-    insert(&store, 3, 100);
-    world.assert_whole(&archive, &store);
+    let (store, archive) = world.begun(when_asked(), 3);
     let base = archive.status_of(SERVICE).unwrap().last_base;
     copied(&world);
     let before = salts(&world);
@@ -140,10 +134,7 @@ fn what_no_opening_vouches_for_is_a_gap() {
 /// A file of two commits ago, whose WAL is as it was then.
 fn put_back(world: &World) {
     let files = ["Users.db", "Users.db-wal"];
-    let store = world.store();
-    let archive = world.keep(&store, quick());
-    insert(&store, 3, 100);
-    world.assert_whole(&archive, &store);
+    let (store, archive) = world.begun(quick(), 3);
     let kept = files.map(|name| std::fs::read(world.path(name)).unwrap());
     insert(&store, 2, 100);
     insert(&store, 2, 100);

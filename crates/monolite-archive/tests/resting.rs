@@ -7,16 +7,16 @@ mod keeping;
 use keeping::{LONG, SERVICE, World, insert, quick};
 use monolite_archive::place::testing::{Faulty, Step};
 use monolite_archive::{Archive, BASES, Kind};
-use monolite_store::Error as StoreError;
+use monolite_store::{Error as StoreError, Store};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Longer than each of the bounds, and by far shorter than the place is silent.
 const BOUND: Duration = Duration::from_secs(25);
 
-/// A place that stops answering when a base begins, until the sender is dropped. Tells when it does.
-fn silent(world: &World) -> (Archive, Receiver<()>, SyncSender<()>) {
+/// A store whose place stops answering when its base begins, which it has, until the sender is dropped.
+fn silent(world: &World) -> (Store, Archive, SyncSender<()>) {
     let ((enter, entered), (release, released)) = (sync_channel(8), sync_channel::<()>(0));
     let place = Faulty::new(world.place(), move |step, name| {
         if step == Step::Create && name.contains("/ltx/9/") {
@@ -25,8 +25,12 @@ fn silent(world: &World) -> (Archive, Receiver<()>, SyncSender<()>) {
         }
         None
     });
+    let store = world.store();
+    insert(&store, 10, 100);
     let archive = Archive::start(Arc::new(place), quick()).unwrap();
-    (archive, entered, release)
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+    (store, archive, release)
 }
 
 #[test]
@@ -62,11 +66,7 @@ fn a_base_that_takes_long_ends_when_it_is_to_rest_and_is_made_afterwards() {
 #[test]
 fn a_place_that_never_answers_keeps_no_store_from_being_left() {
     let world = World::new();
-    let store = world.store();
-    insert(&store, 10, 100);
-    let (archive, entered, release) = silent(&world);
-    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
-    entered.recv_timeout(LONG).unwrap();
+    let (store, archive, release) = silent(&world);
     let began = Instant::now();
     let refused = archive.rest(SERVICE, Duration::from_millis(1)).err().unwrap();
     assert_eq!(refused.kind(), Kind::Unreachable, "{refused}");
@@ -89,11 +89,7 @@ fn a_place_that_never_answers_keeps_no_store_from_being_left() {
 #[test]
 fn a_place_that_never_answers_does_not_keep_the_archiver_from_ending() {
     let world = World::new();
-    let store = world.store();
-    insert(&store, 10, 100);
-    let (archive, entered, release) = silent(&world);
-    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
-    entered.recv_timeout(LONG).unwrap();
+    let (store, archive, release) = silent(&world);
     let began = Instant::now();
     archive.end();
     store.close().unwrap();

@@ -1,4 +1,4 @@
-//! Faults of the target that the other tests do not have: it is slow, its disk fails at any step, its segments are there twice.
+//! Faults of the target: it is slow, down, fails at any step as its disk does, and its segments are there twice.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,7 +7,7 @@ mod keeping;
 use keeping::{Dice, LONG, SERVICE, World, insert, quick, work};
 use monolite_archive::disk::{Change, When, hear};
 use monolite_archive::place::testing::{Faulty, Step};
-use monolite_archive::{Archive, Kind, Level, Segment, Target};
+use monolite_archive::{Archive, Error, Kind, Level, Place, Segment, State, Target};
 use std::io::{Error as IoError, ErrorKind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
@@ -40,6 +40,80 @@ fn a_slow_place_delays_the_archive_and_not_the_writes() {
     assert!(archive.watch(SERVICE, LONG, |status| !status.lag.is_zero() && status.archived == archived).unwrap());
     *slow.0.lock().unwrap() = false;
     slow.1.notify_all();
+    world.assert_whole(&archive, &store);
+    assert_eq!(archive.status()[0].gaps, 0);
+}
+
+#[test]
+fn a_place_that_fails_at_any_step_loses_nothing() {
+    for seed in 1..=4u64 {
+        let world = World::new();
+        let store = world.store();
+        let dice = Mutex::new(Dice(seed * 7919));
+        let failing = Arc::new(AtomicBool::new(true));
+        let fails = failing.clone();
+        let failures = Arc::new(AtomicU64::new(0));
+        let counted = failures.clone();
+        let place = Faulty::new(world.place(), move |step, name| {
+            let fail = fails.load(SeqCst) && dice.lock().unwrap().roll(3) == 0;
+            fail.then(|| {
+                counted.fetch_add(1, SeqCst);
+                let kind = if step == Step::Finished { Kind::OutcomeUnknown } else { Kind::Unreachable };
+                Error::new(kind, format!("{step:?} of {name}"))
+            })
+        });
+        let archive = Archive::start(Arc::new(place), quick()).unwrap();
+        archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+        let mut dice = Dice(seed);
+        for step in 0..150 {
+            let last = work(&store, &mut dice);
+            if step % 10 == 0 {
+                let waited = archive.archived(SERVICE, last).unwrap().wait(LONG);
+                assert!(waited.is_ok(), "seed {seed}, step {step}: {waited:?}, {:?}", archive.status());
+            }
+        }
+        failing.store(false, SeqCst);
+        assert!(failures.load(SeqCst) > 20);
+        world.assert_whole(&archive, &store);
+        let status = archive.status().remove(0);
+        assert_eq!(status.gaps, 0, "{status:?}");
+        assert!(status.errors > 0 && status.last_error.is_some());
+    }
+}
+
+#[test]
+fn what_is_written_while_the_place_is_down_waits_in_the_spool_over_a_restart() {
+    let world = World::new();
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = down.clone();
+    let place: Arc<dyn Place> = Arc::new(Faulty::new(world.place(), move |_, _| {
+        is_down.load(SeqCst).then(|| Error::new(Kind::Unreachable, "the place is down"))
+    }));
+    let mut dice = Dice(3);
+    let store = world.store();
+    let archive = Archive::start(place.clone(), quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    world.assert_whole(&archive, &store);
+    down.store(true, SeqCst);
+    for _ in 0..30 {
+        work(&store, &mut dice);
+    }
+    let last = store.sequence();
+    assert!(archive.watch(SERVICE, LONG, |s| s.captured == last && s.spooled.0 > 0).unwrap());
+    assert_eq!(archive.status()[0].state, State::Spooling);
+    store.abandon();
+    drop(archive);
+
+    // Opened while the place is down: what is written waits in the WAL.
+    let store = world.store();
+    let archive = Archive::start(place, quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    assert_eq!(archive.status()[0].state, State::Opening);
+    for _ in 0..30 {
+        work(&store, &mut dice);
+    }
+    assert!(archive.watch(SERVICE, LONG, |s| s.errors > 2).unwrap());
+    down.store(false, SeqCst);
     world.assert_whole(&archive, &store);
     assert_eq!(archive.status()[0].gaps, 0);
 }

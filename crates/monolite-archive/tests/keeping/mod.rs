@@ -52,6 +52,15 @@ impl World {
         archive
     }
 
+    /// A store of so many rows, all of them archived, with a base.
+    pub fn begun(&self, config: Config, rows: u64) -> (Store, Archive) {
+        let store = self.store();
+        let archive = self.keep(&store, config);
+        insert(&store, rows, 100);
+        self.assert_whole(&archive, &store);
+        (store, archive)
+    }
+
     /// Restores a commit beside.
     pub fn restore(&self, archive: &Archive, target: Target) -> monolite_archive::Result<PathBuf> {
         let out = self.path("restored.db");
