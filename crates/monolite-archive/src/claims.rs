@@ -5,25 +5,34 @@
 //! The claims do: the newest one's line is the history, and what an older writer put beside it is nobody's.
 //!
 //! **Invariants**
-//! - A writer claims, marks every older claim as overtaken, and only then looks whether something newer than its file is there.
-//!   It looks for such a mark on its own claim after each put, before that counts. So of two writers one finds the other,
-//!   whatever the order: what counted before the mark was seen by the newer one, which then is refused.
-//! - A claim is never changed. A commit has one writer: that of the newest claim that began before it, and of those before
-//!   that one, each after the commit that its successor began after.
+//! - A writer marks every older claim, claims, and only then looks whether something newer than its file is there. It looks for such a
+//!   mark on its own claim after each put, before that counts; where there is one it lists the claims. So of two writers one finds
+//!   the other, whatever the order: what counted before the newer one claimed was seen by that one, which then is refused.
+//! - A mark is never removed, since a third writer may rely on it: it alone says only that the claims have to be listed.
+//! - A claim is never changed, and removed only by its own opening, before anything was put under it.
+//! - A commit has one writer: that of the newest claim that began before it, and of those before that one, each after the commit
+//!   that its successor began after.
 //! - Claims of earlier programs say nothing of where they began: what is older than them is believed.
 //!
 //! Never here: what becomes of a writer that was overtaken.
 
+mod memory;
+#[cfg(test)]
+mod tests;
+mod writers;
+
+pub(crate) use memory::Memory;
+pub(crate) use writers::Writers;
+
+use crate::asking::Asking;
 use crate::history::{History, Segment};
+use crate::layout::Level;
 use crate::ltx::Header;
 use crate::manifest::{Claim, claim};
-use crate::{Error, Kind, Result, beside, openings};
+use crate::{Error, Kind, Result, openings};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
-/// Claims that a folder remembers, the newest: as many as openings.
-const REMEMBERED: usize = 256;
 /// Behind a claim's name: another writer came.
 const NEXT: &str = ".next";
 
@@ -81,16 +90,23 @@ pub(crate) fn claims(history: &History) -> Result<BTreeSet<u64>> {
     Ok(all(history)?.0)
 }
 
-/// Refuses to go on as a writer after whom another one came. One small question.
+/// Refuses to go on as a writer after whom another one came. One small question; where that is answered by a mark, a listing: whoever
+/// set it may have withdrawn, and another one that relies on it may have come since.
 pub(crate) fn refuse_marked(history: &History, epoch: u64) -> Result<()> {
-    let mark = history.place().read_small(&format!("{}{NEXT}", name(history, epoch)))?;
-    match mark {
+    match history.place().read_small(&format!("{}{NEXT}", name(history, epoch)))? {
         None => Ok(()),
-        Some(by) => Err(overtaken(history, epoch, &String::from_utf8_lossy(&by))),
+        Some(_) => refuse_newer(history, epoch, &claims(history)?),
     }
 }
 
-fn overtaken(history: &History, epoch: u64, by: &str) -> Error {
+fn refuse_newer(history: &History, epoch: u64, claims: &BTreeSet<u64>) -> Result<()> {
+    match claims.last() {
+        Some(newest) if *newest > epoch => Err(overtaken(history, epoch, *newest)),
+        _ => Ok(()),
+    }
+}
+
+fn overtaken(history: &History, epoch: u64, by: u64) -> Error {
     let text = format!(
         "writer {by} has taken {} over from writer {epoch}: another server runs on a copy of the same file and archives to the \
          same place. What this one commits is not archived any more",
@@ -117,15 +133,45 @@ impl Taking<'_> {
     /// # Errors
     /// [`Kind::Apart`] where a newer writer is there, or commits that this one's file does not have.
     pub(crate) fn take(&self, known: impl Fn(&Segment) -> bool) -> Result<()> {
-        let epoch = self.mine.epoch;
-        self.refuse_newer(&claims(self.history)?)?;
+        let held = Memory::read(self.scratch).held(self.id, self.mine);
+        match self.claim(&known, held).and_then(|()| self.look(&known, held)) {
+            Err(e) if e.kind() == Kind::Apart && !held => {
+                // Where that fails the other one is refused too, by name.
+                let _ = remove(self.history, self.mine);
+                Err(e)
+            }
+            Err(e) => Err(e),
+            Ok(()) => Memory::hold(self.scratch, self.id, &self.mine.nonce),
+        }
+    }
+
+    fn claim(&self, known: &impl Fn(&Segment) -> bool, held: bool) -> Result<()> {
+        let (claims, marked) = all(self.history)?;
+        refuse_newer(self.history, self.mine.epoch, &claims)?;
+        if !held {
+            self.refuse_late(known)?; // one that is refused already makes nobody stop
+        }
+        // Ahead of the claim: were this program killed behind it, the older writer's next put would not count.
+        self.mark(&claims, &marked)?;
         self.claim_past()?;
         Memory::note(self.scratch, self.id, self.mine)?;
-        if self.mine.put(self.history, self.now_ms)? == Claim::Others {
-            return Err(self.others(epoch));
+        match self.mine.put(self.history, self.now_ms)? {
+            Claim::Ours => Ok(()),
+            Claim::Others => Err(self.others(self.mine.epoch)),
         }
+    }
+
+    /// With the claim in the place. What older writers put since one was held has never counted.
+    fn look(&self, known: &impl Fn(&Segment) -> bool, held: bool) -> Result<()> {
         let (claims, marked) = all(self.history)?;
-        self.refuse_newer(&claims)?;
+        refuse_newer(self.history, self.mine.epoch, &claims)?;
+        self.mark(&claims, &marked)?;
+        if held { Ok(()) } else { self.refuse_late(known) }
+    }
+
+    /// Marks all claims before this one as overtaken.
+    fn mark(&self, claims: &BTreeSet<u64>, marked: &BTreeSet<u64>) -> Result<()> {
+        let epoch = self.mine.epoch;
         for older in claims.range(..epoch).filter(|older| !marked.contains(older)) {
             let mark = format!("{}{NEXT}", name(self.history, *older));
             match self.history.place().put_new(&mark, epoch.to_string().as_bytes(), self.now_ms) {
@@ -133,29 +179,29 @@ impl Taking<'_> {
                 other => other?,
             }
         }
+        Ok(())
+    }
+
+    /// Refuses to go on where commits lie there that this writer's file does not have.
+    fn refuse_late(&self, known: &impl Fn(&Segment) -> bool) -> Result<()> {
         let found = self.mine.after.map_or(0, |(sequence, _)| sequence);
         let newer = |s: &Segment| s.name.last > found.max(self.archived) && !known(s);
-        // All levels: what an older writer put may be merged by now, and what it was merged from be gone.
-        for segment in self.history.segments()?.into_iter().filter(newer) {
-            let header = self.history.header(&segment).map_err(|e| match e.kind() {
+        let mut place = Asking::default();
+        let mut segments = Vec::new();
+        // All levels, upwards: what an older writer put may be merged by now, and what it was merged from be gone.
+        for level in Level::all() {
+            segments.extend(place.ask(|| self.history.level(level))?);
+        }
+        for segment in segments.into_iter().filter(newer) {
+            let header = place.ask(|| self.history.header(&segment)).map_err(|e| match e.kind() {
                 Kind::Missing => Error::new(Kind::Unreachable, format!("{e}: it was merged meanwhile")),
                 _ => e,
             })?;
-            if header.epoch != epoch {
-                self.withdraw();
+            if header.epoch != self.mine.epoch {
                 return Err(self.late(&segment, &header));
             }
         }
         Ok(())
-    }
-
-    fn refuse_newer(&self, claims: &BTreeSet<u64>) -> Result<()> {
-        match claims.last() {
-            Some(newest) if *newest > self.mine.epoch => {
-                Err(overtaken(self.history, self.mine.epoch, &newest.to_string()))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Openings before this one that put nothing, but whose commits this one puts: the place was not there then.
@@ -182,19 +228,6 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Nothing was put under this claim: it would only keep the other writer from going on.
-    fn withdraw(&self) {
-        let place = self.history.place();
-        // Where that fails the other one is refused too, by name.
-        let _ = place.delete(&name(self.history, self.mine.epoch));
-        for older in claims(self.history).into_iter().flatten() {
-            let mark = format!("{}{NEXT}", name(self.history, older));
-            if place.read_small(&mark).is_ok_and(|by| by == Some(self.mine.epoch.to_string().into_bytes())) {
-                let _ = place.delete(&mark);
-            }
-        }
-    }
-
     fn others(&self, epoch: u64) -> Error {
         let text = format!(
             "another program archived {} as its writer {epoch}: the file was copied, or put back from a copy. Nothing was \
@@ -215,6 +248,20 @@ impl Taking<'_> {
     }
 }
 
+/// Removes a claim under which nothing was put, and those that its opening made with it: they would only keep the other writer from
+/// going on. Marks stay.
+fn remove(history: &History, claimed: &Claimed) -> Result<()> {
+    for epoch in claims(history)?.range(..=claimed.epoch).rev() {
+        let there = Claimed::read(history, *epoch)?;
+        if there.is_some_and(|there| there.nonce == claimed.nonce) {
+            history.place().delete(&name(history, *epoch))?;
+        } else if *epoch < claimed.epoch {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Refuses commits of a writer after whom another one took the history, unless that was this folder.
 pub(crate) fn refuse_overtaken(history: &History, id: &str, scratch: &Path, epoch: u64) -> Result<()> {
     let newest = claims(history)?.last().copied().unwrap_or(0);
@@ -229,142 +276,4 @@ pub(crate) fn refuse_overtaken(history: &History, id: &str, scratch: &Path, epoc
         history.root()
     );
     Err(Error::new(Kind::Apart, text))
-}
-
-/// What a folder has claimed: kept beside the store, the newest first.
-#[derive(Default)]
-pub(crate) struct Memory(Vec<Own>);
-
-struct Own {
-    epoch: u64,
-    nonce: String,
-    /// None where an earlier program noted it.
-    history: Option<String>,
-}
-
-impl Memory {
-    const NAME: &'static str = "claim";
-
-    pub(crate) fn read(scratch: &Path) -> Memory {
-        let parse = |line: &str| {
-            let mut words = line.split_ascii_whitespace();
-            let (epoch, nonce) = (u64::from_str_radix(words.next()?, 16).ok()?, words.next()?.to_owned());
-            Some(Own { epoch, nonce, history: words.next().map(str::to_owned) })
-        };
-        Memory(beside::read(scratch, Self::NAME).unwrap_or_default().lines().filter_map(parse).collect())
-    }
-
-    /// Whether something of this history was.
-    pub(crate) fn has(&self, history: &str) -> bool {
-        self.0.iter().any(|own| own.history.as_deref() == Some(history))
-    }
-
-    /// Whether this claim was.
-    pub(crate) fn made(&self, history: &str, claimed: &Claimed) -> bool {
-        let same = |own: &Own| own.history.as_deref().is_none_or(|of| of == history);
-        self.0.iter().any(|own| (own.epoch, &own.nonce) == (claimed.epoch, &claimed.nonce) && same(own))
-    }
-
-    /// The writer epoch that this opening goes on as, as far as this folder knows: its own, or one that no opening here had.
-    pub(crate) fn next(&self, history: &str, nonce: &str, own: u64) -> u64 {
-        let newest = self.0.iter().filter(|own| own.history.as_deref() == Some(history)).max_by_key(|own| own.epoch);
-        newest.map_or(own, |newest| own.max(newest.epoch + u64::from(newest.nonce != nonce)))
-    }
-
-    /// Remembers a claim, before it is made.
-    fn note(scratch: &Path, history: &str, claimed: &Claimed) -> Result<()> {
-        let mut all = Memory::read(scratch);
-        if all.made(history, claimed) {
-            return Ok(());
-        }
-        let (epoch, nonce) = (claimed.epoch, claimed.nonce.clone());
-        all.0.push(Own { epoch, nonce, history: Some(history.to_owned()) });
-        all.0.sort_by_key(|own| std::cmp::Reverse(own.epoch));
-        all.0.truncate(REMEMBERED);
-        let line = |own: &Own| {
-            let history = own.history.as_deref().unwrap_or_default();
-            format!("{:016x} {} {history}\n", own.epoch, own.nonce)
-        };
-        let text: String = all.0.iter().map(line).collect();
-        beside::write(scratch, Self::NAME, text.as_bytes())
-    }
-}
-
-/// Which writer each commit of a history is of, read from its claims when it is asked for: newest first, no further than needed.
-#[derive(Debug, Default)]
-pub(crate) struct Writers(Mutex<Chain>);
-
-#[derive(Debug, Default)]
-struct Chain {
-    begun: bool,
-    /// Whose line it is; none for that of the newest claim.
-    own: Option<u64>,
-    /// A writer and the commit that it began after, the newest first.
-    runs: Vec<(u64, u64)>,
-    /// The commit that the last of these began after, and its writer, who is not among them yet.
-    before: Option<(u64, u64)>,
-    /// No claim says more.
-    ended: bool,
-}
-
-impl Writers {
-    /// They are read again: those that lead to this writer, or to the newest. A writer that holds its claim goes by its own alone:
-    /// one that came later and withdrew would have made its segments nobody's for a moment.
-    pub(crate) fn forget(&self, own: Option<u64>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Chain { own, ..Chain::default() };
-    }
-
-    /// The writer of a commit, as far as the claims say.
-    pub(crate) fn of(&self, history: &History, commit: u64) -> Result<Option<u64>> {
-        let mut chain = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !chain.begun {
-            let newest = if chain.own.is_some() { chain.own } else { claims(history)?.last().copied() };
-            chain.before = newest.map(|newest| (u64::MAX, newest));
-            chain.begun = true;
-        }
-        loop {
-            if let Some((writer, _)) = chain.runs.iter().find(|(_, after)| *after < commit) {
-                return Ok(Some(*writer));
-            }
-            let Some((last, writer)) = chain.before.filter(|_| !chain.ended) else {
-                return Ok(chain.before.filter(|(last, _)| *last == commit).map(|(_, writer)| writer));
-            };
-            match Claimed::read(history, writer)?.and_then(|claimed| claimed.after) {
-                // Each began earlier, and as a lower number: whatever else a claim says, this ends.
-                Some((after, before)) if after <= last && before < writer => {
-                    chain.runs.push((writer, after));
-                    chain.before = Some((after, before));
-                }
-                _ => chain.ended = true,
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::place::Folder;
-    use std::sync::Arc;
-
-    #[test]
-    fn each_commit_has_the_writer_that_the_claims_lead_to() {
-        let t = tempfile::tempdir().unwrap();
-        let history = History::new(Arc::new(Folder::open(t.path()).unwrap()), "Users", "1").unwrap();
-        let of = |commit| Writers::default().of(&history, commit).unwrap();
-        assert_eq!(of(5), None);
-        // Writer 4 is of an earlier program, writer 6 claimed nothing, and writer 8 went on apart.
-        for (epoch, after) in
-            [(4, None), (5, Some((30, 4))), (7, Some((40, 6))), (8, Some((41, 7))), (9, Some((45, 7)))]
-        {
-            Claimed { epoch, nonce: "n".into(), after }.put(&history, 0).unwrap();
-        }
-        assert_eq!([46, 45, 42, 41].map(of), [Some(9), Some(7), Some(7), Some(7)]);
-        assert_eq!([40, 39, 30, 1].map(of), [Some(6), None, None, None]);
-        // Who holds writer 8's claim goes by that, whoever comes.
-        let held = Writers::default();
-        assert_eq!(held.of(&history, 42).unwrap(), Some(7));
-        held.forget(Some(8));
-        assert_eq!([46, 42, 41].map(|commit| held.of(&history, commit).unwrap()), [Some(8), Some(8), Some(7)]);
-    }
 }

@@ -14,6 +14,7 @@
 //! Absent on purpose: services, HTTP, an async runtime in the API.
 
 mod archiver;
+mod asking;
 mod base;
 mod beside;
 mod check;

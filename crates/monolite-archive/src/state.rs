@@ -5,6 +5,7 @@
 //! - Nothing is claimed here: an opening that changes nothing in the place leaves no trace in it but a manifest.
 //! - What cannot be proven to go on from the archive gets a new base.
 
+use crate::asking::Asking;
 use crate::claims::{Claimed, Memory, claims};
 use crate::history::{History, Segment};
 use crate::layout::{Level, SegmentName};
@@ -160,35 +161,6 @@ fn writer(side: Side<'_>, newest: Option<Claimed>, captured: Option<Tip>, memory
             Err(Error::new(Kind::Apart, text))
         }
     }
-}
-
-/// How often a place that has answered is asked the same before it counts as one that does not.
-const ASKED_MAX: usize = 4;
-
-/// Asks a place that has answered before again, where it fails: the comparison has some twenty questions, and one that fails now
-/// and then would hardly ever answer all of them in a row. One that does not answer the first is asked no more.
-#[derive(Default)]
-struct Asking {
-    answered: bool,
-}
-
-impl Asking {
-    fn ask<T>(&mut self, mut question: impl FnMut() -> Result<T>) -> Result<T> {
-        let mut asked = 1;
-        loop {
-            match question() {
-                Err(e) if self.answered && asked < ASKED_MAX && unanswered(&e) => asked += 1,
-                other => {
-                    self.answered |= other.is_ok();
-                    return other;
-                }
-            }
-        }
-    }
-}
-
-fn unanswered(e: &Error) -> bool {
-    matches!(e.kind(), Kind::Unreachable | Kind::OutcomeUnknown)
 }
 
 /// What waits in the spool, beside what the place has.
