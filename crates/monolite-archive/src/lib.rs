@@ -39,6 +39,7 @@ mod read;
 mod restore;
 mod retain;
 mod room;
+mod same;
 mod spool;
 mod state;
 mod verify;

@@ -12,7 +12,8 @@ use crate::history::{History, Segment};
 use crate::layout::{Level, SegmentName};
 use crate::ltx::Header;
 use crate::place::Folder;
-use crate::{Result, openings};
+use crate::same::is_same;
+use crate::{Error, Kind, Result, openings};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,7 +52,12 @@ pub fn carry_spool(history: &History, id: &str, scratch: &Path) -> Result<usize>
         if segment.name.first > last + 1 {
             break;
         }
-        spool.carry(&segment, history)?;
+        match spool.carry(&segment, history) {
+            Err(e) if matches!(e.kind(), Kind::Exists | Kind::OutcomeUnknown) => {
+                spool.was_carried(&segment, history, e)?
+            }
+            other => drop(other?),
+        }
         refuse_marked(history, claimed.max(writer.epoch))?;
         (last, carried) = (segment.name.last, carried + 1);
     }
@@ -63,8 +69,7 @@ fn claimed_for(history: &History, id: &str, scratch: &Path, writer: &Header) -> 
     let there = Claimed::read(history, writer.epoch)?;
     let new = || {
         let mut random = [0u8; 16];
-        getrandom::fill(&mut random)
-            .map_err(|e| crate::Error::new(crate::Kind::Io, format!("no random numbers: {e}")))?;
+        getrandom::fill(&mut random).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
         let after = openings::began(scratch, id, writer.epoch);
         Ok(Claimed { epoch: writer.epoch, nonce: crate::hex(&random), after })
     };
@@ -138,13 +143,27 @@ impl Spool {
             piece.clear();
             self.history.place().read(&from, at, PIECE, &mut piece)?;
             if piece.is_empty() {
-                return Err(crate::Error::damaged(format!("{from} in the spool is shorter than it was")));
+                return Err(Error::damaged(format!("{from} in the spool is shorter than it was")));
             }
-            upload.write_all(&piece).map_err(|e| crate::Error::io(format!("carrying {from}"), e))?;
+            upload.write_all(&piece).map_err(|e| Error::io(format!("carrying {from}"), e))?;
             at += piece.len() as u64;
         }
         upload.finish(header.at_ms)?;
         Ok(header)
+    }
+
+    /// Whether a segment whose name is taken in the place is the one that lies there: put by a try whose answer was lost.
+    fn was_carried(&self, segment: &Segment, to: &History, why: Error) -> Result<()> {
+        let there = to.level(segment.level)?.into_iter().find(|s| s.name == segment.name).ok_or(why)?;
+        if is_same(&self.history, segment, to, &there)? {
+            return Ok(());
+        }
+        let text = format!(
+            "{}/{there} was put by another program, and is not the segment of these commits that waits here; move the folder of \
+             what waits away to go on without it",
+            to.root()
+        );
+        Err(Error::new(Kind::Apart, text))
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Segment>> {

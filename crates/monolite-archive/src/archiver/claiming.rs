@@ -11,6 +11,7 @@ use super::pool::lock;
 use crate::claims::{Claimed, Taking, refuse_marked};
 use crate::history::Segment;
 use crate::ltx::Header;
+use crate::same::Failed;
 use crate::state::hex;
 use crate::{Error, Kind, Level, Result, Sides};
 use std::sync::atomic::Ordering;
@@ -58,31 +59,54 @@ impl Keeper {
     }
 
     /// A segment could not be put, since its name is taken: by an earlier try of ours whose answer was lost, as a rule. One of a writer
-    /// that was overtaken is in nobody's way: it is removed, and the next try finds the name free.
-    pub(super) fn ours(&self, header: &Header, why: Error) -> Result<Segment> {
+    /// that was overtaken is in nobody's way: it is removed, and the next try finds the name free. `same`: whether one that lies there
+    /// holds just these pages.
+    pub(super) fn ours(
+        &self,
+        header: &Header,
+        same: &mut dyn FnMut(&Segment) -> Result<bool, Failed>,
+        why: Error,
+    ) -> Result<Segment> {
         let all = self.plain.level(Level::CAPTURED)?;
         let there = all.into_iter().find(|s| (s.name.first, s.name.last) == (header.first, header.last)).ok_or(why)?;
+        let (root, is_damaged) = (self.plain.root(), |e: &Error| e.kind() == Kind::Damaged);
         let found = match self.plain.header(&there) {
-            Err(e) if e.kind() == Kind::Damaged => {
-                self.still_ours()?;
-                self.plain.delete(&there)?;
-                return Err(Error::new(Kind::Unreachable, format!("{e}: it is removed, and put again")));
-            }
+            Err(e) if is_damaged(&e) => return Err(self.put_again(&there, &e.to_string())),
             other => other?,
         };
         // The same commits of the same writer, captured twice: but for the moment they are the same.
-        if (Header { at_ms: header.at_ms, ..found }) == *header {
-            return Ok(Segment { created_ms: found.at_ms, ..there });
-        }
-        let root = self.plain.root();
+        let pages_differ = if (Header { at_ms: header.at_ms, ..found }) == *header {
+            match same(&there) {
+                Ok(true) => return Ok(Segment { created_ms: found.at_ms, ..there }),
+                Ok(false) => true,
+                Err(Failed::There(e)) if is_damaged(&e) => return Err(self.put_again(&there, &e.to_string())),
+                Err(e) => return Err(e.into()),
+            }
+        } else {
+            false
+        };
         if found.epoch < header.epoch {
-            self.still_ours()?;
-            self.plain.delete(&there)?;
-            let text = format!("{root}/{there} was of writer {}, who was overtaken: it is removed", found.epoch);
-            return Err(Error::new(Kind::Unreachable, text));
+            let text = format!("{root}/{there} was of writer {}, who was overtaken", found.epoch);
+            return Err(self.put_again(&there, &text));
         }
-        let text = format!("{root}/{there} was put by another program; two write one archive");
+        let text = if pages_differ {
+            format!(
+                "{root}/{there} has other pages than these commits, though both are writer {}'s: the machine was cloned, or put back, \
+                 with its memory, or the file was copied before it was archived. Nothing was archived",
+                found.epoch
+            )
+        } else {
+            format!("{root}/{there} was put by another program; two write one archive")
+        };
         Err(self.sided(Error::new(Kind::Apart, text)))
+    }
+
+    /// Removes what is in the way under a segment's name; answers why it is put again.
+    fn put_again(&self, there: &Segment, why: &str) -> Error {
+        match self.still_ours().and_then(|()| self.plain.delete(there)) {
+            Ok(()) => Error::new(Kind::Unreachable, format!("{why}: it is removed, and put again")),
+            Err(e) => e,
+        }
     }
 
     /// A refusal with both sides.

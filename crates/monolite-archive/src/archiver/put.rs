@@ -1,7 +1,7 @@
 //! A batch of commits as a segment: in the place, or in the spool beside the store.
 //!
 //! **Invariants**
-//! - A segment that is there already counts as put where it is this one.
+//! - A segment that is there already counts as put where it is this one, page by page.
 //!
 //! Never here: which of the two, and what is released then.
 
@@ -9,6 +9,7 @@ use super::keeper::Keeper;
 use crate::history::{History, Segment};
 use crate::layout::{Level, SegmentName};
 use crate::ltx::Header;
+use crate::same::{Failed, Same};
 use crate::{Error, Kind, Result};
 use monolite_store::Batch;
 
@@ -17,7 +18,9 @@ impl Keeper {
     pub(super) fn put_near(&self, header: Header, batch: &mut Batch) -> Result<Segment> {
         self.take()?;
         let segment = put(&self.plain, header, batch).or_else(|e| match e.kind() {
-            Kind::Exists | Kind::OutcomeUnknown => self.ours(&header, e),
+            Kind::Exists | Kind::OutcomeUnknown => {
+                self.ours(&header, &mut |there| is_of(&self.plain, there, &header, batch), e)
+            }
             _ => Err(e),
         })?;
         self.still_ours().map(|()| segment)
@@ -27,7 +30,7 @@ impl Keeper {
     pub(super) fn put_beside(&self, header: Header, batch: &mut Batch) -> Result<Segment> {
         let spool = self.spool.history();
         put(spool, header, batch).or_else(|e| match e.kind() {
-            Kind::Exists | Kind::OutcomeUnknown => spooled(spool, &header, e),
+            Kind::Exists | Kind::OutcomeUnknown => spooled(spool, &header, batch, e).map_err(|e| self.sided(e)),
             _ => Err(e),
         })
     }
@@ -37,36 +40,33 @@ impl Keeper {
 fn put(history: &History, header: Header, batch: &mut Batch) -> Result<Segment> {
     let name = SegmentName { first: header.first, last: header.last };
     let mut writing = history.write(Level::CAPTURED, header)?;
-    batch.for_each(|number, page| writing.page(number, page).map_err(Failed::Place)).map_err(
-        |failed| match failed {
-            Failed::Place(e) => e,
-            // Whatever it is, it will be the same the next time: the batch is lost, and that is a gap.
-            Failed::Batch(e) => Error::new(Kind::Damaged, format!("a batch of commits cannot be read any more: {e}")),
-        },
-    )?;
+    batch.for_each(|number, page| writing.page(number, page).map_err(Failed::There))?;
     let bytes = writing.finish()?;
     Ok(Segment { level: Level::CAPTURED, name, bytes, created_ms: header.at_ms })
 }
 
-/// What failed while a batch was put.
-enum Failed {
-    Batch(monolite_store::Error),
-    Place(Error),
-}
-
-impl From<monolite_store::Error> for Failed {
-    fn from(e: monolite_store::Error) -> Failed {
-        Failed::Batch(e)
-    }
+/// Whether a segment that lies there is this batch.
+fn is_of(history: &History, there: &Segment, header: &Header, batch: &mut Batch) -> Result<bool, Failed> {
+    let mut same = Same::begin(history, there, header).map_err(Failed::There)?;
+    batch.for_each(|number, page| same.page(number, page).map_err(Failed::There))?;
+    same.end().map_err(Failed::There)
 }
 
 /// The segment that lies in the spool already, put by a try whose answer was lost.
-fn spooled(spool: &History, header: &Header, why: Error) -> Result<Segment> {
+fn spooled(spool: &History, header: &Header, batch: &mut Batch, why: Error) -> Result<Segment> {
     let all = spool.level(Level::CAPTURED)?;
     let there = all.into_iter().find(|s| (s.name.first, s.name.last) == (header.first, header.last)).ok_or(why)?;
-    if spool.header(&there)? == *header {
-        return Ok(there);
+    match is_of(spool, &there, header, batch) {
+        Ok(true) => Ok(there),
+        Ok(false) => {
+            let text =
+                format!("{}/{there} was put by another program, with other pages; two have one folder", spool.root());
+            Err(Error::new(Kind::Apart, text))
+        }
+        Err(Failed::There(e)) if e.kind() == Kind::Damaged => {
+            spool.delete(&there)?;
+            Err(Error::new(Kind::Unreachable, format!("{e}: it is removed from the spool, and put again")))
+        }
+        Err(e) => Err(e.into()),
     }
-    let text = format!("{}/{there} was put by another program", spool.root());
-    Err(Error::new(Kind::Apart, text))
 }

@@ -8,6 +8,7 @@ use super::keeper::{Keeper, Part};
 use super::pool::lock;
 use super::status::State;
 use crate::history::Segment;
+use crate::same::is_same;
 use crate::{Kind, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,7 +53,8 @@ impl Keeper {
         let carried = self.spool.carry(&first, &self.plain).or_else(|e| match e.kind() {
             Kind::Exists | Kind::OutcomeUnknown => {
                 let header = self.spool.history().header(&first)?;
-                self.ours(&header, e).map(|_| header)
+                let mut same = |there: &Segment| is_same(self.spool.history(), &first, &self.plain, there);
+                self.ours(&header, &mut same, e).map(|_| header)
             }
             _ => Err(e),
         });
