@@ -6,6 +6,7 @@ mod keeping;
 
 use keeping::{LONG, SERVICE, World, assert_same, insert, quick};
 use monolite_archive::{Config, Level, Status, Target};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,18 @@ fn telling(config: Config) -> (Config, Arc<Mutex<Vec<String>>>) {
 
 #[test]
 fn a_segment_that_is_cut_short_under_a_running_archive_holds_nothing_up() {
+    holds_nothing_up(|path| {
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    });
+}
+
+#[test]
+fn a_segment_that_is_deleted_under_a_running_archive_holds_nothing_up() {
+    holds_nothing_up(|path| std::fs::remove_file(path).unwrap());
+}
+
+fn holds_nothing_up(harm: fn(&Path)) {
     let world = World::new();
     let levels = vec![Duration::from_millis(30), Duration::from_secs(3600)];
     let (config, told) = telling(Config { levels, ..quick() });
@@ -34,7 +47,7 @@ fn a_segment_that_is_cut_short_under_a_running_archive_holds_nothing_up() {
     (0..2).for_each(|_| commit());
     let cut = level(0).into_iter().find(|s| s.name.last == store.sequence()).unwrap();
     let path = world.path("archive").join(history.segment_name(cut.level, cut.name));
-    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(cut.bytes / 2).unwrap();
+    harm(&path);
     commit();
     drop(rest);
     // The gap is told, and a new base leads past it.
@@ -59,4 +72,37 @@ fn a_segment_that_is_cut_short_under_a_running_archive_holds_nothing_up() {
     assert!(archive.watch(SERVICE, LONG, |s| s.last_base.is_some_and(|last| last >= asked)).unwrap());
     assert_same(&world.restore(&archive, Target::Latest).unwrap(), &world.db());
     assert_eq!(archive.status_of(SERVICE).unwrap().gaps, 1);
+}
+
+#[test]
+fn an_archive_that_is_away_for_a_while_has_lost_nothing() {
+    let world = World::new();
+    let (config, told) = telling(Config { levels: vec![Duration::from_millis(30)], ..quick() });
+    let store = world.store();
+    let archive = world.keep(&store, config);
+    world.assert_whole(&archive, &store);
+    let rest = archive.rest(SERVICE, LONG).unwrap();
+    for _ in 0..3 {
+        insert(&store, 3, 100);
+        archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    }
+    // As where its disk is not mounted any more.
+    let (folder, away) = (world.path("archive"), world.path("away"));
+    std::fs::rename(&folder, &away).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    let errors = archive.status_of(SERVICE).unwrap().errors;
+    drop(rest);
+    assert!(archive.watch(SERVICE, LONG, |s| s.errors > errors).unwrap(), "merging fails: {:?}", archive.status());
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::rename(&away, &folder).unwrap();
+    insert(&store, 3, 100);
+    world.assert_whole(&archive, &store);
+    let history = archive.history(SERVICE).unwrap();
+    let until = Instant::now() + LONG;
+    while history.level(Level::new(1).unwrap()).unwrap().is_empty() {
+        assert!(Instant::now() < until, "{:?}", archive.status());
+        insert(&store, 1, 100);
+        archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    }
+    assert_eq!(archive.status_of(SERVICE).unwrap().gaps, 0, "{:?}", told.lock().unwrap());
 }

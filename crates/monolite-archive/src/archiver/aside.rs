@@ -1,14 +1,16 @@
-//! Segments that cannot be used: what upkeep finds damaged, and what another writer left.
+//! Segments that cannot be used: what upkeep finds damaged, or not there any more, and what another writer left.
 //!
 //! **Invariants**
-//! - A damaged segment is told and counted once, and nothing waits for it: merges go around it, and where nothing else leads past
+//! - Such a segment is told and counted once, and nothing waits for it: merges go around it, and where nothing else leads past
 //!   it a new base does.
-//! - It stays in the place, since a part of it may be worth something; the next start lists it again, and it goes with its age.
+//! - A damaged one stays in the place, since a part of it may be worth something; the next start lists it again, and it goes with its age.
+//! - One is missing only where the history's manifest is there: a folder that is not mounted has lost nothing.
 //!
 //! Never here: what is merged and when.
 
 use super::keeper::Keeper;
 use crate::history::Segment;
+use crate::manifest::Manifest;
 use crate::plan::{Plan, Target};
 use crate::{Error, Kind, Result, verify};
 use std::ops::ControlFlow;
@@ -17,14 +19,23 @@ use std::sync::Arc;
 impl Keeper {
     /// Takes those out of the list of segments that cannot be read, after a merge of these failed; all of them where each one is
     /// sound, and they do not fit each other.
-    pub(super) fn set_aside(self: &Arc<Self>, inputs: &[Segment], why: &Error) -> Result<()> {
+    ///
+    /// # Errors
+    /// What the merge said, where one seemed to be missing and all are there.
+    pub(super) fn set_aside(self: &Arc<Self>, inputs: &[Segment], why: Error) -> Result<()> {
         let mut each = |_| if self.is_called_off() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         let mut bad = Vec::new();
         for segment in inputs {
             match verify::read(&self.history, segment, &mut each) {
                 Err(e) if e.kind() == Kind::Damaged => bad.push((*segment, e.to_string())),
+                Err(e) if e.kind() == Kind::Missing && Manifest::read(&self.plain)?.is_some() => {
+                    bad.push((*segment, format!("{e}: somebody has deleted it")));
+                }
                 other => drop(other?),
             }
+        }
+        if bad.is_empty() && why.kind() == Kind::Missing {
+            return Err(why);
         }
         if bad.is_empty() {
             bad.extend(inputs.iter().map(|segment| (*segment, why.to_string())));

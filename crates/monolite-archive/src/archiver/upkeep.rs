@@ -277,8 +277,8 @@ impl Keeper {
                 self.take()?;
                 let segment = match self.compact(group, to) {
                     Err(e) if e.kind() == Kind::Exists => self.there(to, name, e)?,
-                    Err(e) if e.kind() == Kind::Damaged => {
-                        self.set_aside(group, &e)?;
+                    Err(e) if matches!(e.kind(), Kind::Damaged | Kind::Missing) => {
+                        self.set_aside(group, e)?;
                         return Ok(false);
                     }
                     other => other?,
