@@ -230,7 +230,7 @@ impl Taking<'_> {
 
     fn others(&self, epoch: u64) -> Error {
         let text = format!(
-            "another program archived {} as its writer {epoch}: the file was copied, or put back from a copy. Nothing was \
+            "another program has claimed {} as its writer {epoch}: the file was copied, or put back from a copy. Nothing was \
              archived",
             self.history.root()
         );
@@ -260,6 +260,18 @@ fn remove(history: &History, claimed: &Claimed) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Removes the newest claim where an earlier opening of this folder made it and ended before it held it: readers go by it, and pass over
+/// what the writer before it put, though that may count.
+pub(crate) fn take_back(history: &History, id: &str, memory: &Memory, nonce: &str) -> Result<()> {
+    let Some(newest) = claims(history)?.last().copied() else { return Ok(()) };
+    match Claimed::read(history, newest)? {
+        Some(there) if there.nonce != nonce && memory.made(id, &there) && !memory.held(id, &there) => {
+            remove(history, &there)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses commits of a writer after whom another one took the history, unless that was this folder.

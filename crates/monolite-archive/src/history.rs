@@ -162,18 +162,14 @@ impl History {
             let text = format!("{segment} holds commits {first} to {last}: it was renamed or replaced");
             return Err(Error::new(Kind::Damaged, text));
         }
-        let writer = self.writers.as_ref().map_or(Ok(None), |writers| writers.of(self, last))?;
-        match writer {
-            Some(writer) if writer != header.epoch => {
-                let text = format!(
-                    "{segment} is of writer {}, but commit {last} of this history is writer {writer}'s: two servers wrote copies \
-                     of one file, and this segment is of the one that was overtaken",
-                    header.epoch
-                );
-                Err(Error::new(Kind::Foreign, text))
-            }
-            _ => Ok(()),
-        }
+        let writer = self.writers.as_ref().map_or(Ok(None), |writers| writers.not_of(self, last, header.epoch))?;
+        let Some(writer) = writer else { return Ok(()) };
+        let text = format!(
+            "{segment} is of writer {}, but commit {last} of this history is writer {writer}'s: two servers wrote copies of one \
+             file, and this segment is of the one that was overtaken",
+            header.epoch
+        );
+        Err(Error::new(Kind::Foreign, text))
     }
 }
 

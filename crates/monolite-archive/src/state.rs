@@ -2,11 +2,12 @@
 //!
 //! **Invariants**
 //! - A file that is behind its archive, or went on apart from it, is refused with both sides; the place is not written to.
-//! - Nothing is claimed here: an opening that changes nothing in the place leaves no trace in it but a manifest.
+//! - Nothing is claimed here: an opening that changes nothing in the place leaves no trace in it but a manifest. A claim that an earlier
+//!   one made and never held is removed.
 //! - What cannot be proven to go on from the archive gets a new base.
 
 use crate::asking::Asking;
-use crate::claims::{Claimed, Memory, claims};
+use crate::claims::{Claimed, Memory, claims, take_back};
 use crate::history::{History, Segment};
 use crate::layout::{Level, SegmentName};
 use crate::ltx::Header;
@@ -88,6 +89,8 @@ pub(crate) fn settle(
         begun_ms: now_ms,
     };
     let mut place = Asking::default();
+    let memory = Memory::read(scratch);
+    place.ask(|| take_back(history, &manifest.history, &memory, side.nonce))?;
     let mut segments = Vec::new();
     // Upwards, as `History::segments` does.
     for level in Level::all() {
@@ -108,7 +111,6 @@ pub(crate) fn settle(
     if let Some(tip) = captured {
         refuse_apart(history, &segments, side, &tip)?;
     }
-    let memory = Memory::read(scratch);
     place.ask(|| manifest.settle(history))?;
     let all = place.ask(|| claims(history))?;
     let newest = all.last().copied().unwrap_or(0);
@@ -154,7 +156,7 @@ fn writer(side: Side<'_>, newest: Option<Claimed>, captured: Option<Tip>, memory
         Some(newest) if memory.made(&id, &newest) || at_tip => Ok(mine(newest.epoch + 1)),
         Some(newest) => {
             let text = format!(
-                "another program archived {service} as its writer {}: the file was copied, or put back from a copy. Nothing \
+                "another program has claimed the history of {service} as its writer {}: the file was copied, or put back from a copy. Nothing \
                  was written",
                 newest.epoch
             );

@@ -336,3 +336,58 @@ fn one_that_serves_a_copy_and_writes_nothing_leaves_the_other_alone() {
     let segments: Vec<Plan> = vec![plan(&history(&a, shared.place()), Target::Latest).unwrap()];
     assert_eq!(segments[0].last(), a.store.sequence());
 }
+
+#[test]
+fn a_claim_of_one_that_was_killed_before_it_held_it_is_taken_back_by_its_next_start() {
+    let shared = World::new();
+    let (mut a, copied) = one_and_a_copy(shared.place(), Copied::File, when_asked());
+    let (mut dice, history, out) = (Dice(11), history(&a, shared.place()), World::new());
+    let ((tell, told), (go, gone)) = (mpsc::sync_channel(64), mpsc::sync_channel::<()>(1));
+    let (mut marks, killed) = (0, Arc::new(AtomicBool::new(false)));
+    let is_killed = killed.clone();
+    let place = Faulty::new(shared.place(), move |step, name| {
+        if step == Step::Create && name.ends_with(".next") {
+            marks += 1;
+            if marks == 1 {
+                tell.send(()).unwrap();
+                gone.recv_timeout(LONG).unwrap();
+            }
+        }
+        let dead = is_killed.load(SeqCst);
+        if step == Step::Finished && name.contains("/claims/") && !name.ends_with(".next") {
+            is_killed.store(true, SeqCst);
+        }
+        dead.then(|| Error::new(Kind::Unreachable, "killed"))
+    });
+    let mut b = another(&a, copied, Arc::new(place), when_asked()).unwrap();
+    let sequence = b.write(&mut dice);
+    let waits = b.archive.archived(SERVICE, sequence).unwrap();
+    told.recv_timeout(LONG).unwrap();
+    // It has looked and not marked yet: what the other one commits now counts.
+    assert_eq!(a.write(&mut dice), sequence);
+    assert!(a.archived(sequence), "{:?}", a.archive.status());
+    go.send(()).unwrap();
+    assert!(b.archive.watch(SERVICE, LONG, |_| killed.load(SeqCst)).unwrap());
+    let Writer { world: copied, store, archive, .. } = b;
+    drop((archive, waits));
+    store.abandon();
+    // Nobody acknowledges more beside that claim.
+    let more = a.write(&mut dice);
+    assert!(!a.archived(more));
+    a.stopped_by();
+    let refused = another(&a, copied, shared.place(), when_asked()).err().unwrap();
+    assert!(matches!(refused.kind(), Kind::Apart | Kind::Behind), "{refused}");
+    let (at, rows) = restored(&history, Target::Latest, &out).unwrap();
+    assert!(at >= sequence, "commit {sequence} was acknowledged, and {at} is the newest");
+    assert_eq!(Some(&rows), a.was.get(&at));
+    // The older one goes on once it is started again.
+    let Writer { world, store, archive, was, .. } = a;
+    drop(archive);
+    store.abandon();
+    let store = world.store();
+    let archive = Archive::start(shared.place(), quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    let (at, rows) = restored(&history, Target::Latest, &out).unwrap();
+    assert_eq!((at, Some(&rows)), (store.sequence(), was.get(&more)));
+}

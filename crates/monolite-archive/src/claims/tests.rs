@@ -219,3 +219,28 @@ fn each_commit_has_the_writer_that_the_claims_lead_to() {
     held.forget(Some(8));
     assert_eq!([46, 42, 41].map(|commit| held.of(&history, commit).unwrap()), [Some(8), Some(8), Some(7)]);
 }
+
+#[test]
+fn a_reader_that_began_while_a_newcomer_had_a_claim_goes_by_the_others_once_that_withdrew() {
+    let world = World::new();
+    let history = world.history();
+    take(&history, &world.scratch("a"), 8, (42, 7)).unwrap();
+    put(&history, 43, 8);
+    let segment = history.level(Level::CAPTURED).unwrap()[0];
+    let newcomer = Claimed { epoch: 9, nonce: "n9".into(), after: Some((42, 7)) };
+    let begun = || {
+        newcomer.put(&history, 0).unwrap();
+        let reads = history.in_line();
+        assert_eq!(reads.header(&segment).unwrap_err().kind(), Kind::Foreign);
+        reads
+    };
+    let reads = begun();
+    remove(&history, &newcomer).unwrap();
+    assert_eq!(reads.header(&segment).unwrap().epoch, 8);
+    // Where yet another one came meanwhile, what was read stands.
+    let reads = begun();
+    Claimed { epoch: 10, nonce: "n10".into(), after: Some((43, 8)) }.put(&history, 0).unwrap();
+    history.place().delete(&name(&history, 9)).unwrap();
+    assert_eq!(reads.header(&segment).unwrap_err().kind(), Kind::Foreign);
+    assert_eq!(history.in_line().header(&segment).unwrap().epoch, 8);
+}
