@@ -83,8 +83,14 @@ impl fmt::Display for Guests {
                 "\n  {service} is at commit {file}{of}; its archive has commit {archive} of {}",
                 moment(sides.archive_ms)
             )?;
-            if *kind == Kind::Apart {
-                f.write_str(", which this file does not have: it went on apart from it")?;
+            match *kind {
+                Kind::Apart if archive < file => write!(
+                    f,
+                    "; another program has claimed this history, or has that commit as another one: the file was copied. \
+                     --roll-forward would bring it back to commit {archive}"
+                )?,
+                Kind::Apart => f.write_str(", which this file does not have: it went on apart from it")?,
+                _ => {}
             }
         }
         if let Some(others) = self.for_others() {
@@ -108,5 +114,23 @@ fn listed(names: &[String]) -> String {
         [] => String::new(),
         [one] => one.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_ahead_of_what_it_would_be_rolled_to_is_told_so() {
+        let told = |kind, file, archive| {
+            let (service, history) = ("Users".to_owned(), "1".to_owned());
+            let sides = Sides { service, history, file, file_ms: None, archive, archive_ms: 0 };
+            Guests { refused: vec![(kind, sides)], ..Guests::default() }.to_string()
+        };
+        assert!(told(Kind::Apart, 43, 40).contains("would bring it back to commit 40"));
+        for (kind, file, archive) in [(Kind::Apart, 40, 43), (Kind::Behind, 40, 43)] {
+            assert!(!told(kind, file, archive).contains("bring it back"));
+        }
     }
 }

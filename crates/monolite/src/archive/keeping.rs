@@ -128,6 +128,7 @@ impl Keeping {
     /// Records a cut of all files, once it is archived.
     pub(crate) fn cut(&self, mark: &str) -> crate::Result<CutPoint> {
         check_mark(mark)?;
+        keep_again(&self.unkept, &self.archive, &self.data, &self.host, &self.cuts);
         let _cuts = self.cuts.hold();
         cut(&self.archive, &self.ledger, &self.host, Some(mark))
     }

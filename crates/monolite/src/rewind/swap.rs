@@ -64,8 +64,8 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
     let kept_on = keep(ground, service, &forked.0);
     if let Err(e) = &kept_on {
         note = Some(format!(
-            "{service} serves, but is NOT ARCHIVED: {e:#}; mend that, and it is tried again with each cut, or restart the server. \
-             `backup status` says how it stands"
+            "{service} serves, but is NOT ARCHIVED: {e:#}; mend that, and it is tried again with each cut (`backup mark NAME` \
+             takes one), or restart the server. `backup status` says how it stands"
         ));
     }
     finish(&places, &journal).context("the rewind is done; the next start of the server tidies up after it")?;
