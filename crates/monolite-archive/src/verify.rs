@@ -4,10 +4,13 @@
 //!
 //! **Invariants**
 //! - One problem does not hide another: all segments are looked at.
+//! - What retention left behind a commit that is kept for a cut or a restore is no gap: it was kept as long as it was promised.
 //!
 //! Never here: repair.
 
+use crate::cuts;
 use crate::history::{History, Segment};
+use crate::layout::history_root;
 use crate::plan::{Plan, Target};
 use crate::{Kind, Result, moment};
 use std::fmt;
@@ -64,7 +67,8 @@ impl fmt::Display for Problem {
             Problem::Damaged { segment, text } => write!(f, "{segment} is damaged: {text}"),
             Problem::Foreign { segment, text } => write!(f, "{segment} is passed over: {text}"),
             Problem::Gap { first, last, healed } => {
-                let after = if *healed { "; a later base leads on" } else { "" };
+                let after =
+                    if *healed { "; a later base leads on, and only moments between cannot be restored" } else { "" };
                 write!(f, "commits {first} to {last} are missing{after}")
             }
             Problem::BackInTime { segment, at_ms, earlier_ms } => {
@@ -88,6 +92,8 @@ pub struct Verified {
     pub first: u64,
     /// The newest commit in the history, 0 where there is none.
     pub last: u64,
+    /// Commits, first and last, that had their age: they follow one that is kept for a cut or a restore, and a later base leads on.
+    pub forgotten: Vec<(u64, u64)>,
     /// All that is wrong.
     pub problems: Vec<Problem>,
 }
@@ -128,7 +134,14 @@ pub fn verify(history: &History, progress: &mut dyn FnMut(u64, u64) -> ControlFl
     verified.last = segments.iter().map(|s| s.name.last).max().unwrap_or(0);
     verified.first = sound.iter().filter(|s| s.name.is_base()).map(|s| s.name.last).min().unwrap_or(0);
     verified.problems.extend(back_in_time(ends));
-    verified.problems.extend(gaps(&sound, verified.last));
+    for gap in gaps(&sound, verified.last) {
+        match gap {
+            Problem::Gap { first, last, healed: true } if is_kept(history, first - 1)? => {
+                verified.forgotten.push((first, last))
+            }
+            gap => verified.problems.push(gap),
+        }
+    }
     if verified.last > 0
         && let Err(e) = Plan::to(&sound, Target::Sequence(verified.last), |s| Ok(s.created_ms))
     {
@@ -158,6 +171,27 @@ pub(crate) fn read(
         }
     }
     Ok((u64::from(decoder.pages()), decoder.header().at_ms))
+}
+
+/// Whether a restore, or a recorded cut, names this commit: retention keeps what leads to it, and nothing of what follows.
+fn is_kept(history: &History, commit: u64) -> Result<bool> {
+    let pinned = history.place().list(&history.name("pins"))?;
+    let named = format!("{commit:016x}-");
+    if pinned.iter().any(|pin| pin.name.starts_with(&named)) {
+        return Ok(true);
+    }
+    for name in cuts::recorded(&**history.place())? {
+        let cut = match cuts::read(&**history.place(), &name) {
+            // Forgotten meanwhile; what is wrong with a cut is not what is looked for here.
+            Err(e) if matches!(e.kind(), Kind::Missing | Kind::Damaged | Kind::Newer) => continue,
+            other => other?,
+        };
+        let is_here = |service: &str, id: &str| history_root(service, id).is_ok_and(|root| root == history.root());
+        if cut.services.iter().any(|(service, at)| at.sequence == commit && is_here(service, &at.history)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn back_in_time(mut ends: Vec<(Segment, i64)>) -> Vec<Problem> {

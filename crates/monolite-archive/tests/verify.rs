@@ -5,8 +5,9 @@
 mod histories;
 
 use histories::World;
+use monolite_archive::cuts::{CutPoint, Position, record};
 use monolite_archive::place::Folder;
-use monolite_archive::{Check, Kind, Level, Place, Problem, Target, pins, restore, verify};
+use monolite_archive::{BASES, Check, Kind, Level, Place, Problem, Target, compact, pins, plan, restore, verify};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -60,6 +61,32 @@ fn every_damaged_segment_and_the_gap_it_makes_are_told() {
     assert_eq!(found.problems[2], Problem::Gap { first: 5, last: 5, healed: false });
     assert_eq!(found.problems[3], Problem::Gap { first: 10, last: 11, healed: false });
     assert!(told[4].contains("cannot be restored"), "{told:?}");
+}
+
+#[test]
+fn what_had_its_age_behind_a_commit_that_is_kept_is_no_gap() {
+    let (scratch, world) = world(5);
+    let all = world.history.level(Level::CAPTURED).unwrap();
+    let whole = plan(&world.history, Target::Latest).unwrap();
+    compact(&world.history, whole.segments(), BASES, scratch.path()).unwrap();
+    let (first, last) = (all[4].name.first, all[7].name.last);
+    all[4..8].iter().for_each(|segment| world.history.delete(segment).unwrap());
+    let look = || verify(&world.history, &mut go_on).unwrap();
+    let found = look();
+    assert_eq!(found.problems, [Problem::Gap { first, last, healed: true }]);
+    assert!(found.problems[0].to_string().contains("only moments between"), "{}", found.problems[0]);
+    let (service, history) = world.history.root().split_once('/').unwrap();
+    let named = |sequence, id: &str| {
+        let services = [(service.to_owned(), Position { history: id.to_owned(), sequence })].into();
+        CutPoint { format: 1, at_ms: 7, services, missing: Vec::new() }
+    };
+    let place = world.history.place();
+    record(&**place, Some("another"), &named(first - 1, "00")).unwrap();
+    record(&**place, Some("earlier"), &named(first - 2, history)).unwrap();
+    assert_eq!(look().problems.len(), 1, "cuts of another history, and of another commit");
+    record(&**place, Some("kept"), &named(first - 1, history)).unwrap();
+    let found = look();
+    assert_eq!((found.problems, found.forgotten), (vec![], vec![(first, last)]));
 }
 
 #[test]

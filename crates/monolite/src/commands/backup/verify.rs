@@ -26,6 +26,8 @@ struct Report {
     to: u64,
     /// The moment of the state that was restored, where one was.
     restored: Option<String>,
+    /// Commits, first and last, of which only those before are kept, for a cut or a restore.
+    forgotten: Vec<(u64, u64)>,
     problems: Vec<String>,
 }
 
@@ -58,6 +60,7 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
                 from: found.first,
                 to: found.last,
                 restored: restored.map(|restored| moment(restored.at_ms)),
+                forgotten: found.forgotten,
                 problems,
             });
         }
@@ -99,6 +102,13 @@ fn print(context: &Context, reports: &[Report]) -> Result {
     });
     out.table(&["service", "result", "segments", "bytes", "from commit", "to commit", "restored"], rows)?;
     for report in reports {
+        for (first, last) in &report.forgotten {
+            let (service, history, kept) = (&report.service, &report.history, first - 1);
+            out.line(format!(
+                "{service} {history}: commits {first} to {last} had their age; commit {kept} before them is kept for a cut or a restore, \
+                 and a later base leads on"
+            ))?;
+        }
         for problem in &report.problems {
             out.line(format!("{} {}: {problem}", report.service, report.history))?;
         }
