@@ -205,7 +205,7 @@ impl Writer {
 
     /// A slow read does not end so soon that waiting for it would be worth anything.
     fn patience(&self, times: u32) -> Duration {
-        match self.shared.reads.slow.running() {
+        match self.shared.reads.slow.long() {
             0 => PATIENCE * times.clamp(1, PATIENCE_TIMES_MAX),
             _ => Duration::ZERO,
         }
@@ -284,7 +284,7 @@ fn rounds(shared: &Arc<Shared>) -> crate::Result<()> {
     }
     converge(shared, connection)?;
     let slow = &shared.reads.slow;
-    let were_in_the_way = slow.running() > 0;
+    let were_in_the_way = slow.long() > 0;
     if slow.hold_back(SLOW_READS_END, HELD_BACK) && were_in_the_way {
         converge(shared, connection)?;
     }

@@ -8,7 +8,7 @@ use common::{done, within};
 use monolite_store::{Config, Error, Kind, Migration, Migrations, ReadWith, Snapshot, Store, Tenant, Ticket, Tx};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
@@ -30,6 +30,13 @@ fn ticket(tenant: Tenant) -> Ticket {
     Ticket::label("slow").tenant(tenant).slow()
 }
 
+/// A ticket of a kind of its own: nothing is known of it, so it counts as long.
+fn unknown(tenant: Tenant) -> Ticket {
+    static KINDS: AtomicUsize = AtomicUsize::new(0);
+    let label = format!("unknown {}", KINDS.fetch_add(1, SeqCst));
+    Ticket::label(label.leak()).tenant(tenant).slow()
+}
+
 /// A read that says that it has begun and then waits for its sender to go.
 struct Held {
     read: ReadWith<(), Error>,
@@ -41,7 +48,7 @@ fn hold(store: &Store, tenant: Tenant) -> Held {
     let (tell, begun) = sync_channel::<()>(1);
     let (go, wait) = sync_channel::<()>(1);
     let wait = Mutex::new(wait);
-    let read = store.read_with(ticket(tenant), move |_| {
+    let read = store.read_with(unknown(tenant), move |_| {
         let _ = tell.try_send(());
         let _ = wait.lock().unwrap().recv();
         Ok(())
@@ -82,6 +89,34 @@ fn a_tenant_that_reads_without_end_leaves_a_thread_to_others() {
     third.begin().end().unwrap();
     waiting.into_iter().for_each(|held| held.end().unwrap());
     assert_eq!(store.status().slow_queued, 0);
+}
+
+#[test]
+fn a_read_that_is_known_to_be_short_does_not_wait_behind_long_ones() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, Config { slow_tenant_queue_max: 4, ..Config::default() });
+    assert_eq!(done(quick(&store, ticket(QUIET))).unwrap().value, 1);
+    let busy = [hold(&store, NOISY).begin(), hold(&store, NOISY).begin(), hold(&store, Tenant(3)).begin()];
+    for _ in 0..50 {
+        assert_eq!(done(quick(&store, ticket(QUIET))).unwrap().value, 1);
+    }
+    // One that blocks its thread is so no more, whatever CPU time it takes; nor is what nobody knows.
+    let waits_too = quick(&store, unknown(Tenant(3)));
+    let mut blocked: ReadWith<(), Error> = store.read_with(ticket(QUIET), |_| {
+        let (_never, ends) = sync_channel::<()>(0);
+        let _ = ends.recv_timeout(Duration::from_millis(200));
+        Ok(())
+    });
+    let mut pending = |cx: &mut Context<'_>| Pin::new(&mut blocked).poll(cx).is_pending();
+    while pending(&mut Context::from_waker(Waker::noop())) {
+        std::thread::yield_now();
+    }
+    let waits: Vec<_> = (0..4).map(|_| quick(&store, ticket(QUIET))).collect();
+    let refused = done(quick(&store, ticket(QUIET))).unwrap_err();
+    assert!(refused.is_own_fault(), "{refused}");
+    busy.into_iter().for_each(|held| held.end().unwrap());
+    waits.into_iter().chain([waits_too]).for_each(|read| assert_eq!(done(read).unwrap().value, 1));
 }
 
 #[test]
@@ -194,8 +229,8 @@ fn reads_dropped_as_they_begin_are_counted_once() {
         .collect();
     callers.into_iter().for_each(|caller| caller.join().unwrap());
     let second = hold(&store, NOISY).begin();
-    let waiting: Vec<_> = (0..4).map(|_| quick(&store, ticket(NOISY))).collect();
-    let refused = done(quick(&store, ticket(NOISY))).unwrap_err();
+    let waiting: Vec<_> = (0..4).map(|_| quick(&store, unknown(NOISY))).collect();
+    let refused = done(quick(&store, unknown(NOISY))).unwrap_err();
     assert_eq!(refused.kind(), Kind::Overloaded, "{refused}");
     [first, second].into_iter().for_each(|held| held.end().unwrap());
     waiting.into_iter().for_each(|read| assert_eq!(done(read).unwrap().value, 1));

@@ -55,6 +55,9 @@ enum Command {
         /// The server.
         #[arg(long)]
         address: SocketAddr,
+        /// Behind what is measured: with a lower priority, and not on the last processor.
+        #[arg(long)]
+        behind: bool,
     },
     /// The load generator; `http` starts it.
     #[command(hide = true)]
@@ -264,7 +267,7 @@ pub fn run() -> ExitCode {
         Command::Cut(m) => m.run(crate::cut::run),
         Command::Archive(a) => a.measured.run(|_| crate::archive::run(&a)),
         Command::ArchiveMany(many) => crate::archive::run_many(&many),
-        Command::Crowd { address } => crate::crowd::run_here(address),
+        Command::Crowd { address, behind } => crate::crowd::run_here(address, behind),
         Command::Load(load) => load.run_here(),
         Command::Drive => crate::drive::run_here(),
         Command::GrowStep(step) => crate::grow::run_step(&step),

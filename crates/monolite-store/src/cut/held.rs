@@ -7,7 +7,7 @@
 use super::open::{Permit, Pinned};
 use crate::error::{Error, Kind, Result};
 use crate::maintain;
-use crate::read::{Active, Reader, Snapshot, panicked, thread_number};
+use crate::read::{Active, Length, Reader, Snapshot, panicked, thread_number};
 use crate::reply::{far_from_now, lock};
 use crate::sqlite::watch::{Tripped, Watch};
 use crate::status::Copied;
@@ -95,7 +95,7 @@ impl<C: Connected + 'static> Held<C> {
     /// Runs something on the connection, with the end of the cut, or an earlier one, as its deadline.
     pub(super) fn run<T>(&self, deadline: Option<Instant>, f: impl FnOnce(&C) -> T) -> Result<T> {
         // Until the connection is free again: a closing store waits for it.
-        let _active: Vec<_> = self.stores.iter().map(|store| Active::enter(&store.reads.slow)).collect();
+        let _active: Vec<_> = self.stores.iter().map(|store| Active::enter(&store.reads.slow, Length::Long)).collect();
         let mut held = self.enter()?;
         let end = self.expires.unwrap_or_else(|| far_from_now(Duration::MAX));
         self.watch.arm_timed(deadline.map_or(end, |d| d.min(end)), None);

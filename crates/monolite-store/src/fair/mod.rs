@@ -171,6 +171,12 @@ impl<T> Fair<T> {
         })
     }
 
+    /// Pieces of a tenant's work that wait and that somebody waits for.
+    pub(crate) fn waiting_of(&self, tenant: Tenant) -> usize {
+        let entry = self.find(tenant).map(|at| &self.entries[at as usize]);
+        entry.map_or(0, |e| usize::try_from(e.work.len() as isize - e.husks).unwrap_or(0))
+    }
+
     /// What a piece of work cost in the end.
     pub(crate) fn settle(&mut self, tenant: Tenant, cost: Cost, charge_ns: u64) {
         if let Some(at) = self.find(tenant) {

@@ -94,6 +94,11 @@ impl Following {
         self.found
     }
 
+    /// Which opening of this process it is.
+    pub(crate) fn opening(&self) -> u64 {
+        self.opening
+    }
+
     /// The follower looks at once.
     pub(crate) fn tell(&self) {
         self.urgent.store(true, Ordering::Release);

@@ -185,7 +185,7 @@ impl SlowKinds {
 }
 
 /// A kind of one tenant.
-fn own(kind: WorkKind, tenant: Tenant) -> WorkKind {
+pub(super) fn own(kind: WorkKind, tenant: Tenant) -> WorkKind {
     WorkKind(mix(kind.0 ^ tenant.0.wrapping_mul(0xC2B2_AE3D_27D4_EB4F)))
 }
 

@@ -1,8 +1,11 @@
-//! The slow lane: a few threads of lower priority, shared by all stores of the process, and fair between tenants.
+//! The slow lane: a few threads, shared by all stores of the process, and fair between tenants.
 //!
 //! Tenants have equal shares by the time that their reads run. Whoever has reads waiting, one thread is never his: a
 //! tenant that reads without end leaves it to the next one. A read whose deadline passes while it waits is answered then,
 //! by a thread that does nothing else.
+//!
+//! Reads that are known to be short (`lengths`) have threads of ordinary priority for themselves; what is long, or not known
+//! yet, has the others, of lower priority. A short read on one of those would wait for every short one.
 //!
 //! **Invariants**
 //! - A tenant's waiting reads are bounded by the `Config::slow_tenant_queue_max` of the store it asks, a store's by its
@@ -12,8 +15,11 @@
 //! - No caller's code runs under the lane's lock, not even its drop.
 //! - Threads start with the process' first store and live as long as the process, whatever a caller's value does to them.
 
-use crate::fair::{Bounds, Cost, Fair, Limits, Refused, Taken};
+use super::lengths::Lengths;
+use super::slow::take_held;
+use crate::fair::{Bounds, Fair, Limits, Refused, Taken};
 use crate::reply::{drop_contained, far_from_now, lock};
+use crate::sqlite::watch::thread_cpu_ns;
 use crate::threads::work_behind;
 use crate::ticket::Tenant;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -22,18 +28,16 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Threads of the slow lane in a process.
-const THREADS: usize = 3;
+/// Threads of the slow lane in a process: those for long reads, and those for short ones.
+const THREADS: [usize; 2] = [3, 2];
 /// Those that one tenant may use at a time.
-const THREADS_OF_ONE: usize = 2;
+const THREADS_OF_ONE: [usize; 2] = [2, 1];
 /// Reads of a process that wait, over all of its stores.
 const WAITING_MAX: usize = 16_384;
 /// Nice value of those threads.
 const NICE: i32 = 10;
 /// Time of one tenant's turn.
 const QUANTUM: Duration = Duration::from_millis(10);
-/// What a read is expected to take until it has run.
-const EXPECTED: Cost = Cost { run_ns: 5_000_000, charge_ns: 5_000_000 };
 /// For whom the store's own work is: not to be held back by reads of the system.
 const CHORES: Tenant = Tenant(u64::MAX);
 /// One read at a time.
@@ -43,11 +47,13 @@ const ONE: Limits = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX, fill_ns
 pub(crate) trait Task: Send + Sync {
     fn tenant(&self) -> Tenant;
     fn deadline(&self) -> Instant;
+    /// Of which reads it is one: those of a kind, tenant and store.
+    fn key(&self) -> u64;
     /// Claims it for one of what follows; false where somebody else has. Called under the lane's lock.
     fn claim(&self) -> bool;
     fn is_claimed(&self) -> bool;
-    /// Runs and answers.
-    fn run(&self);
+    /// Runs and answers; `short`: it is known to be.
+    fn run(&self, short: bool);
     /// Answers that it came too late.
     fn expire(&self);
     /// Drops what nobody waits for.
@@ -64,38 +70,50 @@ struct Lane {
     state: Mutex<LaneState>,
     /// How many of its threads run.
     started: Mutex<usize>,
-    ready: Condvar,
+    ready: [Condvar; 2],
     earlier: Condvar,
 }
 
+/// Which of the two queues: that of the long reads, that of the short ones.
+const LONG: usize = 0;
+const SHORT: usize = 1;
+
 struct LaneState {
-    tasks: Fair<Queued>,
-    deadlines: BTreeMap<(Instant, u64), Arc<dyn Task>>,
+    tasks: [Fair<Queued>; 2],
+    lengths: Lengths,
+    deadlines: BTreeMap<(Instant, u64), (Arc<dyn Task>, usize)>,
     next: u64,
 }
 
 /// Hands a task to the slow lane and answers its number, or says that its tenant has too many waiting.
 pub(crate) fn submit(task: Arc<dyn Task>, tenant_max: usize) -> Result<u64, Refused> {
-    enqueue(task, Bounds { max: WAITING_MAX, tenant_max })
+    enqueue(task, WAITING_MAX, tenant_max)
 }
 
-fn enqueue(task: Arc<dyn Task>, bounds: Bounds) -> Result<u64, Refused> {
+fn enqueue(task: Arc<dyn Task>, max: usize, tenant_max: usize) -> Result<u64, Refused> {
     let lane = &*LANE;
     let mut state = lock(&lane.state);
     let (tenant, number) = (task.tenant(), state.next);
     state.next += 1;
+    let which = if state.lengths.is_short(task.key()) { SHORT } else { LONG };
+    let other = &state.tasks[1 - which];
+    let bounds = Bounds {
+        max: max.saturating_sub(other.len()),
+        tenant_max: tenant_max.saturating_sub(other.waiting_of(tenant)),
+    };
     let queued = Queued { task: task.clone(), number };
-    let pushed = state.tasks.push(tenant, bounds, |queued| queued.task.is_claimed(), queued);
-    let swept = state.tasks.swept();
+    let tasks = &mut state.tasks[which];
+    let pushed = tasks.push(tenant, bounds, |queued| queued.task.is_claimed(), queued);
+    let swept = tasks.swept();
     let key = (task.deadline(), number);
     let is_earliest = state.deadlines.first_key_value().is_none_or(|(first, _)| key < *first);
     if pushed.is_ok() {
-        state.deadlines.insert(key, task);
+        state.deadlines.insert(key, (task, which));
     }
     drop(state);
     swept.into_iter().for_each(drop_contained);
     pushed?;
-    lane.ready.notify_one();
+    lane.ready[which].notify_one();
     if is_earliest {
         lane.earlier.notify_one();
     }
@@ -106,7 +124,7 @@ fn enqueue(task: Arc<dyn Task>, bounds: Bounds) -> Result<u64, Refused> {
 pub(crate) fn chore(work: impl FnOnce() + Send + 'static) {
     let (work, deadline) = (Mutex::new(Some(work)), far_from_now(Duration::MAX));
     let chore = Chore { claimed: AtomicBool::new(false), work, deadline };
-    let _ = enqueue(Arc::new(chore), Bounds { max: isize::MAX as usize, tenant_max: usize::MAX });
+    let _ = enqueue(Arc::new(chore), isize::MAX as usize, usize::MAX);
 }
 
 struct Chore<F> {
@@ -122,13 +140,16 @@ impl<F: FnOnce() + Send> Task for Chore<F> {
     fn deadline(&self) -> Instant {
         self.deadline
     }
+    fn key(&self) -> u64 {
+        CHORES.0
+    }
     fn claim(&self) -> bool {
         !self.claimed.swap(true, Relaxed)
     }
     fn is_claimed(&self) -> bool {
         self.claimed.load(Relaxed)
     }
-    fn run(&self) {
+    fn run(&self, _short: bool) {
         let work = lock(&self.work).take();
         if let Some(work) = work {
             work();
@@ -147,72 +168,84 @@ pub(crate) fn withdraw(task: &Arc<dyn Task>, number: u64) {
     if !task.claim() {
         return;
     }
-    state.tasks.husk(task.tenant(), 1);
     let waited = state.deadlines.remove(&(task.deadline(), number));
+    let which = waited.as_ref().map_or(LONG, |(_, which)| *which);
+    state.tasks[which].husk(task.tenant(), 1);
     drop(state);
     drop(waited); // the caller has the task too
     task.discard();
 }
 
 static LANE: LazyLock<Lane> = LazyLock::new(|| {
-    let tasks = Fair::new(QUANTUM, HashMap::new());
-    let state = LaneState { tasks, deadlines: BTreeMap::new(), next: 0 };
-    Lane { state: Mutex::new(state), started: Mutex::new(0), ready: Condvar::new(), earlier: Condvar::new() }
+    let tasks = [(); 2].map(|()| Fair::new(QUANTUM, HashMap::new()));
+    let (deadlines, lengths) = (BTreeMap::new(), Lengths::new());
+    let state = LaneState { tasks, lengths, deadlines, next: 0 };
+    let ready = [Condvar::new(), Condvar::new()];
+    Lane { state: Mutex::new(state), started: Mutex::new(0), ready, earlier: Condvar::new() }
 });
 
 /// Starts the threads of the process' lane that do not run yet.
 pub(crate) fn start() -> std::io::Result<()> {
     let lane = &*LANE;
     let mut started = lock(&lane.started);
-    while *started <= THREADS {
+    let [long, short] = THREADS;
+    while *started <= long + short {
         let thread = std::thread::Builder::new();
         match *started {
-            THREADS => thread.name("slow-lane:late".to_owned()).spawn(|| expire(lane))?,
-            n => thread.name(format!("slow-lane:{n}")).spawn(|| serve(lane))?,
+            n if n < long => thread.name(format!("slow-lane:{n}")).spawn(|| serve(lane, LONG))?,
+            n if n < long + short => thread.name(format!("short-lane:{}", n - long)).spawn(|| serve(lane, SHORT))?,
+            _ => thread.name("slow-lane:late".to_owned()).spawn(|| expire(lane))?,
         };
         *started += 1;
     }
     Ok(())
 }
 
-fn serve(lane: &'static Lane) {
-    work_behind(NICE);
+fn serve(lane: &'static Lane, which: usize) {
+    work_behind(if which == SHORT { 0 } else { NICE });
     let mut one = VecDeque::with_capacity(1);
     loop {
-        let Taken { tenant, cost, work } = next(lane, &mut one);
-        let start = Instant::now();
+        let Taken { tenant, cost, work } = next(lane, which, &mut one);
+        let (start, cpu, key) = (Instant::now(), thread_cpu_ns(), work.task.key());
         // A task answers its own panic; this catch keeps the lane alive if even that fails. And nobody else may be left
         // who has the answer.
-        let _ = catch_unwind(AssertUnwindSafe(|| work.task.run()));
+        let _ = catch_unwind(AssertUnwindSafe(|| work.task.run(which == SHORT)));
+        let cpu = thread_cpu_ns() - cpu;
         drop_contained(work);
-        let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // That it was held back for a WAL that starts over was nobody's doing.
+        let took = start.elapsed().saturating_sub(take_held());
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let mut state = lock(&lane.state);
-        state.tasks.settle(tenant, cost, took);
-        state.tasks.unpin(tenant);
+        state.lengths.ran(key, cpu, took);
+        state.tasks[which].settle(tenant, cost, took);
+        state.tasks[which].unpin(tenant);
         drop(state);
-        lane.ready.notify_one(); // what this tenant was held back from may be taken by any thread
+        lane.ready[which].notify_one(); // what this tenant was held back from may be taken by any thread
     }
 }
 
 /// Waits for a task that somebody waits for.
-fn next(lane: &Lane, one: &mut VecDeque<Taken<Queued>>) -> Taken<Queued> {
+fn next(lane: &Lane, which: usize, one: &mut VecDeque<Taken<Queued>>) -> Taken<Queued> {
     let mut state = lock(&lane.state);
     loop {
-        state.tasks.take(ONE, &|_, _| EXPECTED, one);
+        let LaneState { tasks, lengths, .. } = &mut *state;
+        let expected = |_: Tenant, queued: &Queued| lengths.expected(queued.task.key());
+        let (tasks, ready) = (&mut tasks[which], &lane.ready[which]);
+        tasks.take(ONE, &expected, one);
         let Some(taken) = one.pop_front() else {
-            if state.tasks.is_bloated() {
-                state.tasks.rest();
+            if tasks.is_bloated() {
+                tasks.rest();
             }
-            state = lane.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = ready.wait(state).unwrap_or_else(PoisonError::into_inner);
             continue;
         };
         state.deadlines.remove(&(taken.work.task.deadline(), taken.work.number));
         if taken.work.task.claim() {
-            state.tasks.pin(taken.tenant, THREADS_OF_ONE);
+            state.tasks[which].pin(taken.tenant, THREADS_OF_ONE[which]);
             return taken;
         }
-        state.tasks.settle(taken.tenant, taken.cost, 0);
-        state.tasks.husk(taken.tenant, -1);
+        state.tasks[which].settle(taken.tenant, taken.cost, 0);
+        state.tasks[which].husk(taken.tenant, -1);
         drop(state);
         drop_contained(taken);
         state = lock(&lane.state);
@@ -232,10 +265,10 @@ fn expire(lane: &'static Lane) {
             state = lane.earlier.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             continue;
         }
-        let Some((_, task)) = state.deadlines.pop_first() else { continue };
+        let Some((_, (task, which))) = state.deadlines.pop_first() else { continue };
         let expired = task.claim();
         if expired {
-            state.tasks.husk(task.tenant(), 1);
+            state.tasks[which].husk(task.tenant(), 1);
         }
         drop(state);
         if expired {

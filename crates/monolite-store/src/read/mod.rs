@@ -7,6 +7,7 @@
 
 pub(crate) mod kinds;
 mod lanes;
+mod lengths;
 mod plan;
 mod slots;
 mod slow;
@@ -16,7 +17,7 @@ mod task;
 pub(crate) use lanes::{chore, start as start_lane};
 pub(crate) use plan::plan_of;
 pub(crate) use slots::{Reader, is_reading, thread_number};
-pub(crate) use slow::{Active, SlowReads};
+pub(crate) use slow::{Active, Length, SlowReads};
 pub use snapshot::Snapshot;
 
 use crate::error::{Error, Kind};

@@ -3,7 +3,7 @@
 //! **Invariants**
 //! - A closing store waits for it as for a read; it takes `PLAN_TIME_MAX` at most.
 
-use super::slow::Active;
+use super::slow::{Active, Length};
 use crate::reply::far_from_now;
 use crate::store::Shared;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ const PLAN_LINES_MAX: usize = 64;
 /// A statement's query plan, asked for on a reading connection; nothing where it cannot be had.
 pub(crate) fn plan_of(shared: &Shared, sql: &str) -> Vec<String> {
     let slow = &shared.reads.slow;
-    let _active = Active::enter(slow);
+    let _active = Active::enter(slow, Length::Long);
     if shared.is_closed() {
         return Vec::new();
     }

@@ -14,6 +14,7 @@ use crate::observe::SlowWork;
 use crate::reply::{Promise, Why, far_from_now};
 use crate::sqlite::sight;
 use crate::sqlite::watch::{Watch, thread_cpu_ns};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +23,16 @@ use std::time::{Duration, Instant};
 const IDLE_CONNECTIONS: usize = 2;
 /// How often a closing store looks whether its reads have ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+thread_local! {
+    /// How long this thread was held back.
+    static HELD: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// How long this thread was held back since it was asked last.
+pub(super) fn take_held() -> Duration {
+    HELD.take()
+}
 
 /// The slow reads of a store.
 pub(crate) struct SlowReads {
@@ -34,6 +45,8 @@ pub(crate) struct SlowReads {
     held_until: Mutex<Option<Instant>>,
     let_go: Condvar,
     active: AtomicUsize,
+    /// Long ones among them.
+    long: AtomicUsize,
     blocking: Mutex<usize>,
     blocking_ended: Condvar,
 }
@@ -75,6 +88,7 @@ impl SlowReads {
             held_until: Mutex::new(None),
             let_go: Condvar::new(),
             active: AtomicUsize::new(0),
+            long: AtomicUsize::new(0),
             blocking: Mutex::new(0),
             blocking_ended: Condvar::new(),
         }
@@ -83,6 +97,11 @@ impl SlowReads {
     /// Reads that run in the slow lane or beyond the inline budget.
     pub(crate) fn running(&self) -> usize {
         self.active.load(SeqCst)
+    }
+
+    /// Those among them that may be long: in the way of a WAL that is to start over.
+    pub(crate) fn long(&self) -> usize {
+        self.long.load(SeqCst)
     }
 
     /// Blocking reads among them.
@@ -110,7 +129,7 @@ impl SlowReads {
         lock(&self.running).retain(|run| !Arc::ptr_eq(&run.watch, watch));
     }
 
-    /// Holds new runs back and waits at most `end` for those under way; answers whether none is left. Then new ones wait for
+    /// Holds new long runs back and waits at most `end` for those under way; answers whether none is left. Then new ones wait for
     /// [`Self::let_go`], `longest` in all. Else they go on at once; also where one runs for so long already that it is not
     /// worth the wait.
     pub(crate) fn hold_back(&self, end: Duration, longest: Duration) -> bool {
@@ -121,7 +140,7 @@ impl SlowReads {
         *lock(&self.held_until) = Some(now + longest);
         let end = now + end;
         let mut running = lock(&self.running);
-        while self.active.load(SeqCst) > 0 {
+        while self.long.load(SeqCst) > 0 {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(running);
@@ -143,12 +162,16 @@ impl SlowReads {
     /// Waits while new runs are held back, not past a deadline.
     fn pass(&self, deadline: Instant) {
         let mut held = lock(&self.held_until);
+        let began = held.map(|_| Instant::now());
         while let Some(until) = *held {
             let left = until.min(deadline).saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             held = self.let_go.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if let Some(began) = began {
+            HELD.with(|held| held.set(held.get() + began.elapsed()));
         }
     }
 
@@ -207,7 +230,7 @@ where
         *running += 1;
     }
     let _permit = Permit(slow);
-    run(shared, ticket, kind, f, None)
+    run(shared, ticket, kind, Length::Long, f, None)
 }
 
 /// The right to one blocking run.
@@ -220,19 +243,28 @@ impl Drop for Permit<'_> {
     }
 }
 
+/// Whether a run is known to be short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    Short,
+    Long,
+}
+
 /// A run between its first look at the store and the end of its connection's use.
-pub(crate) struct Active<'a>(&'a SlowReads);
+pub(crate) struct Active<'a>(&'a SlowReads, Length);
 
 impl<'a> Active<'a> {
-    pub(crate) fn enter(slow: &'a SlowReads) -> Self {
+    pub(crate) fn enter(slow: &'a SlowReads, length: Length) -> Self {
         slow.active.fetch_add(1, SeqCst);
-        Active(slow)
+        slow.long.fetch_add(usize::from(length == Length::Long), SeqCst);
+        Active(slow, length)
     }
 }
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
         self.0.active.fetch_sub(1, SeqCst);
+        self.0.long.fetch_sub(usize::from(self.1 == Length::Long), SeqCst);
         drop(lock(&self.0.running)); // who waits has looked before, or hears it
         self.0.ended.notify_all();
     }
@@ -247,6 +279,7 @@ pub(super) fn run<T, E, F>(
     shared: &Arc<Shared>,
     ticket: &Ticket,
     kind: WorkKind,
+    length: Length,
     f: &F,
     call: Option<&Call<T, E>>,
 ) -> Result<Seen<T>, E>
@@ -255,8 +288,10 @@ where
     E: From<Error>,
 {
     let slow = &shared.reads.slow;
-    slow.pass(deadline_of(shared, ticket));
-    let _active = Active::enter(slow); // before the look at `closed`, so that a closing store waits for it
+    if length == Length::Long {
+        slow.pass(deadline_of(shared, ticket));
+    }
+    let _active = Active::enter(slow, length); // before the look at `closed`, so that a closing store waits for it
     if shared.is_closed() {
         return Err(shared.closed_error().into());
     }

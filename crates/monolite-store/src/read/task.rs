@@ -4,9 +4,9 @@
 //! - The closure is taken by whoever claimed the task, and its drop is contained.
 //! - A store counts its waiting reads until they are claimed.
 
-use super::kinds::WorkKind;
+use super::kinds::{WorkKind, own};
 use super::lanes::{self, Task};
-use super::slow::{Call, SlowCall, deadline_of, late, run};
+use super::slow::{Call, Length, SlowCall, deadline_of, late, run};
 use super::{Relaxed, Seen, Snapshot, panicked};
 use crate::error::Error;
 use crate::fair::Refused;
@@ -113,6 +113,11 @@ where
         self.deadline
     }
 
+    fn key(&self) -> u64 {
+        let opening = self.shared.following.opening().rotate_left(32);
+        own(self.kind, self.ticket.tenant).number() ^ opening
+    }
+
     fn claim(&self) -> bool {
         let is_first = !self.claimed.swap(true, Relaxed);
         if is_first {
@@ -125,13 +130,14 @@ where
         self.claimed.load(Relaxed)
     }
 
-    fn run(&self) {
+    fn run(&self, short: bool) {
         let Some(f) = self.take() else { return };
         let run = || {
             if self.deadline < Instant::now() {
                 return Err(late(&self.ticket).into());
             }
-            run(&self.shared, &self.ticket, self.kind, &f, Some(&self.answer))
+            let length = if short { Length::Short } else { Length::Long };
+            run(&self.shared, &self.ticket, self.kind, length, &f, Some(&self.answer))
         };
         let result = catch_unwind(AssertUnwindSafe(run));
         let result = match result {

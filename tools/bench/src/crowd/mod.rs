@@ -20,6 +20,9 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The nice value of a crowd that gives way.
+const BEHIND: i32 = 10;
+
 /// After this time a caller of the open loop that found no free connection has gone away.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(250);
 /// The width of the timeline's bins.
@@ -104,7 +107,19 @@ impl Seen {
 /// Runs groups side by side in a process of its own; what each saw, in their order.
 pub(crate) async fn spawn(address: SocketAddr, groups: &[Group]) -> anyhow::Result<Vec<Seen>> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["crowd", "--address", &address.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["crowd", "--address", &address.to_string()]);
+    run_in(command, groups).await
+}
+
+/// The same, by a process that gives way: one whose asking is not what is measured, and which a real system has elsewhere.
+pub(crate) async fn spawn_behind(address: SocketAddr, groups: &[Group]) -> anyhow::Result<Vec<Seen>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["crowd", "--behind", "--address", &address.to_string()]);
+    run_in(command, groups).await
+}
+
+async fn run_in(mut command: Command, groups: &[Group]) -> anyhow::Result<Vec<Seen>> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let asked = serde_json::to_vec(groups)?;
     let run = move || -> std::io::Result<_> {
         let mut child = command.spawn()?;
@@ -119,7 +134,10 @@ pub(crate) async fn spawn(address: SocketAddr, groups: &[Group]) -> anyhow::Resu
 }
 
 /// Runs the groups that stand on standard input, and prints what they saw.
-pub(crate) fn run_here(address: SocketAddr) -> anyhow::Result<()> {
+pub(crate) fn run_here(address: SocketAddr, behind: bool) -> anyhow::Result<()> {
+    if behind {
+        monolite_store::work_behind(BEHIND);
+    }
     let groups: Vec<Group> = serde_json::from_reader(std::io::stdin())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let seen = runtime.block_on(run(address, groups))?;

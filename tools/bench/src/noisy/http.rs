@@ -59,7 +59,7 @@ async fn beside(address: SocketAddr, calm: &[Group], loud: &[Group]) -> anyhow::
         tokio::time::sleep_until((std::time::Instant::now() + AROUND).into()).await;
         crowd::spawn(address, calm).await
     };
-    tokio::try_join!(quiet, crowd::spawn(address, loud))
+    tokio::try_join!(quiet, crowd::spawn_behind(address, loud))
 }
 
 /// What the writers and the readers among the quiet ones saw. Who had gone away before he was asked for waited that long.

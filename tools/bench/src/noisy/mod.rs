@@ -8,6 +8,7 @@
 //! - The quiet tenants do the same in every row; a refused quiet call is counted and said, more than one in a hundred are
 //!   a miss.
 //! - Who asks for the quiet ones shares no thread with who asks for the noisy one: what is timed is not the asking.
+//!   Over HTTP it gives way too: on a machine that serves, those who ask are elsewhere.
 //! - The noise begins before the quiet ones do and ends after them.
 
 mod http;
