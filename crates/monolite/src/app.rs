@@ -109,7 +109,7 @@ impl App {
     /// With another default for a known configuration key.
     pub fn default_of(mut self, name: &'static str, default: impl Into<Value>) -> Self {
         // The latest word of one name wins; see `standard_keys::with`.
-        self.plan.keys.push(Key { name, default: default.into(), about: "" });
+        self.plan.keys.push(Key { name, default: default.into(), about: "", never_zero: false });
         self
     }
 

@@ -7,9 +7,10 @@ use tracing_subscriber::EnvFilter;
 
 /// Sends this process's log events to stderr. `RUST_LOG` beats the configuration's `log.filter`.
 pub(crate) fn begin(config: &Config) -> crate::Result {
-    let wanted = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
-    let wanted = wanted.as_deref().unwrap_or_else(|| config.text("log.filter"));
-    let filter = EnvFilter::try_new(wanted).map_err(|e| Usage(format!("log filter {wanted:?}: {e}")))?;
+    let variable = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let (name, wanted) = variable.as_deref().map_or(("log.filter", config.text("log.filter")), |v| ("RUST_LOG", v));
+    let wrong = |e| Usage(format!("{name} is words such as warn,monolite=info, not {wanted:?}: {e}"));
+    let filter = EnvFilter::try_new(wanted).map_err(wrong)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call in one process (tests) keeps the first subscriber.
     let _ = match config.text("log.format") {

@@ -43,6 +43,7 @@ pub(crate) fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> Ex
         let keys = standard_keys::with(std::mem::take(&mut plan.keys));
         let config = crate::config::Config::new(keys).load(&sources(&globals, verb.sets(inner)?)?)?;
         crate::weights::check(&config)?;
+        crate::store_keys::check(&config)?;
         logs::begin(&config)?;
         verb.run(inner, &Context::new(plan, config, Output::new(globals.json), globals.quiet))
     });

@@ -6,6 +6,47 @@ use monolite_http::{HttpConfig, Limits, NoProxies};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Keys for which 0 would leave a server that answers nobody, or does nothing.
+const NEVER_ZERO: &[&str] = &[
+    "http.body_max",
+    "http.bodies_max",
+    "http.streams_max",
+    "http.streams_tenant_max",
+    "http.body_pause",
+    "http.changes_max",
+    "http.json_depth_max",
+    "http.connections_max",
+    "http.headers_max",
+    "http.header_bytes_max",
+    "http.target_bytes_max",
+    "http.header_wait",
+    "http.request_time",
+    "http.piece_time",
+    "http.take_time",
+    "archive.ack_wait",
+    "archive.spool_max",
+    "archive.spool_age_max",
+    "archive.base_rate",
+    "archive.verify_rate",
+    "db.rows_max",
+    "db.time_max",
+    "store.deadline",
+    "store.queue_max",
+    "store.tenant_queue_max",
+    "store.group_writes_max",
+    "store.group_rows_max",
+    "store.group_time_max",
+    "store.slow_time_max",
+    "store.slow_queue_max",
+    "store.slow_tenant_queue_max",
+    "store.blocking_reads_max",
+    "store.cuts_max",
+    "store.wal_soft",
+    "store.wal_hard",
+    "store.value_max",
+    "store.quick_rows_max",
+];
+
 /// The standard keys, and an app's own; a later one of the same name gives only its default. Panics on a default for a
 /// key that is not there: a mistake in the program.
 pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
@@ -15,7 +56,8 @@ pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
             Some(known) => known.default = key.default,
             None => {
                 assert!(!key.about.is_empty(), "a default is given for {}, which is no key", key.name);
-                all.insert(key.name, key);
+                let never_zero = key.never_zero || NEVER_ZERO.contains(&key.name);
+                all.insert(key.name, Key { never_zero, ..key });
             }
         }
     }
@@ -156,6 +198,18 @@ pub(crate) fn http(config: &Config) -> Result<HttpConfig, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bound_that_lets_nothing_in_is_a_mistake_of_the_configuration() {
+        let mut config = Config::new(with(Vec::new()));
+        for name in NEVER_ZERO {
+            let wrong = config.set(name, "0", crate::config::Origin::Default).unwrap_err().0;
+            assert!(wrong.contains(name) && wrong.contains("must not be 0"), "{wrong}");
+            let default = config.entries().find(|e| e.key.name == *name).expect("it is a key").value.to_string();
+            config.set(name, &default, crate::config::Origin::Default).unwrap();
+        }
+        config.set("archive.cut_every", "0s", crate::config::Origin::Default).unwrap();
+    }
 
     #[test]
     fn a_proxy_that_is_no_address_is_a_mistake_of_the_configuration() {

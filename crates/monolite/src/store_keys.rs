@@ -3,7 +3,7 @@
 //! **Invariants**
 //! - A key that nobody set leaves what the service itself asked for.
 
-use crate::config::{Config, Key, Origin, Value};
+use crate::config::{Config, ConfigError, Key, Origin, Value};
 use crate::weights;
 use monolite_store as store;
 use std::time::Duration;
@@ -85,6 +85,19 @@ pub(crate) fn keys() -> impl Iterator<Item = Key> {
         .chain([weights::key()])
 }
 
+/// Refuses a WAL whose end to slow reads comes before its checkpoint.
+pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
+    let (soft, hard) = ("store.wal_soft", "store.wal_hard");
+    if config.bytes(soft) < config.bytes(hard) {
+        return Ok(());
+    }
+    let set = if *config.origin(soft) == Origin::Default { hard } else { soft };
+    let value = |name| config.entries().find(|entry| entry.key.name == name).map(|entry| entry.value.to_string());
+    let (small, large) = (value(soft).unwrap_or_default(), value(hard).unwrap_or_default());
+    let why = format!("{soft} ({small}) must be less than {hard} ({large}), at which slow reads are ended");
+    Err(ConfigError(format!("{}: {why}", config.origin(set))))
+}
+
 /// A store's limits as configured.
 pub(crate) fn store(config: &Config, mut store: store::Config) -> store::Config {
     for (name, field, _) in KEYS.iter().filter(|(name, ..)| *config.origin(name) != Origin::Default) {
@@ -106,6 +119,17 @@ pub(crate) fn store(config: &Config, mut store: store::Config) -> store::Config 
 mod tests {
     use super::*;
     use crate::config::Sources;
+
+    #[test]
+    fn a_checkpoint_comes_before_the_end_of_slow_reads() {
+        let mut config = Config::new(keys().collect::<Vec<_>>());
+        check(&config).unwrap();
+        config.set("store.wal_soft", "2GiB", Origin::Flag("--set store.wal_soft".into())).unwrap();
+        let wrong = check(&config).unwrap_err().0;
+        assert!(wrong.starts_with("flag --set store.wal_soft: store.wal_soft (2GiB) must be less"), "{wrong}");
+        config.set("store.wal_hard", "3GiB", Origin::Default).unwrap();
+        check(&config).unwrap();
+    }
 
     #[test]
     fn each_key_reaches_its_own_field_and_leaves_the_others() {

@@ -48,9 +48,12 @@ fn wrong_arguments_end_with_two() {
     world.run(&["no-such-verb"]).bad(2, &["no-such-verb"]);
     world.run(&["serve", "--no-such-flag"]).bad(2, &["--no-such-flag"]);
     world.run(&["status", "--set", "nonsense"]).bad(2, &["section.key=value"]);
+    world.run(&["status", "--set", "http.headers_max=0"]).bad(2, &["--set http.headers_max", "must not be 0"]);
+    world.run(&["status", "--set", "store.wal_hard=1MiB"]).bad(2, &["store.wal_soft (64MiB) must be less"]);
+    world.run(&["serve", "--set", "archive.to=ftp://host/x"]).bad(2, &["ftp://host/x", "s3://BUCKET/PREFIX"]);
     let mut command = world.command(&["status"]);
     let output = command.env("RUST_LOG", "=====").output().unwrap();
-    crate::world::Ran::of(output).bad(2, &["log filter"]);
+    crate::world::Ran::of(output).bad(2, &["RUST_LOG is words such as"]);
 }
 
 #[test]

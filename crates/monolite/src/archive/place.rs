@@ -81,7 +81,9 @@ impl Where {
             Where::Nowhere => return Ok(None),
             Where::Bucket(bucket, prefix) => bucket_of(config, bucket, prefix)?,
             Where::Folder(folder) => {
-                Arc::new(Folder::open(folder).with_context(|| format!("cannot archive into {}", folder.display()))?)
+                refuse_scheme(folder)?;
+                let what = || format!("cannot archive into {}; archive.to names another place", folder.display());
+                Arc::new(Folder::open(folder).with_context(what)?)
             }
         };
         sealed(config, place).map(Some)
@@ -93,11 +95,25 @@ impl Where {
             Where::Nowhere => return Err(Usage("archive.to is \"off\": nothing is archived here".to_owned()).into()),
             Where::Bucket(bucket, prefix) => bucket_of(config, bucket, prefix)?,
             Where::Folder(folder) => Arc::new(Folder::existing(folder).map_err(|e| {
+                if let Err(wrong) = refuse_scheme(folder) {
+                    return wrong;
+                }
                 let what = if e.kind() == Kind::Missing { "there is no archive" } else { "cannot read the archive" };
                 anyhow::Error::new(e).context(format!("{what} in {}", folder.display()))
             })?),
         };
         sealed(config, place)
+    }
+}
+
+/// An address of another kind is no folder of that name.
+fn refuse_scheme(folder: &Path) -> crate::Result {
+    match folder.to_str() {
+        Some(text) if text.contains("://") => {
+            let text = format!("{text} is no place for an archive: that is a folder, or s3://BUCKET/PREFIX");
+            Err(Usage(text).into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -181,5 +197,19 @@ mod tests {
         assert_eq!(at("s3://b/some/where/"), bucket("b", "some/where"));
         assert_eq!(Where::or(Some("s3://c/d".into()), &config, Path::new("/data")), bucket("c", "d"));
         assert_eq!(Where::or(Some("d".into()), &config, Path::new("/data")), Where::Folder("d".into()));
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_no_folder_of_that_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::new(crate::standard_keys::with(Vec::new()));
+        let other = format!("{}/ftp://host/x", folder.path().display());
+        config.set("archive.to", &other, Origin::Default).unwrap();
+        let place = Where::of(&config, Path::new("/data"));
+        for refused in [place.to_write(&config).map(drop), place.to_read(&config).map(drop)] {
+            let refused = refused.unwrap_err();
+            assert!(refused.is::<Usage>() && refused.to_string().contains("s3://BUCKET/PREFIX"), "{refused}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -11,6 +11,8 @@ pub struct Key {
     pub default: Value,
     /// What it does, in one sentence.
     pub about: &'static str,
+    /// Whether 0 is a mistake: nothing would be done any more.
+    pub(crate) never_zero: bool,
 }
 
 impl Key {
@@ -21,6 +23,11 @@ impl Key {
         };
         let good = name.split_once('.').is_some_and(|(section, key)| plain(section) && plain(key));
         assert!(good, "a configuration key is `section.key`, not {name:?}");
-        Key { name, default: default.into(), about }
+        Key { name, default: default.into(), about, never_zero: false }
+    }
+
+    /// The same, for which 0 is a mistake: a bound that lets nothing in, a time in which nothing can be done.
+    pub fn never_zero(self) -> Self {
+        Key { never_zero: true, ..self }
     }
 }

@@ -150,7 +150,11 @@ impl Config {
     /// Sets a key to a text from outside.
     pub(crate) fn set(&mut self, name: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
         let entry = self.find(name, &origin)?;
-        entry.value = entry.value.parse_like(text).map_err(|why| wrong_value(&origin, name, &why))?;
+        let value = entry.value.parse_like(text).map_err(|why| wrong_value(&origin, name, &why))?;
+        if entry.key.never_zero && value.is_zero() {
+            return Err(wrong_value(&origin, name, &format!("must not be 0; the default is {}", entry.key.default)));
+        }
+        entry.value = value;
         entry.origin = origin;
         Ok(())
     }

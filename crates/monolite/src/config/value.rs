@@ -43,6 +43,15 @@ impl Value {
         .ok_or_else(|| format!("must be {}, not {text:?}", self.kind()))
     }
 
+    /// Whether it is a number, a size or a time of nothing.
+    pub(crate) fn is_zero(&self) -> bool {
+        match self {
+            Value::Number(n) | Value::Bytes(n) => *n == 0,
+            Value::Time(time) => time.is_zero(),
+            Value::Text(_) | Value::Flag(_) => false,
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Value::Text(_) => "a text",
