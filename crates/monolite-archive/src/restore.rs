@@ -294,7 +294,10 @@ fn chunks(
 fn stop(flow: ControlFlow<()>) -> Result<()> {
     match flow {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(Error::new(Kind::Stopped, "the restore was stopped; nothing has its name")),
+        ControlFlow::Break(()) => Err(Error::new(
+            Kind::Stopped,
+            "the restore was stopped; nothing has its name. The same call begins it anew",
+        )),
     }
 }
 

@@ -80,8 +80,8 @@ pub(crate) fn of_failure(failure: &Failure) -> Problem {
         }
         K::ReadOnly => unavailable("read_only", "the service only reads at present").retryable(after.or(Some(LATER))),
         K::Full => {
-            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "full", "there is no room on the disk; nothing was changed")
-                .retryable(after.or(Some(LATER)))
+            let text = "there is no room for changes, on the disk or for the archive; nothing was changed";
+            Problem::new(StatusCode::INSUFFICIENT_STORAGE, "full", text).retryable(after.or(Some(LATER)))
         }
         K::TooLong => unavailable("too_long", "the read took longer than a read may"),
         K::TooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "it is larger than a value may be"),

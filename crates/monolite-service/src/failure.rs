@@ -140,7 +140,7 @@ impl From<store::Error> for Failure {
             K::Late => (FailureKind::Late, "the deadline passed"),
             K::OutcomeUnknown => (FailureKind::OutcomeUnknown, "it is not known whether the change was kept"),
             K::ReadOnly => (FailureKind::ReadOnly, "the service only reads at present"),
-            K::Full => (FailureKind::Full, "the disk is full"),
+            K::Full => (FailureKind::Full, "there is no room for changes"),
             K::TooLong => (FailureKind::TooLong, "the read took too long"),
             K::TooLarge => (FailureKind::TooLarge, "a value is too large"),
             K::Closed => (FailureKind::Closed, "the service is closed"),

@@ -31,9 +31,10 @@ use std::path::Path;
 
 /// The services' files of a stopped server; there must be some.
 fn files_of(data: &Path) -> crate::Result<Vec<(ServiceFile, Owner<'static>)>> {
-    let files = service_files(data).with_context(|| format!("cannot read the data folder {}", data.display()))?;
+    let what = || format!("cannot read the data folder {}; --data names another", data.display());
+    let files = service_files(data).with_context(what)?;
     if files.is_empty() {
-        bail!("there is no service's file in {}", data.display());
+        bail!("there is no service's file in {}; --data names another folder", data.display());
     }
     Ok(files.into_iter().map(|file| (file, Owner::Nobody)).collect())
 }

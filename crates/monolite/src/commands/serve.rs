@@ -209,7 +209,7 @@ fn open(context: &Context, metrics: &Metrics) -> Result<(Host, Option<Keeping>)>
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.with_context(|| match data.exists() {
         true => format!("{} is no folder; choose another with --data", data.display()),
-        false => format!("cannot make the data folder {}", data.display()),
+        false => format!("cannot make the data folder {}; choose another with --data", data.display()),
     })?;
     let open_to_others = std::fs::metadata(data)?.permissions().mode() & 0o077 != 0;
     if open_to_others {

@@ -102,7 +102,7 @@ fn schema(
         return Ok(format!("{applied} of {} migrations, the rest at the next start", steps.len()));
     }
     problems.extend(differences(connection, &known.migrations)?);
-    Ok(format!("current, {applied} migrations"))
+    Ok(format!("current, {applied} migration{}", if applied == 1 { "" } else { "s" }))
 }
 
 struct Recorded {
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_schema_is_compared_with_what_its_migrations_make() {
         let as_migrated = "CREATE TABLE a(x); CREATE INDEX i ON a(x);";
-        assert_eq!(look(as_migrated, "1"), ("current, 1 migrations".to_owned(), vec![]));
+        assert_eq!(look(as_migrated, "1"), ("current, 1 migration".to_owned(), vec![]));
         let (_, problems) = look("CREATE TABLE a(x); CREATE TABLE b(y);", "1");
         assert_eq!(problems, ["index i is missing or was changed", "table b is in no migration"]);
         assert_eq!(look(as_migrated, "0").0, "changed");
