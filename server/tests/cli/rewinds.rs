@@ -346,6 +346,48 @@ fn an_undo_does_not_need_the_archive() {
 }
 
 #[test]
+fn a_replaced_file_with_commits_that_the_archive_has_not_is_not_removed() {
+    let world = World::new();
+    let server = world.serve();
+    let token = rewound(&world, &server);
+    world.run(&["backup", "mark", "before"]).good();
+    let (archive, away) = (world.data().join("archive"), world.folder.path().join("archive-away"));
+    let take_away = || {
+        std::fs::rename(&archive, &away).unwrap();
+        std::fs::write(&archive, "").unwrap();
+    };
+    let bring_back = || {
+        std::fs::remove_file(&archive).unwrap();
+        std::fs::rename(&away, &archive).unwrap();
+        archived_again(&world);
+    };
+    let replaced = world.data().join("rewind/Documents/replaced");
+    let forget = |more: &[&str]| world.run(&[&["rewind", "Documents", "--forget"], more].concat());
+    take_away();
+    post(&server, &token, 2);
+    world.run(&["rewind", "Documents", "--undo", "--yes"]).good();
+    forget(&[]).bad(1, &["cannot be archived", "--forget --accept"]);
+    assert!(replaced.is_dir());
+    bring_back();
+    // What waited in its spool is archived first.
+    forget(&[]).good();
+    assert!(!replaced.exists());
+    // Of another one the spool is lost.
+    rewind(&world, "here").good();
+    take_away();
+    post(&server, &token, 3);
+    world.run(&["rewind", "Documents", "--undo", "--yes"]).good();
+    bring_back();
+    std::fs::remove_dir_all(replaced.join("Documents/spool")).unwrap();
+    forget(&[]).bad(2, &["are in the replaced file of Documents only"]);
+    rewind(&world, "here").bad(2, &["are in the replaced file of Documents only", "--undo"]);
+    assert!(replaced.is_dir());
+    forget(&["--accept"]).good();
+    assert!(!replaced.exists());
+    server.stop();
+}
+
+#[test]
 fn numbers_go_on_where_the_file_that_an_undo_replaces_is_damaged() {
     let world = World::new();
     let server = world.serve();

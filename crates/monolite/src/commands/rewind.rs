@@ -29,9 +29,9 @@ pub(crate) struct Rewind {
     #[arg(long, conflicts_with_all = ["to", "history", "forget", "accept"])]
     undo: bool,
     /// Remove the file that the last rewind replaced; its history stays in the archive
-    #[arg(long, conflicts_with_all = ["to", "history", "accept", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["to", "history", "dry_run"])]
     forget: bool,
-    /// Rewind although other services are ahead of this one then
+    /// Rewind although other services are ahead of this one then; with --forget: although the archive has not all of that file
     #[arg(long)]
     accept: bool,
     /// Show what would change, and change nothing
@@ -59,7 +59,7 @@ impl Verb for Rewind {
         }
         let way = Way::of(context)?;
         if self.forget {
-            return forget(context, &way, &self.service);
+            return forget(context, &way, &self.service, self.accept);
         }
         let preview = self.prepare(&way)?;
         let (service, id) = (self.service.clone(), preview.id.clone());
@@ -124,8 +124,8 @@ impl Drop for Way<'_> {
     }
 }
 
-fn forget(context: &Context, way: &Way<'_>, service: &str) -> Result {
-    let there: bool = way.ask(Request::Forget { service: service.to_owned() })?;
+fn forget(context: &Context, way: &Way<'_>, service: &str, accept: bool) -> Result {
+    let there: bool = way.ask(Request::Forget { service: service.to_owned(), accept })?;
     context.note(match there {
         true => format!("the replaced file of {service} was removed; its history stays in the archive"),
         false => format!("no replaced file of {service} was kept"),

@@ -105,6 +105,9 @@ pub(crate) enum Request {
     Forget {
         /// The service.
         service: String,
+        /// Although the archive has not all of it.
+        #[serde(default)]
+        accept: bool,
     },
     /// Copy all files to an empty folder.
     Backup {

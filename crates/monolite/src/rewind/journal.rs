@@ -52,6 +52,9 @@ pub(super) struct Replaced {
     pub(super) state: Side,
     /// The state that took its place.
     pub(super) by: Side,
+    /// Whether the archive had all of it when it was replaced; none where that is not known.
+    #[serde(default)]
+    pub(super) archived: Option<bool>,
 }
 
 impl Journal {
@@ -105,7 +108,7 @@ pub(super) fn unmark(folder: &Path) {
 
 impl Replaced {
     pub(super) fn new(state: Side, by: Side) -> Self {
-        Replaced { format: FORMAT, state, by }
+        Replaced { format: FORMAT, state, by, archived: None }
     }
 
     pub(super) fn write(&self, within: &Path) -> crate::Result {

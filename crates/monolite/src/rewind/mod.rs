@@ -28,6 +28,7 @@ mod compare;
 mod die;
 mod exchange;
 mod journal;
+mod only_here;
 mod prepare;
 mod settle;
 mod swap;
@@ -170,7 +171,7 @@ pub(crate) fn answer(
         Request::Undo { service } => to_raw_value(&prepare::prepare_undo(ground, &service)?)?,
         Request::Swap { service, id } => to_raw_value(&swap::swap(ground, &service, &id)?)?,
         Request::Drop { service, id } => to_raw_value(&swap::drop_prepared(ground.data, &service, &id)?)?,
-        Request::Forget { service } => to_raw_value(&swap::forget(ground.data, &service)?)?,
+        Request::Forget { service, accept } => to_raw_value(&swap::forget(ground, &service, accept)?)?,
         other => anyhow::bail!("{other:?} is no rewind"),
     })
 }

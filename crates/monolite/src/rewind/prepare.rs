@@ -6,7 +6,7 @@
 
 use super::exchange::{probe, remove};
 use super::journal::{Journal, Replaced, Step};
-use super::{Ground, Places, Preview, Side, Table, Wish, compare, die};
+use super::{Ground, Places, Preview, Side, Table, Wish, compare, die, only_here};
 use crate::archive::{Wanted, restoring, wanted};
 use crate::control;
 use crate::explain;
@@ -44,6 +44,10 @@ pub(super) fn prepare(
     }
     let places = Places::of(ground.data, service);
     let _alone = places.alone()?;
+    // Another one will be kept in its stead.
+    if let Some(replaced) = Replaced::read(&places.replaced())?.filter(|replaced| replaced.archived == Some(false)) {
+        only_here::refuse(ground, &places, &replaced)?;
+    }
     probe(&places.live(), &places.root)?;
     let then = Side { history: part.history(), sequence: part.sequence(), moment: Some(restoring::moment(part.at_ms)) };
     let above = part.newest.0 + if damaged { UNKNOWN_COMMITS } else { 0 };

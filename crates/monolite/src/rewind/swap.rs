@@ -8,7 +8,7 @@ use super::exchange::{exchange, sync};
 use super::journal::{Journal, Replaced, Step, unmark};
 use super::prepare::{is_damaged, side};
 use super::settle::{end, finish, give_up};
-use super::{Done, Ground, Places, Side, die};
+use super::{Done, Ground, Places, Side, die, only_here};
 use crate::verb::Usage;
 use anyhow::Context as _;
 use monolite_archive::{Kind, Rest, disk};
@@ -50,6 +50,10 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
     let away = ground.host.take_away(service).context("the service was not taken away")?;
     die::here("away");
     let archived = ground.keeping.is_none_or(|keeping| keeping.leave(service, wait));
+    if let Some(replaced) = journal.replaced.as_mut().filter(|_| !damaged) {
+        replaced.state.sequence = replaced.state.sequence.max(away.last());
+        replaced.archived = Some(archived);
+    }
     let forked = match put_in_place(&places, &journal, &away, ground.host.now().0) {
         Ok(forked) => forked,
         Err(e) => return Err(put_back(&places, &journal, &away, ground, e)),
@@ -59,7 +63,11 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
     die::here("serving");
     let mut note = None;
     if !archived && !damaged {
-        note = Some("the last commits of the replaced file are in its own spool or WAL, not in the archive".to_owned());
+        note = Some(
+            "the last commits of the replaced file are in its own spool or WAL, not in the archive; until they are, neither --forget \
+             nor another rewind removes it"
+                .to_owned(),
+        );
     }
     let kept_on = keep(ground, service, &forked.0);
     if let Err(e) = &kept_on {
@@ -105,9 +113,9 @@ pub(super) fn drop_prepared(data: &Path, service: &str, id: &str) -> crate::Resu
     }
 }
 
-/// Removes the replaced file that is kept; answers whether there was one.
-pub(super) fn forget(data: &Path, service: &str) -> crate::Result<bool> {
-    let places = Places::of(data, service);
+/// Removes the replaced file that is kept; answers whether there was one. `accept`: although the archive has not all of it.
+pub(super) fn forget(ground: Ground<'_>, service: &str, accept: bool) -> crate::Result<bool> {
+    let places = Places::of(ground.data, service);
     if !places.root.is_dir() {
         return Ok(false);
     }
@@ -116,6 +124,9 @@ pub(super) fn forget(data: &Path, service: &str) -> crate::Result<bool> {
         end(&places, &journal)?;
     }
     let there = places.replaced().exists();
+    if let Some(replaced) = Replaced::read(&places.replaced())?.filter(|_| !accept) {
+        only_here::refuse(ground, &places, &replaced)?;
+    }
     super::exchange::remove(&places.replaced())?;
     Ok(there)
 }
