@@ -52,7 +52,7 @@ const FOLLOWER_PATIENCE: Duration = Duration::from_millis(10);
 /// The most of those.
 const FOLLOWER_TIMES_MAX: u32 = 16;
 /// A WAL of so many `wal_soft_bytes` is large: it waits for its follower.
-const LARGE: u64 = 2;
+const LARGE: u64 = 4;
 /// How long until the next look, where no read in the slow lane ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 

@@ -24,12 +24,13 @@ use std::time::{Duration, Instant};
 const STEP: Duration = Duration::from_millis(100);
 /// The most that it rests, in times of what it worked, and at once.
 const TIMES_MAX: f64 = 20.0;
-const REST_MAX: Duration = Duration::from_millis(100);
+const REST_MAX: Duration = Duration::from_millis(20);
 /// Over how long the follower's rate is taken.
 const WINDOW: Duration = Duration::from_millis(200);
 /// One that releases nothing for so long is stuck.
 const STUCK: Duration = Duration::from_secs(3);
-/// Where the WAL is to start over and has grown to some times its size, the follower is to be nearer than it asked for.
+/// Where the WAL is to start over and has grown to some times its size, the follower is to be nearer than it asked for; for
+/// that the writer rests as long as it works at most.
 const NEAR: Duration = Duration::from_millis(50);
 /// Commits are noted so far apart, or this part of the oldest one's age.
 const NOTED: Duration = Duration::from_millis(10);
@@ -87,17 +88,18 @@ impl Pace {
         self.frames = frames;
         self.note(sequence, now);
         let late = Duration::from_millis(named);
-        let late = if is_large { late.min(NEAR) } else { late };
-        if self.age(now) <= late {
+        let near = if is_large { late.min(NEAR) } else { late };
+        if self.age(now) <= near {
             return;
         }
         self.look(following.gate.sequence(), now);
-        let Some(rest) = self.rest(late, worked, now) else { return };
+        let least = self.rest(near, worked, now).map(|rest| rest.min(worked));
+        let Some(rest) = self.rest(late, worked, now).max(least) else { return };
         if following.closing.load(Ordering::Relaxed) || !following.is_followed() {
             return;
         }
         shared.holding.set(&Ticket::label("follower"), now);
-        following.wait_for(self.not_late(late, now), rest);
+        following.wait_for(self.not_late(near, now), rest);
         shared.holding.clear();
         following.rested_us.fetch_add(now.elapsed().as_micros() as u64, Ordering::Relaxed);
     }
