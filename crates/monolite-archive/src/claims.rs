@@ -249,17 +249,29 @@ impl Taking<'_> {
 }
 
 /// Removes a claim under which nothing was put, and those that its opening made with it: they would only keep the other writer from
-/// going on. Marks stay.
+/// going on. Marks stay. Whoever asks for it knows of nothing that was put; a folder that was put back knows too little, so that
+/// what lies there is looked at too.
 fn remove(history: &History, claimed: &Claimed) -> Result<()> {
+    let mut own = Vec::new();
     for epoch in claims(history)?.range(..=claimed.epoch).rev() {
-        let there = Claimed::read(history, *epoch)?;
-        if there.is_some_and(|there| there.nonce == claimed.nonce) {
-            history.place().delete(&name(history, *epoch))?;
-        } else if *epoch < claimed.epoch {
-            break;
+        match Claimed::read(history, *epoch)? {
+            Some(there) if there.nonce == claimed.nonce => own.push(there),
+            _ if *epoch < claimed.epoch => break,
+            _ => {}
         }
     }
-    Ok(())
+    let Some(after) = own.iter().map(|own| own.after.map_or(0, |(sequence, _)| sequence)).min() else { return Ok(()) };
+    for segment in history.segments()?.iter().filter(|s| s.name.last > after) {
+        match history.header(segment) {
+            Ok(header) if own.iter().any(|own| own.epoch == header.epoch) => return Ok(()),
+            Err(e) if e.kind() == Kind::Damaged => return Ok(()), // it may be
+            Err(e) if e.kind() == Kind::Missing => {
+                return Err(Error::new(Kind::Unreachable, format!("{e}: it was merged meanwhile")));
+            }
+            other => drop(other?),
+        }
+    }
+    own.iter().try_for_each(|own| history.place().delete(&name(history, own.epoch)))
 }
 
 /// Removes the newest claim where an earlier opening of this folder made it and ended before it held it: readers go by it, and pass over

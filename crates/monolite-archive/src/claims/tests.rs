@@ -244,3 +244,21 @@ fn a_reader_that_began_while_a_newcomer_had_a_claim_goes_by_the_others_once_that
     assert_eq!(reads.header(&segment).unwrap_err().kind(), Kind::Foreign);
     assert_eq!(history.in_line().header(&segment).unwrap().epoch, 8);
 }
+
+#[test]
+fn a_folder_that_was_put_back_to_before_its_claim_was_held_takes_nothing_back_that_was_put_under_it() {
+    for was_put in [false, true] {
+        let world = World::new();
+        let (history, beside) = (world.history(), world.scratch("b"));
+        take(&history, &world.scratch("a"), 8, (42, 7)).unwrap();
+        Memory::note(&beside, "1", &Claimed { epoch: 9, nonce: "n9".into(), after: Some((42, 7)) }).unwrap();
+        let earlier = Memory::read(&beside);
+        take(&history, &beside, 9, (42, 7)).unwrap();
+        if was_put {
+            put(&history, 43, 9);
+        }
+        take_back(&history, "1", &earlier, "another").unwrap();
+        assert_eq!(world.claims(), if was_put { vec![8, 9] } else { vec![8] });
+        take_back(&history, "1", &Memory::read(&beside), "another").unwrap();
+    }
+}
