@@ -115,6 +115,14 @@ pub(crate) fn settle(
     let all = place.ask(|| claims(history))?;
     let newest = all.last().copied().unwrap_or(0);
     let newest = place.ask(|| Claimed::read(history, newest))?;
+    let epoch = found.epoch as u64;
+    let began = openings::began(scratch, &manifest.history, epoch).is_some();
+    if let Some(tip) = captured.filter(|_| began && all.contains(&epoch)) {
+        let there = place.ask(|| Claimed::read(history, epoch))?;
+        if there.is_some_and(|there| there.after.is_some() && !memory.made(&manifest.history, &there)) {
+            return Err(twice(sides(history, &segments, side, &tip), epoch));
+        }
+    }
     let writer = writer(side, newest, captured, &memory).map_err(|e| match captured {
         Some(tip) => e.between(sides(history, &segments, side, &tip)),
         None => e,
@@ -130,8 +138,7 @@ pub(crate) fn settle(
         )
     });
     let run = captured.map(|tip| run(&segments, &spool.all(), tip.sequence));
-    let epoch = found.epoch as u64;
-    let known = all.contains(&epoch) || openings::began(scratch, &manifest.history, epoch).is_some();
+    let known = began || all.contains(&epoch);
     let unknown = !known && captured.is_some_and(|tip| tip.sequence < found.sequence);
     Ok(Standing { segments, foreign, damaged, archived, captured, run, base, unknown, writer, anew })
 }
@@ -247,6 +254,16 @@ pub(crate) fn apart(sides: Sides, archived: Option<u64>, epoch: u64) -> Error {
         sides.service,
         moment::text(sides.archive_ms),
         archived.unwrap_or_default()
+    );
+    Error::new(Kind::Apart, text).between(sides)
+}
+
+/// The file's last commits are of an opening of this folder; those that the archive has of that writer are another folder's, which
+/// opened a copy of the file. By their numbers they may be the same.
+fn twice(sides: Sides, epoch: u64) -> Error {
+    let text = format!(
+        "commit {} of {} was made here by writer {epoch}, and another program has claimed its history as that writer: the file was copied,          and both went on. Nothing was archived",
+        sides.file, sides.service
     );
     Error::new(Kind::Apart, text).between(sides)
 }

@@ -298,6 +298,39 @@ fn one_that_claims_too_late_is_refused_and_leaves_the_other_its_history() {
 }
 
 #[test]
+fn one_that_made_another_commit_under_the_same_number_as_the_same_writer_is_refused_at_its_next_start() {
+    let shared = World::new();
+    let (first, copied) = one_and_a_copy(shared.place(), Copied::Folder, when_asked());
+    let Writer { world, store, archive, was, .. } = first;
+    drop(archive);
+    store.abandon();
+    // Both go on from the same opening, so both are the next writer.
+    let served = |world: World, name| {
+        let (store, archive) = (world.store(), Archive::start(shared.place(), when_asked()).unwrap());
+        archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+        Writer { world, name, store, archive, was: was.clone() }
+    };
+    let (mut a, mut b, mut dice) = (served(world, b'a'), served(copied, b'b'), Dice(13));
+    let sequence = b.write(&mut dice);
+    assert!(b.archived(sequence), "{:?}", b.archive.status());
+    assert_eq!(a.write(&mut dice), sequence);
+    assert!(!a.archived(sequence));
+    a.stopped_by();
+    let Writer { world, store, archive, .. } = a;
+    drop(archive);
+    store.abandon();
+    let (store, archive) = (world.store(), Archive::start(shared.place(), when_asked()).unwrap());
+    assert_eq!(store.sequence(), sequence, "exactly at the archive's end, as far as numbers say");
+    let refused = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
+    assert_eq!((refused.kind(), refused.sides().map(|s| s.archive)), (Kind::Apart, Some(sequence)), "{refused}");
+    let last = b.write(&mut dice);
+    assert!(b.archived(last), "{:?}", b.archive.status());
+    let out = World::new();
+    let history = history(&b, shared.place());
+    assert_eq!(restored(&history, Target::Sequence(sequence), &out).unwrap().1, b.was[&sequence]);
+}
+
+#[test]
 fn one_whose_copy_is_older_than_what_was_merged_is_refused_where_the_first_level_is_empty() {
     let shared = World::new();
     let (mut a, copied) = one_and_a_copy(shared.place(), Copied::File, when_asked());
