@@ -173,13 +173,12 @@ impl Keeper {
             return Ok(Some(wait));
         }
         let (from, seen) = (copying.from(), copying.seen());
-        let archived = self.waits.archived().max(run);
-        if archived < seen {
+        if self.waits.archived().max(run) < seen {
             self.after(Part::Capture, Duration::ZERO);
             return Ok(Some(self.inner.config.interval));
         }
         let Some(_turn) = self.turn(copying.bytes()) else { return Ok(Some(LONG_WAIT)) };
-        let over = match self.over(from, archived) {
+        let (over, last) = match self.over(from, seen) {
             Ok(Some(over)) => over,
             Ok(None) => return Ok(Some(Duration::ZERO)),
             Err(e) => {
@@ -191,11 +190,11 @@ impl Keeper {
             }
         };
         let copying = upkeep.copying.take().expect("looked at above");
-        let at_ms = self.moment_of(archived)?;
+        let at_ms = self.moment_of(last)?;
         self.take()?;
         let base = match copying.finish(&self.history, &over, at_ms, &mut || self.go_on()) {
             Ok((base, _)) => base,
-            Err(e) if e.kind() == Kind::Exists => self.there(BASES, SegmentName { first: 1, last: archived }, e)?,
+            Err(e) if e.kind() == Kind::Exists => self.there(BASES, SegmentName { first: 1, last }, e)?,
             Err(e) => return Err(e),
         };
         self.still_ours()?;
@@ -230,16 +229,15 @@ impl Keeper {
         segment.map_or(Ok(found_ms), |segment| Ok(self.history.header(&segment)?.at_ms))
     }
 
-    /// The segments that lead from one commit to another; `None` where they were too many and some were merged.
-    fn over(self: &Arc<Self>, from: u64, to: u64) -> Result<Option<Vec<Segment>>> {
+    /// The segments that lead from one commit to another, and no further than the first that ends there or behind it: at full
+    /// rate there would always be more. And where they end; `None` where they were too many and some were merged.
+    fn over(self: &Arc<Self>, from: u64, to: u64) -> Result<Option<(Vec<Segment>, u64)>> {
         let segments = self.line().segments.clone();
-        let mut over = Vec::new();
-        let mut reached = from;
+        let (mut over, mut reached) = (Vec::new(), from);
         while reached < to {
-            let goes_on = |s: &&Segment| {
-                !s.name.is_base() && s.name.first <= reached + 1 && reached < s.name.last && s.name.last <= to
-            };
-            let Some(next) = segments.iter().filter(goes_on).max_by_key(|s| (s.name.last, s.name.first)) else {
+            let goes_on = |s: &&Segment| !s.name.is_base() && s.name.first <= reached + 1 && reached < s.name.last;
+            let beyond = |s: &&Segment| (s.name.last.abs_diff(to.min(s.name.last)), to.saturating_sub(s.name.last));
+            let Some(next) = segments.iter().filter(goes_on).min_by_key(beyond) else {
                 let text = format!("commit {} was captured, but lies in no segment", reached + 1);
                 return Err(Error::new(Kind::Gap, text));
             };
@@ -247,7 +245,7 @@ impl Keeper {
             reached = next.name.last;
         }
         if over.len() <= INPUTS_MAX {
-            return Ok(Some(over));
+            return Ok(Some((over, reached)));
         }
         for level in 0..self.inner.config.levels.len() {
             if self.merge(level)? {
