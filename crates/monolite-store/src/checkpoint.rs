@@ -46,9 +46,9 @@ const PATIENCE_TIMES_MAX: u32 = 32;
 const SLOW_READS_END: Duration = Duration::from_millis(150);
 /// How long slow reads are held back in all, at most.
 const HELD_BACK: Duration = Duration::from_millis(350);
-/// How long the writer waits there for a follower, for each `wal_soft_bytes` in the WAL: about two times what it takes to make
+/// How long the writer waits there for a follower, for each `wal_soft_bytes` in the WAL: some times what it takes to make
 /// a few frames safe on a disk. Not at all for one that has released nothing since it was waited for in vain.
-const FOLLOWER_PATIENCE: Duration = Duration::from_millis(10);
+const FOLLOWER_PATIENCE: Duration = Duration::from_millis(20);
 /// The most of those.
 const FOLLOWER_TIMES_MAX: u32 = 16;
 /// A WAL of so many `wal_soft_bytes` is large: it waits for its follower.

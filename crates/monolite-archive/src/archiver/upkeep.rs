@@ -109,7 +109,7 @@ impl Keeper {
                     later = Some(LONG_WAIT);
                     continue;
                 };
-                let due = match self.merge(level) {
+                let due = match self.merge(level, u64::MAX) {
                     Ok(some) => {
                         merged |= some;
                         None
@@ -248,18 +248,18 @@ impl Keeper {
             return Ok(Some((over, reached)));
         }
         for level in 0..self.inner.config.levels.len() {
-            if self.merge(level)? {
+            if self.merge(level, reached)? {
                 return Ok(None);
             }
         }
         Err(Error::new(Kind::Invalid, format!("{} segments since a copy began cannot be merged", over.len())))
     }
 
-    /// Merges what the next level does not have yet. Answers whether something was merged.
-    fn merge(self: &Arc<Self>, level: usize) -> Result<bool> {
+    /// Merges what the next level does not have yet, up to a commit. Answers whether something was merged.
+    fn merge(self: &Arc<Self>, level: usize, until: u64) -> Result<bool> {
         let Some(to) = Level::new(level as u8 + 1) else { return Ok(false) };
         let mut merged = false;
-        while !self.merge_all(level, to, &mut merged)? {}
+        while !self.merge_all(level, to, until, &mut merged)? {}
         if merged {
             self.merge_later(level + 1);
         }
@@ -267,8 +267,9 @@ impl Keeper {
     }
 
     /// Answers whether all was merged, or something has to be gone around.
-    fn merge_all(self: &Arc<Self>, level: usize, to: Level, merged: &mut bool) -> Result<bool> {
-        let inputs = self.unmerged(level);
+    fn merge_all(self: &Arc<Self>, level: usize, to: Level, until: u64, merged: &mut bool) -> Result<bool> {
+        let mut inputs = self.unmerged(level);
+        inputs.retain(|s| s.name.last <= until);
         for group in contiguous(&inputs) {
             for group in group.chunks(INPUTS_MAX).filter(|group| group.len() > 1) {
                 let name = SegmentName { first: group[0].name.first, last: group[group.len() - 1].name.last };
