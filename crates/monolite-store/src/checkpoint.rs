@@ -53,6 +53,8 @@ const FOLLOWER_PATIENCE: Duration = Duration::from_millis(20);
 const FOLLOWER_TIMES_MAX: u32 = 16;
 /// A WAL of so many `wal_soft_bytes` is large: it waits for its follower.
 const LARGE: u64 = 4;
+/// A read that runs for longer is not short, whatever was expected of it.
+const SHORT_MAX: Duration = Duration::from_millis(20);
 /// How long until the next look, where no read in the slow lane ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 
@@ -73,8 +75,11 @@ pub(crate) struct Progress {
     next_frames: u64,
     /// Whether all of it was copied the last time.
     copied: bool,
-    /// How far a follower was that was waited for in vain.
+    /// How far a follower was that was waited for in vain, and how often that was so since the WAL started over.
     in_vain: u64,
+    times_in_vain: u32,
+    /// The last try failed for the follower: it has not released all.
+    waits_for_follower: bool,
 }
 
 impl Rounds {
@@ -127,9 +132,10 @@ impl Writer {
         self.shared.cuts.look(is_too_large);
     }
 
-    /// Whether the WAL should have started over long ago.
+    /// Whether the WAL should have started over long ago, and would have without a follower.
     pub(crate) fn is_wal_large(&self) -> bool {
-        self.connection.wal_frames.load(Relaxed) * FRAME_BYTES > self.shared.config.wal_soft_bytes * LARGE
+        self.wal.waits_for_follower
+            && self.connection.wal_frames.load(Relaxed) * FRAME_BYTES > self.shared.config.wal_soft_bytes * LARGE
     }
 
     /// The last round, between two groups.
@@ -163,7 +169,9 @@ impl Writer {
         let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
         let (goes_on, released) = self.shared.following.goes_on_from(self.wal.in_vain);
         let times = u32::try_from(frames / soft.max(1)).unwrap_or(u32::MAX);
-        let mut follower = FOLLOWER_PATIENCE * if goes_on { times.clamp(1, FOLLOWER_TIMES_MAX) } else { 0 };
+        // One that needs longer than that anyway is not waited for so long again and again.
+        let longest = times.min(FOLLOWER_TIMES_MAX).checked_shr(self.wal.times_in_vain).unwrap_or(0).max(1);
+        let mut follower = FOLLOWER_PATIENCE * if goes_on { longest } else { 0 };
         self.wal.copied = false;
         self.connection.watch.disarm();
         let mut waited = None; // since what there was is copied
@@ -174,6 +182,7 @@ impl Writer {
                 Ok(now) if !now.done && now.copied == now.frames && !follower.is_zero() => {
                     if !self.shared.following.wait_for(self.sequence, follower) {
                         self.wal.in_vain = released;
+                        self.wal.times_in_vain += 1;
                     }
                     follower = Duration::ZERO;
                 }
@@ -184,7 +193,9 @@ impl Writer {
                     if self.wal.copied {
                         self.shared.scrub.whole.store(true, Relaxed);
                     }
+                    self.wal.waits_for_follower = !now.done && self.shared.following.is_behind(self.sequence);
                     if now.done {
+                        self.wal.times_in_vain = 0;
                         self.shared.following.calm();
                         self.connection.wal_frames.store(0, Relaxed);
                         self.shared.wal_frames.store(0, Relaxed);
@@ -205,8 +216,9 @@ impl Writer {
 
     /// A slow read does not end so soon that waiting for it would be worth anything.
     fn patience(&self, times: u32) -> Duration {
-        match self.shared.reads.slow.long() {
-            0 => PATIENCE * times.clamp(1, PATIENCE_TIMES_MAX),
+        let slow = &self.shared.reads.slow;
+        match slow.long() {
+            0 if !slow.runs_since(SHORT_MAX) => PATIENCE * times.clamp(1, PATIENCE_TIMES_MAX),
             _ => Duration::ZERO,
         }
     }

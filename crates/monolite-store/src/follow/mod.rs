@@ -158,6 +158,11 @@ impl Following {
         Duration::from_micros(self.rested_us.load(Ordering::Relaxed))
     }
 
+    /// Whether there is a follower that has not released this commit.
+    pub(crate) fn is_behind(&self, sequence: u64) -> bool {
+        self.is_followed() && self.gate.sequence() < sequence
+    }
+
     /// Whether there is a follower to wait for, and it has released more than this since; answers how far it is.
     pub(crate) fn goes_on_from(&self, released: u64) -> (bool, u64) {
         let now = self.gate.sequence();

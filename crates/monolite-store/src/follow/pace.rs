@@ -41,7 +41,7 @@ pub(crate) struct Pace {
     /// Some of the commits that were not released when last looked.
     waiting: VecDeque<Waiting>,
     /// The WAL's frames at the last look, and all that were written since the first.
-    frames: u64,
+    frames: Option<u64>,
     written: u64,
     /// What the follower has released.
     released: u64,
@@ -64,7 +64,7 @@ struct Waiting {
 impl Pace {
     pub(crate) fn new() -> Pace {
         let (waiting, now) = (VecDeque::new(), Instant::now());
-        let (frames, written, released, released_frames, frames_per_second) = (0, 0, 0, 0, None);
+        let (frames, written, released, released_frames, frames_per_second) = (None, 0, 0, 0, None);
         Pace { waiting, frames, written, released, released_frames, moved: now, window: (0, now), frames_per_second }
     }
 
@@ -84,8 +84,9 @@ impl Pace {
             return;
         }
         let now = Instant::now();
-        self.written += frames.checked_sub(self.frames).unwrap_or(frames);
-        self.frames = frames;
+        if let Some(before) = self.frames.replace(frames) {
+            self.written += frames.checked_sub(before).unwrap_or(frames);
+        }
         self.note(sequence, now);
         let late = Duration::from_millis(named);
         let near = if is_large { late.min(NEAR) } else { late };

@@ -22,6 +22,7 @@ use crate::reply::{drop_contained, far_from_now, lock};
 use crate::sqlite::watch::thread_cpu_ns;
 use crate::threads::work_behind;
 use crate::ticket::Tenant;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -52,8 +53,8 @@ pub(crate) trait Task: Send + Sync {
     /// Claims it for one of what follows; false where somebody else has. Called under the lane's lock.
     fn claim(&self) -> bool;
     fn is_claimed(&self) -> bool;
-    /// Runs and answers; `short`: it is known to be.
-    fn run(&self, short: bool);
+    /// Runs, says so, and answers; `short`: it is known to be.
+    fn run(&self, short: bool, ended: &dyn Fn());
     /// Answers that it came too late.
     fn expire(&self);
     /// Drops what nobody waits for.
@@ -149,7 +150,7 @@ impl<F: FnOnce() + Send> Task for Chore<F> {
     fn is_claimed(&self) -> bool {
         self.claimed.load(Relaxed)
     }
-    fn run(&self, _short: bool) {
+    fn run(&self, _short: bool, _ended: &dyn Fn()) {
         let work = lock(&self.work).take();
         if let Some(work) = work {
             work();
@@ -207,21 +208,28 @@ fn serve(lane: &'static Lane, which: usize) {
     loop {
         let Taken { tenant, cost, work } = next(lane, which, &mut one);
         let (start, cpu, key) = (Instant::now(), thread_cpu_ns(), work.task.key());
+        // That it was held back for a WAL that starts over was nobody's doing.
+        let took = Cell::new(Duration::ZERO);
+        let ended = || {
+            let cpu = thread_cpu_ns() - cpu;
+            took.set(start.elapsed().saturating_sub(take_held()));
+            lock(&lane.state).lengths.ran(key, cpu, nanos(took.get())); // before who waits for it asks again
+        };
         // A task answers its own panic; this catch keeps the lane alive if even that fails. And nobody else may be left
         // who has the answer.
-        let _ = catch_unwind(AssertUnwindSafe(|| work.task.run(which == SHORT)));
-        let cpu = thread_cpu_ns() - cpu;
+        let _ = catch_unwind(AssertUnwindSafe(|| work.task.run(which == SHORT, &ended)));
         drop_contained(work);
-        // That it was held back for a WAL that starts over was nobody's doing.
-        let took = start.elapsed().saturating_sub(take_held());
-        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let took = if took.get().is_zero() { start.elapsed() } else { took.get() };
         let mut state = lock(&lane.state);
-        state.lengths.ran(key, cpu, took);
-        state.tasks[which].settle(tenant, cost, took);
+        state.tasks[which].settle(tenant, cost, nanos(took));
         state.tasks[which].unpin(tenant);
         drop(state);
         lane.ready[which].notify_one(); // what this tenant was held back from may be taken by any thread
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Waits for a task that somebody waits for.

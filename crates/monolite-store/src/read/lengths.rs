@@ -18,7 +18,9 @@ const SHORT_NS: u32 = 2_000_000;
 /// What a read is expected to take of which nothing is known.
 const UNKNOWN_NS: u32 = 5_000_001;
 /// The part of a run's time that counts at least.
-const TIME_PART: u64 = 16;
+const TIME_PART: u64 = 64;
+/// The most that is charged for a run before it has ended: of two at once one must not forgive the other's.
+const CHARGE_MAX: u32 = 400_000_000;
 /// Kinds of tenants that are remembered.
 const REMEMBERED: usize = 16_384;
 
@@ -32,7 +34,7 @@ impl Lengths {
 
     pub(super) fn expected(&self, key: u64) -> Cost {
         let ns = self.0.get(&key).copied().unwrap_or(UNKNOWN_NS);
-        Cost { run_ns: ns, charge_ns: ns }
+        Cost { run_ns: ns, charge_ns: ns.min(CHARGE_MAX) }
     }
 
     pub(super) fn is_short(&self, key: u64) -> bool {

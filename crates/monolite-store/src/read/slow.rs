@@ -104,6 +104,12 @@ impl SlowReads {
         self.long.load(SeqCst)
     }
 
+    /// Whether one of them runs for so long already.
+    pub(crate) fn runs_since(&self, long: Duration) -> bool {
+        let now = Instant::now();
+        lock(&self.running).iter().any(|run| now.saturating_duration_since(run.since) > long)
+    }
+
     /// Blocking reads among them.
     pub(crate) fn blocking(&self) -> usize {
         *lock(&self.blocking)

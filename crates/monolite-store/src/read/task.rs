@@ -130,7 +130,7 @@ where
         self.claimed.load(Relaxed)
     }
 
-    fn run(&self, short: bool) {
+    fn run(&self, short: bool, ended: &dyn Fn()) {
         let Some(f) = self.take() else { return };
         let run = || {
             if self.deadline < Instant::now() {
@@ -144,6 +144,7 @@ where
             Ok(result) => result.map_err(Why::Own),
             Err(panic) => Err(Why::Store(panicked(panic.as_ref(), "read"))),
         };
+        ended();
         self.answer(f, result);
     }
 
