@@ -12,6 +12,7 @@ mod configuration;
 mod exports;
 mod guests;
 mod imports;
+mod kept;
 mod projects;
 mod proofs;
 mod queries;

@@ -47,7 +47,7 @@ fn commit(head: &str) -> u64 {
     number.parse().unwrap()
 }
 
-fn post(server: &Server, token: &str, n: usize) -> (String, u64) {
+pub(crate) fn post(server: &Server, token: &str, n: usize) -> (String, u64) {
     let (status, head, body) = exchange(server, "POST", "/api/v1/documents", token, "", &json!({ "n": n }).to_string());
     assert_eq!(status, 201, "{body}");
     let stored: Value = serde_json::from_str(&body).unwrap();
@@ -58,12 +58,12 @@ fn json_of(ran: Ran) -> Vec<Value> {
     ran.good().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn rewind(world: &World, to: &str) -> Ran {
+pub(crate) fn rewind(world: &World, to: &str) -> Ran {
     world.run(&["rewind", "Documents", "--to", to, "--accept", "--yes", "--json"])
 }
 
 /// One document before a mark and one after it, rewound to the mark; answers the token that wrote them.
-fn rewound(world: &World, server: &Server) -> String {
+pub(crate) fn rewound(world: &World, server: &Server) -> String {
     let token = world.admin("ann@example.org");
     post(server, &token, 0);
     world.run(&["backup", "mark", "here"]).good();
@@ -73,7 +73,7 @@ fn rewound(world: &World, server: &Server) -> String {
 }
 
 /// Waits until all is archived, which is tried again by itself.
-fn archived_again(world: &World) {
+pub(crate) fn archived_again(world: &World) {
     let began = std::time::Instant::now();
     while world.run(&["backup", "status"]).code != Some(0) {
         assert!(began.elapsed() < PATIENCE, "it is not tried again");
@@ -342,48 +342,6 @@ fn an_undo_does_not_need_the_archive() {
     std::fs::remove_file(&archive).unwrap();
     std::fs::rename(&away, &archive).unwrap();
     archived_again(&world);
-    server.stop();
-}
-
-#[test]
-fn a_replaced_file_with_commits_that_the_archive_has_not_is_not_removed() {
-    let world = World::new();
-    let server = world.serve();
-    let token = rewound(&world, &server);
-    world.run(&["backup", "mark", "before"]).good();
-    let (archive, away) = (world.data().join("archive"), world.folder.path().join("archive-away"));
-    let take_away = || {
-        std::fs::rename(&archive, &away).unwrap();
-        std::fs::write(&archive, "").unwrap();
-    };
-    let bring_back = || {
-        std::fs::remove_file(&archive).unwrap();
-        std::fs::rename(&away, &archive).unwrap();
-        archived_again(&world);
-    };
-    let replaced = world.data().join("rewind/Documents/replaced");
-    let forget = |more: &[&str]| world.run(&[&["rewind", "Documents", "--forget"], more].concat());
-    take_away();
-    post(&server, &token, 2);
-    world.run(&["rewind", "Documents", "--undo", "--yes"]).good();
-    forget(&[]).bad(1, &["cannot be archived", "--forget --accept"]);
-    assert!(replaced.is_dir());
-    bring_back();
-    // What waited in its spool is archived first.
-    forget(&[]).good();
-    assert!(!replaced.exists());
-    // Of another one the spool is lost.
-    rewind(&world, "here").good();
-    take_away();
-    post(&server, &token, 3);
-    world.run(&["rewind", "Documents", "--undo", "--yes"]).good();
-    bring_back();
-    std::fs::remove_dir_all(replaced.join("Documents/spool")).unwrap();
-    forget(&[]).bad(2, &["are in the replaced file of Documents only"]);
-    rewind(&world, "here").bad(2, &["are in the replaced file of Documents only", "--undo"]);
-    assert!(replaced.is_dir());
-    forget(&["--accept"]).good();
-    assert!(!replaced.exists());
     server.stop();
 }
 

@@ -107,8 +107,9 @@ pub(super) fn unmark(folder: &Path) {
 }
 
 impl Replaced {
+    /// As long as nobody asked, the archive does not have all of it.
     pub(super) fn new(state: Side, by: Side) -> Self {
-        Replaced { format: FORMAT, state, by, archived: None }
+        Replaced { format: FORMAT, state, by, archived: Some(false) }
     }
 
     pub(super) fn write(&self, within: &Path) -> crate::Result {

@@ -50,11 +50,15 @@ pub(super) fn swap(ground: Ground<'_>, service: &str, id: &str) -> crate::Result
     let away = ground.host.take_away(service).context("the service was not taken away")?;
     die::here("away");
     let archived = ground.keeping.is_none_or(|keeping| keeping.leave(service, wait));
-    if let Some(replaced) = journal.replaced.as_mut().filter(|_| !damaged) {
-        replaced.state.sequence = replaced.state.sequence.max(away.last());
-        replaced.archived = Some(archived);
+    if let Some(replaced) = &mut journal.replaced {
+        replaced.archived = (!damaged).then_some(archived);
+        if !damaged {
+            replaced.state.sequence = replaced.state.sequence.max(away.last());
+        }
     }
-    let forked = match put_in_place(&places, &journal, &away, ground.host.now().0) {
+    // Whoever ends this after a crash has to know of commits that are in the replaced file only.
+    let noted = journal.write(&places);
+    let forked = match noted.and_then(|()| put_in_place(&places, &journal, &away, ground.host.now().0)) {
         Ok(forked) => forked,
         Err(e) => return Err(put_back(&places, &journal, &away, ground, e)),
     };
