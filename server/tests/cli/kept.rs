@@ -86,3 +86,24 @@ fn a_kill_in_an_undo_without_the_archive_does_not_let_its_replaced_file_pass_for
     assert!(replaced.is_dir());
     server.stop();
 }
+
+#[test]
+fn what_an_undo_replaced_and_could_not_tidy_up_is_not_removed_either() {
+    let world = World::new();
+    let server = world.serve();
+    let token = rewound(&world, &server);
+    let (archive, replaced) = (Archive::of(&world), world.data().join("rewind/Documents/replaced"));
+    archive.take_away();
+    post(&server, &token, 2);
+    // In the way of `replaced.json`.
+    std::fs::create_dir(replaced.join("replaced.partial")).unwrap();
+    world.run(&["rewind", "Documents", "--undo", "--yes"]).bad(1, &["the rewind is done", "replaced.json"]);
+    let next = world.data().join("rewind/Documents/next");
+    std::fs::remove_dir(next.join("replaced.partial")).unwrap();
+    std::fs::remove_dir_all(next.join("Documents/spool")).unwrap();
+    archive.bring_back();
+    archived_again(&world);
+    rewind(&world, "here").bad(2, &[ONLY_THERE, "--undo"]);
+    assert!(replaced.is_dir() && !next.exists());
+    server.stop();
+}

@@ -44,10 +44,7 @@ pub(super) fn prepare(
     }
     let places = Places::of(ground.data, service);
     let _alone = places.alone()?;
-    // Another one will be kept in its stead.
-    if let Some(replaced) = Replaced::read(&places.replaced())?.filter(|replaced| replaced.archived == Some(false)) {
-        only_here::refuse(ground, &places, &replaced)?;
-    }
+    refuse(ground, &places)?;
     probe(&places.live(), &places.root)?;
     let then = Side { history: part.history(), sequence: part.sequence(), moment: Some(restoring::moment(part.at_ms)) };
     let above = part.newest.0 + if damaged { UNKNOWN_COMMITS } else { 0 };
@@ -139,6 +136,18 @@ fn beyond(ground: Ground<'_>, service: &str, replaced: &Replaced) -> u64 {
     // Without an answer of the archive there is what the last rewind left.
     let archived = ground.keeping.and_then(|keeping| newest(keeping.place()).ok()).unwrap_or(0);
     archived.max(replaced.state.sequence).max(replaced.by.sequence) + UNKNOWN_COMMITS
+}
+
+/// Refuses where the replaced file that is kept has the only copy of commits: another one will be kept in its stead.
+fn refuse(ground: Ground<'_>, places: &Places) -> crate::Result {
+    // Where an earlier rewind swapped and could not tidy up, the file that it replaced is still in `next/`.
+    if let Some(before) = Journal::read(places)?.filter(|before| before.step == Step::Swapping) {
+        super::settle::end(places, &before)?;
+    }
+    match Replaced::read(&places.replaced())?.filter(|replaced| replaced.archived == Some(false)) {
+        Some(replaced) => only_here::refuse(ground, places, &replaced),
+        None => Ok(()),
+    }
 }
 
 /// Removes what an earlier rewind prepared and nobody went on with.
