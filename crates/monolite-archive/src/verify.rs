@@ -4,7 +4,8 @@
 //!
 //! **Invariants**
 //! - One problem does not hide another: all segments are looked at.
-//! - What retention left behind a commit that is kept for a cut or a restore is no gap: it was kept as long as it was promised.
+//! - What retention left behind a commit that is kept for a cut or a restore is no gap: it was kept as long as it was promised. A
+//!   segment ends at each commit that is kept, so a lost one begins there too: what is younger than the promise is a gap.
 //!
 //! Never here: repair.
 
@@ -92,14 +93,20 @@ pub struct Verified {
     pub first: u64,
     /// The newest commit in the history, 0 where there is none.
     pub last: u64,
-    /// Commits, first and last, that had their age: they follow one that is kept for a cut or a restore, and a later base leads on.
+    /// Commits, first and last, that had their age: they follow one that is kept for a cut or a restore, and a later base, older
+    /// than what is promised, leads on.
     pub forgotten: Vec<(u64, u64)>,
     /// All that is wrong.
     pub problems: Vec<Problem>,
 }
 
-/// Reads every segment of a history. `progress` hears the bytes read and the bytes there are, and may end it.
-pub fn verify(history: &History, progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>) -> Result<Verified> {
+/// Reads every segment of a history. Moments from `promised_ms` on are to be restorable; what is missing of earlier ones may have had
+/// its age. `progress` hears the bytes read and the bytes there are, and may end it.
+pub fn verify(
+    history: &History,
+    promised_ms: i64,
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+) -> Result<Verified> {
     let history = &history.in_line();
     let mut segments = history.segments()?;
     let whole = segments.iter().map(|s| s.bytes).sum();
@@ -133,10 +140,12 @@ pub fn verify(history: &History, progress: &mut dyn FnMut(u64, u64) -> ControlFl
     segments.retain(|segment| !foreign.contains(segment));
     verified.last = segments.iter().map(|s| s.name.last).max().unwrap_or(0);
     verified.first = sound.iter().filter(|s| s.name.is_base()).map(|s| s.name.last).min().unwrap_or(0);
+    let is_old = |(segment, at_ms): &&(Segment, i64)| segment.name.is_base() && *at_ms < promised_ms;
+    let had_age = ends.iter().filter(is_old).map(|(segment, _)| segment.name.last).max().unwrap_or(0);
     verified.problems.extend(back_in_time(ends));
     for gap in gaps(&sound, verified.last) {
         match gap {
-            Problem::Gap { first, last, healed: true } if is_kept(history, first - 1)? => {
+            Problem::Gap { first, last, healed: true } if last <= had_age && is_kept(history, first - 1)? => {
                 verified.forgotten.push((first, last))
             }
             gap => verified.problems.push(gap),

@@ -200,7 +200,7 @@ fn histories_come_back(endpoint: &str, scratch: &std::path::Path) {
     std::fs::create_dir(&world_folder).unwrap();
     let mut world = World::new(5, 4096, 2, bucket(endpoint, "deep/er"), &world_folder);
     world.live(40);
-    assert_eq!(verify(&world.history, &mut |_, _| ControlFlow::Continue(())).unwrap().problems, []);
+    assert_eq!(verify(&world.history, i64::MIN, &mut |_, _| ControlFlow::Continue(())).unwrap().problems, []);
     let (ours, theirs) = (scratch.join("ours.db"), scratch.join("theirs.db"));
     for end in world.ends().into_iter().rev().step_by(4) {
         restore(&world.history, Target::Sequence(end), &ours, Check::Full, &mut |_| ControlFlow::Continue(())).unwrap();

@@ -25,7 +25,7 @@ fn an_archive_of_format_3_is_restored_as_it_was() {
     let place: Arc<dyn Place> = Arc::new(Folder::existing(scratch.path().join("archive")).unwrap());
     let history = History::new(place, "World", HISTORY).unwrap();
     assert_eq!(Manifest::read(&history).unwrap().unwrap().format, 3);
-    let found = verify(&history, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let found = verify(&history, i64::MIN, &mut |_, _| ControlFlow::Continue(())).unwrap();
     assert_eq!((found.segments, found.last, found.problems), (7, 6, vec![]));
     let at_ms = history.header(&history.level(BASES).unwrap()[0]).unwrap().at_ms;
     let targets = [(Target::Latest, 6), (Target::Sequence(3), 3), (Target::Before(at_ms + 1), 1)];

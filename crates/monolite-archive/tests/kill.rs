@@ -109,7 +109,7 @@ fn a_merge_that_dies_anywhere_leaves_a_sound_history() {
     let out = scratch.path().join("out.db");
     let mut died = 0;
     while !work(scratch.path(), "merge", died) {
-        let found = verify(&world.history, &mut |_, _| ControlFlow::Continue(())).unwrap();
+        let found = verify(&world.history, i64::MIN, &mut |_, _| ControlFlow::Continue(())).unwrap();
         assert_eq!((found.problems, found.last), (vec![], world.last()), "died at step {died}");
         restore(&world.history, Target::Latest, &out, Check::Quick, &mut |_| ControlFlow::Continue(())).unwrap();
         world.check(world.last(), &out, &format!("died at step {died}"));

@@ -114,7 +114,7 @@ fn a_wrong_page_whose_checksums_are_right_is_found_and_stays_said_over_a_restart
 
     plant(&history, &newest_base(&history));
     assert!(
-        monolite_archive::verify(&history, &mut |_, _| std::ops::ControlFlow::Continue(()))
+        monolite_archive::verify(&history, i64::MIN, &mut |_, _| std::ops::ControlFlow::Continue(()))
             .unwrap()
             .problems
             .is_empty()

@@ -31,7 +31,7 @@ fn a_sound_history_has_no_problem() {
     let (_scratch, mut world) = world(1);
     world.live(30);
     let mut told = Vec::new();
-    let found = verify(&world.history, &mut |done, whole| {
+    let found = verify(&world.history, i64::MIN, &mut |done, whole| {
         told.push((done, whole));
         ControlFlow::Continue(())
     })
@@ -39,7 +39,7 @@ fn a_sound_history_has_no_problem() {
     assert_eq!((found.first, found.last, found.problems), (1, world.last(), vec![]));
     assert_eq!(found.segments, world.history.segments().unwrap().len());
     assert!(told.is_sorted() && told.iter().all(|(done, whole)| done <= whole && *whole == found.bytes));
-    let stopped = verify(&world.history, &mut |_, _| ControlFlow::Break(()));
+    let stopped = verify(&world.history, i64::MIN, &mut |_, _| ControlFlow::Break(()));
     assert_eq!(stopped.unwrap_err().kind(), Kind::Stopped);
 }
 
@@ -53,7 +53,7 @@ fn every_damaged_segment_and_the_gap_it_makes_are_told() {
     std::fs::write(path(3), bytes).unwrap();
     std::fs::write(path(8), "").unwrap();
     std::fs::remove_file(path(9)).unwrap();
-    let found = verify(&world.history, &mut go_on).unwrap();
+    let found = verify(&world.history, i64::MIN, &mut go_on).unwrap();
     let told: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 5, "{told:?}");
     assert!(matches!(&found.problems[0], Problem::Damaged { segment, .. } if segment.name == all[3].name), "{told:?}");
@@ -71,7 +71,9 @@ fn what_had_its_age_behind_a_commit_that_is_kept_is_no_gap() {
     compact(&world.history, whole.segments(), BASES, scratch.path()).unwrap();
     let (first, last) = (all[4].name.first, all[7].name.last);
     all[4..8].iter().for_each(|segment| world.history.delete(segment).unwrap());
-    let look = || verify(&world.history, &mut go_on).unwrap();
+    let base_ms = world.commits.last().unwrap().at_ms;
+    let look_from = |promised_ms| verify(&world.history, promised_ms, &mut go_on).unwrap();
+    let look = || look_from(base_ms + 1);
     let found = look();
     assert_eq!(found.problems, [Problem::Gap { first, last, healed: true }]);
     assert!(found.problems[0].to_string().contains("only moments between"), "{}", found.problems[0]);
@@ -87,6 +89,9 @@ fn what_had_its_age_behind_a_commit_that_is_kept_is_no_gap() {
     record(&**place, Some("kept"), &named(first - 1, history)).unwrap();
     let found = look();
     assert_eq!((found.problems, found.forgotten), (vec![], vec![(first, last)]));
+    // What lies behind a cut is lost as anything else may be, as long as it is promised.
+    let found = look_from(base_ms);
+    assert_eq!((found.problems, found.forgotten), (vec![Problem::Gap { first, last, healed: true }], vec![]));
 }
 
 #[test]
@@ -95,7 +100,7 @@ fn time_that_goes_back_is_told() {
     world.turn_back(100_000);
     world.run("INSERT INTO t0 (body) VALUES (noise(9000))");
     world.archive(Level::CAPTURED);
-    let found = verify(&world.history, &mut go_on).unwrap();
+    let found = verify(&world.history, i64::MIN, &mut go_on).unwrap();
     assert!(matches!(found.problems[..], [Problem::BackInTime { .. }]), "{:?}", found.problems);
 }
 

@@ -247,7 +247,7 @@ fn a_put_that_was_on_its_way_while_another_took_the_history_does_not_count_and_i
     let b_was = |b: &Writer, at| b.was.get(&at).cloned();
     let (at, rows) = restored(&history, Target::Latest, &out).unwrap();
     assert_eq!((at, Some(rows)), (last, b_was(&b, last)));
-    let found = verify(&history, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let found = verify(&history, i64::MIN, &mut |_, _| ControlFlow::Continue(())).unwrap();
     assert!(found.problems.iter().any(|p| p.to_string().contains("overtaken")), "{:?}", found.problems);
     assert_eq!(found.last, last);
     // The newer one goes on, also over a restart, and takes out what is in its way.

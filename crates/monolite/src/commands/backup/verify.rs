@@ -6,7 +6,8 @@ use crate::context::Context;
 use crate::output::size;
 use crate::progress::Progress;
 use crate::verb::{Found, Result};
-use monolite_archive::{History, Proof, Restored, Room};
+use monolite_archive::{Config, History, Proof, Restored, Room};
+use monolite_service::{Clock, SystemClock};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ struct Report {
     to: u64,
     /// The moment of the state that was restored, where one was.
     restored: Option<String>,
-    /// Commits, first and last, of which only those before are kept, for a cut or a restore.
+    /// Commits, first and last, that had their age: only those before are kept, for a cut or a restore.
     forgotten: Vec<(u64, u64)>,
     problems: Vec<String>,
 }
@@ -34,6 +35,7 @@ struct Report {
 pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf>, scratch: Option<PathBuf>) -> Result {
     let place = Where::or(from, context.config(), context.data()).to_read(context.config())?;
     let bar = (!context.is_quiet()).then(|| Progress::bytes(Some(1)));
+    let promised_ms = SystemClock.now().0.saturating_sub(Config::default().keep.age_ms);
     let mut reports = Vec::new();
     for name in services(&place)?.into_iter().filter(|name| service.is_none_or(|service| service == name)) {
         for (history, manifest) in histories(&place, &name)? {
@@ -45,7 +47,7 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
                 }
                 ControlFlow::Continue(())
             };
-            let found = monolite_archive::verify(&history, &mut told)?;
+            let found = monolite_archive::verify(&history, promised_ms, &mut told)?;
             let mut problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
             let restored = match &scratch {
                 Some(folder) => restored(&history, folder, &mut problems),
