@@ -61,6 +61,6 @@ pub use read::{compact, open, pages};
 pub use restore::{Check, Phase, Progress, Restored, restore, restore_noting, restore_planned};
 pub use retain::{Keep, expendable, pins};
 pub use room::{AskDisk, Disk, Room};
-pub use spool::carry_spool;
+pub use spool::{carry_spool, is_of_another};
 pub use state::hex;
 pub use verify::{Problem, Verified, verify};

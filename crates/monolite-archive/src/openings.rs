@@ -10,6 +10,7 @@
 
 use crate::{Result, beside};
 use monolite_store::Found;
+use std::cmp::Ordering;
 use std::path::Path;
 
 /// Openings that are remembered, the newest: as many may end one after another before a commit of them is captured.
@@ -71,6 +72,17 @@ pub(crate) fn began(scratch: &Path, history: &str, epoch: u64) -> Option<(u64, u
     Some((noted.sequence, noted.before))
 }
 
+/// The writer of the last commit of a file that does not run, by its newest opening.
+pub(crate) fn last_writer(scratch: &Path, history: &str, last: u64) -> Option<u64> {
+    let history = u128::from_str_radix(history, 16).ok()?;
+    let newest = all(scratch).into_iter().filter(|o| o.history == history).max_by_key(|o| o.epoch)?;
+    match last.cmp(&newest.sequence) {
+        Ordering::Greater => Some(newest.epoch),
+        Ordering::Equal => Some(newest.before),
+        Ordering::Less => None, // the file was put back since
+    }
+}
+
 fn all(scratch: &Path) -> Vec<Opening> {
     beside::read(scratch, NAME).unwrap_or_default().lines().filter_map(Opening::parse).collect()
 }
@@ -103,6 +115,17 @@ mod tests {
         assert!(!vouch(t.path(), [1; 16], 7, 41, 6) && !vouch(t.path(), [1; 16], 8, 43, 7));
         opened(t.path(), &found(2, 40, 7)).unwrap();
         assert!(!vouch(t.path(), [1; 16], 7, 40, 6) && vouch(t.path(), [2; 16], 8, 40, 7), "of another file");
+    }
+
+    #[test]
+    fn the_last_commit_is_of_the_newest_opening_or_of_what_that_found() {
+        let t = tempfile::tempdir().unwrap();
+        let writer = |last| last_writer(t.path(), &"01".repeat(16), last);
+        assert_eq!(writer(41), None);
+        opened(t.path(), &found(1, 41, 6)).unwrap();
+        opened(t.path(), &found(1, 43, 7)).unwrap();
+        assert_eq!([42, 43, 44].map(writer), [None, Some(7), Some(8)]);
+        assert_eq!(last_writer(t.path(), &"02".repeat(16), 44), None, "of another file");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! - Oldest first, one after another; a segment leaves it when the place has it.
 //! - Its bytes and the age of its oldest segment are known without looking at the disk.
 
-use crate::claims::{Claimed, Memory, Taking, claims, refuse_marked, refuse_overtaken};
+use crate::claims::{Claimed, Memory, Taking, Writers, claims, refuse_marked, refuse_overtaken};
 use crate::history::{History, Segment};
 use crate::layout::{Level, SegmentName};
 use crate::ltx::Header;
@@ -34,13 +34,18 @@ pub fn carry_spool(history: &History, id: &str, scratch: &Path) -> Result<usize>
     let spool = Spool::open(scratch, id)?;
     let there = history.segments()?;
     let mut last = there.iter().map(|s| s.name.last).max().unwrap_or(0);
-    let waiting: Vec<Segment> = spool.all().into_iter().filter(|s| s.name.last > last).collect();
-    let Some(newest) = waiting.last() else { return Ok(0) };
-    if waiting[0].name.first > last + 1 {
+    let all = spool.all();
+    let Some(newest) = all.iter().max_by_key(|s| s.name.last) else { return Ok(0) };
+    let writer = spool.history().header(newest)?;
+    // That its number was reached says nothing: another writer's commits have the same ones.
+    let is_there = newest.name.last <= last && Writers::default().of(history, newest.name.last)? == Some(writer.epoch);
+    if !is_there {
+        refuse_overtaken(history, id, scratch, writer.epoch)?;
+    }
+    let waiting: Vec<Segment> = all.into_iter().filter(|s| s.name.last > last).collect();
+    if waiting.first().is_none_or(|first| first.name.first > last + 1) {
         return Ok(0);
     }
-    let writer = spool.history().header(newest)?;
-    refuse_overtaken(history, id, scratch, writer.epoch)?;
     let claimed = claims(history)?.last().copied().unwrap_or(0);
     if claimed <= writer.epoch {
         let mine = claimed_for(history, id, scratch, &writer)?;
@@ -62,6 +67,21 @@ pub fn carry_spool(history: &History, id: &str, scratch: &Path) -> Result<usize>
         (last, carried) = (segment.name.last, carried + 1);
     }
     Ok(carried)
+}
+
+/// Whether the archive has another writer's commit under this number, which is the last one of a store that does not run: as far as
+/// its scratch folder and the claims say whose each of the two is.
+///
+/// # Errors
+/// Those of the place.
+pub fn is_of_another(history: &History, id: &str, scratch: &Path, last: u64) -> Result<bool> {
+    let Some(writer) = openings::last_writer(scratch, id, last) else { return Ok(false) };
+    if Writers::default().of(history, last)?.is_some_and(|there| there != writer) {
+        return Ok(true);
+    }
+    // Of two that were started on one state both have the same number.
+    let claimed = Claimed::read(history, writer)?.filter(|there| there.after.is_some());
+    Ok(claimed.is_some_and(|there| !Memory::read(scratch).made(id, &there)))
 }
 
 /// The claim under which a store that does not run puts what waits: that of the writer of it, if it made one, else one in its name.

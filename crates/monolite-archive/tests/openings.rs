@@ -7,7 +7,7 @@ mod keeping;
 use keeping::{LONG, SERVICE, World, insert, open_newer, quick};
 use monolite_archive::place::Folder;
 use monolite_archive::place::testing::{Faulty, Step};
-use monolite_archive::{Archive, Config, Error, History, Kind, State, carry_spool};
+use monolite_archive::{Archive, Config, Error, History, Kind, State, carry_spool, is_of_another, newest};
 use monolite_store::rusqlite::Connection;
 use monolite_store::{Kind as StoreKind, Store};
 use std::sync::Arc;
@@ -275,4 +275,53 @@ fn what_waits_is_carried_though_the_same_folder_was_opened_again() {
     store.abandon();
     let id = history.root().rsplit('/').next().unwrap();
     assert_eq!(carry_spool(&history, id, &world.scratch()).unwrap(), 2);
+}
+
+#[test]
+fn what_waits_is_not_taken_for_archived_where_another_writer_went_further() {
+    let (world, copy) = (World::new(), World::new());
+    let history = cut_off(&world, &copy);
+    let id = history.root().rsplit('/').next().unwrap();
+    let spool = History::new(Arc::new(Folder::open(world.scratch()).unwrap()), "spool", id).unwrap();
+    let last = spool.segments().unwrap().iter().map(|s| s.name.last).max().unwrap();
+    let archived = newest(&history).unwrap().unwrap().0;
+    assert!(!is_of_another(&history, id, &world.scratch(), last).unwrap());
+    let store = copy.store();
+    let archive = Archive::start(world.place(), quick()).unwrap();
+    archive.keep(SERVICE, &store, &copy.scratch()).unwrap();
+    while store.sequence() < last + 2 {
+        insert(&store, 1, 100);
+    }
+    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    drop(archive);
+    store.abandon();
+    let others = newest(&history).unwrap().unwrap().0;
+    assert!(archived < last && last < others);
+    let refused = carry_spool(&history, id, &world.scratch()).unwrap_err();
+    assert_eq!((refused.kind(), spool.segments().unwrap().len()), (Kind::Apart, 2), "{refused}");
+    assert!(is_of_another(&history, id, &world.scratch(), last).unwrap());
+    assert!(!is_of_another(&history, id, &copy.scratch(), others).unwrap());
+}
+
+#[test]
+fn what_waits_and_was_carried_already_is_there_though_another_writer_went_on_from_it() {
+    let (world, copy) = (World::new(), World::new());
+    let history = cut_off(&world, &copy);
+    let id = history.root().rsplit('/').next().unwrap();
+    let folder = |world: &World| History::new(Arc::new(Folder::open(world.scratch()).unwrap()), "spool", id).unwrap();
+    let spool = folder(&world);
+    let last = spool.segments().unwrap().iter().map(|s| s.name.last).max().unwrap();
+    assert_eq!(carry_spool(&history, id, &world.scratch()).unwrap(), 2);
+    for name in ["Users.db", "Users.db-wal"] {
+        std::fs::copy(world.path(name), copy.path(name)).unwrap();
+    }
+    let store = copy.store();
+    let archive = Archive::start(world.place(), quick()).unwrap();
+    archive.keep(SERVICE, &store, &copy.scratch()).unwrap();
+    insert(&store, 1, 100);
+    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    drop(archive);
+    store.abandon();
+    assert_eq!((carry_spool(&history, id, &world.scratch()).unwrap(), spool.segments().unwrap().len()), (0, 2));
+    assert!(!is_of_another(&history, id, &world.scratch(), last).unwrap());
 }

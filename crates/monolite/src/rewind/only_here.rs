@@ -11,7 +11,7 @@ use super::journal::Replaced;
 use super::{Ground, Places};
 use crate::verb::Usage;
 use anyhow::Context as _;
-use monolite_archive::{History, carry_spool, newest};
+use monolite_archive::{History, carry_spool, is_of_another, newest};
 
 /// Refuses to remove the only copy of commits.
 pub(super) fn refuse(ground: Ground<'_>, places: &Places, replaced: &Replaced) -> crate::Result {
@@ -19,24 +19,39 @@ pub(super) fn refuse(ground: Ground<'_>, places: &Places, replaced: &Replaced) -
     let (service, file) = (&places.service, &replaced.state);
     let history = History::new(keeping.place().clone(), service, &file.history)?;
     let spool = places.replaced().join(service).join("spool");
-    let carried = carry_spool(&history, &file.history, &spool).and_then(|_| newest(&history));
-    let archived = carried.with_context(|| {
+    let carried = || {
+        carry_spool(&history, &file.history, &spool)?;
+        let archived = newest(&history)?.map_or(0, |(sequence, _)| sequence);
+        let is_there = archived >= file.sequence;
+        Ok::<_, monolite_archive::Error>((
+            archived,
+            is_there && is_of_another(&history, &file.history, &spool, file.sequence)?,
+        ))
+    };
+    let (archived, is_of_another) = carried().with_context(|| {
         format!(
             "nothing was removed: the last commits of the replaced file of {service} wait in {} and cannot be archived. \
              `rewind {service} --forget --accept` removes them all the same",
             spool.display()
         )
     })?;
-    let archived = archived.map_or(0, |(sequence, _)| sequence);
-    if archived >= file.sequence {
+    if archived >= file.sequence && !is_of_another {
         return Ok(());
     }
-    let text = format!(
-        "nothing was removed: commits {} to {} of history {} are in the replaced file of {service} only, not in the archive. \
-         `rewind {service} --undo` puts it back, and what it has is archived then; `rewind {service} --forget --accept` removes them",
-        archived + 1,
-        file.sequence,
-        file.history
-    );
+    let (last, id) = (file.sequence, &file.history);
+    let text = if is_of_another {
+        format!(
+            "nothing was removed: commit {last} of history {id} in the archive is another server's, which ran on a copy of the file. \
+             The last commits of the replaced file of {service} are in that file only: copy it from {} where they are wanted; \
+             `rewind {service} --forget --accept` removes them",
+            places.replaced().display()
+        )
+    } else {
+        format!(
+            "nothing was removed: commits {} to {last} of history {id} are in the replaced file of {service} only, not in the archive. \
+             `rewind {service} --undo` puts it back, and what it has is archived then; `rewind {service} --forget --accept` removes them",
+            archived + 1
+        )
+    };
     Err(Usage(text).into())
 }
