@@ -18,6 +18,7 @@ mod claiming;
 mod config;
 mod keeper;
 mod left;
+mod overlay;
 mod pool;
 mod put;
 mod status;

@@ -8,6 +8,7 @@
 //!   store at a time, beside which the others' short work goes on. All of it gives way to the writers.
 
 use super::keeper::{Keeper, Part};
+use super::overlay::{Reach, overlay};
 use super::pool::lock;
 use super::status::State;
 use crate::base::{self, Copying};
@@ -229,20 +230,13 @@ impl Keeper {
         segment.map_or(Ok(found_ms), |segment| Ok(self.history.header(&segment)?.at_ms))
     }
 
-    /// The segments that lead from one commit to another, and no further than the first that ends there or behind it: at full
-    /// rate there would always be more. And where they end; `None` where they were too many and some were merged.
+    /// The segments that lead from one commit to another, and where they end; `None` where they were too many and some were merged.
     fn over(self: &Arc<Self>, from: u64, to: u64) -> Result<Option<(Vec<Segment>, u64)>> {
         let segments = self.line().segments.clone();
-        let (mut over, mut reached) = (Vec::new(), from);
-        while reached < to {
-            let goes_on = |s: &&Segment| !s.name.is_base() && s.name.first <= reached + 1 && reached < s.name.last;
-            let beyond = |s: &&Segment| (s.name.last.abs_diff(to.min(s.name.last)), to.saturating_sub(s.name.last));
-            let Some(next) = segments.iter().filter(goes_on).min_by_key(beyond) else {
-                let text = format!("commit {} was captured, but lies in no segment", reached + 1);
-                return Err(Error::new(Kind::Gap, text));
-            };
-            over.push(*next);
-            reached = next.name.last;
+        let (mut over, mut reached) = overlay(&segments, from, to, Reach::Near)?;
+        if over.len() > INPUTS_MAX {
+            // They may be merged already, into one that goes beyond what the copy saw: then nothing is left to be merged.
+            (over, reached) = overlay(&segments, from, to, Reach::Far)?;
         }
         if over.len() <= INPUTS_MAX {
             return Ok(Some((over, reached)));
