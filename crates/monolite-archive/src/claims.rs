@@ -125,6 +125,8 @@ pub(crate) struct Taking<'a> {
     /// The newest commit that this writer knows to be in the place.
     pub(crate) archived: u64,
     pub(crate) now_ms: i64,
+    /// Asked before something is changed beside the store, and before a claim is put: whether that is still this one's to do.
+    pub(crate) go_on: &'a dyn Fn() -> Result<()>,
 }
 
 impl Taking<'_> {
@@ -154,11 +156,18 @@ impl Taking<'_> {
         // Ahead of the claim: were this program killed behind it, the older writer's next put would not count.
         self.mark(&claims, &marked)?;
         self.claim_past()?;
-        Memory::note(self.scratch, self.id, self.mine)?;
-        match self.mine.put(self.history, self.now_ms)? {
+        match self.put(self.mine)? {
             Claim::Ours => Ok(()),
             Claim::Others => Err(self.others(self.mine.epoch)),
         }
+    }
+
+    /// Puts a claim, remembered before. The place may have kept this one waiting until its folder was exchanged for another's.
+    fn put(&self, claimed: &Claimed) -> Result<Claim> {
+        (self.go_on)()?;
+        Memory::note(self.scratch, self.id, claimed)?;
+        (self.go_on)()?;
+        claimed.put(self.history, self.now_ms)
     }
 
     /// With the claim in the place. What older writers put since one was held has never counted.
@@ -217,8 +226,7 @@ impl Taking<'_> {
                 (Some(_), _) | (None, None) => return Ok(()),
                 (None, Some(after)) => {
                     let past = Claimed { epoch, nonce: self.mine.nonce.clone(), after: Some(after) };
-                    Memory::note(self.scratch, self.id, &past)?;
-                    if past.put(self.history, self.now_ms)? == Claim::Others {
+                    if self.put(&past)? == Claim::Others {
                         return Err(self.others(epoch));
                     }
                     (sequence, epoch) = after;

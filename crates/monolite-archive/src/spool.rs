@@ -49,7 +49,8 @@ pub fn carry_spool(history: &History, id: &str, scratch: &Path) -> Result<usize>
     let claimed = claims(history)?.last().copied().unwrap_or(0);
     if claimed <= writer.epoch {
         let mine = claimed_for(history, id, scratch, &writer)?;
-        let taking = Taking { history, id, scratch, mine: &mine, archived: last, now_ms: writer.at_ms };
+        let (now_ms, go_on) = (writer.at_ms, &|| Ok(()));
+        let taking = Taking { history, id, scratch, mine: &mine, archived: last, now_ms, go_on };
         taking.take(|segment| there.contains(segment))?;
     }
     let mut carried = 0;

@@ -6,9 +6,10 @@ mod keeping;
 
 use keeping::{LONG, SERVICE, World, insert, quick};
 use monolite_archive::place::testing::{Faulty, Step};
-use monolite_archive::{Archive, BASES, Kind};
+use monolite_archive::{Archive, BASES, Error, Kind};
 use monolite_store::{Error as StoreError, Store};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -124,5 +125,43 @@ fn a_base_that_is_asked_for_while_one_is_being_made_is_made_too() {
     let bases = || archive.history(SERVICE).unwrap().level(BASES).unwrap();
     assert!(archive.watch(SERVICE, LONG, |_| bases().len() == 2).unwrap(), "{:?}", bases());
     assert!(archive.watch(SERVICE, LONG, |status| status.copying.is_none()).unwrap());
+    store.close().unwrap();
+}
+
+#[test]
+fn one_that_is_left_while_its_claim_waits_for_the_place_leaves_the_folder_to_the_next_file() {
+    let world = World::new();
+    let store = world.store();
+    insert(&store, 10, 100);
+    let ((enter, entered), (release, released)) = (sync_channel(1), sync_channel::<()>(0));
+    let is_kept = Arc::new(AtomicBool::new(false));
+    let (kept, mut began) = (is_kept.clone(), false);
+    let place = Faulty::new(world.place(), move |step, name| {
+        // Of those that list the claims only the one that claims is a part of the archiver.
+        let is_part = std::thread::current().name().is_some_and(|name| name.starts_with("archive"));
+        if step != Step::List || !name.ends_with("/claims") || !is_part {
+            return None;
+        }
+        if !kept.load(SeqCst) {
+            return Some(Error::new(Kind::Unreachable, "it does not answer"));
+        }
+        if !std::mem::replace(&mut began, true) {
+            enter.send(()).unwrap();
+            let _ = released.recv_timeout(2 * LONG);
+        }
+        None
+    });
+    let archive = Archive::start(Arc::new(place), quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    is_kept.store(true, SeqCst);
+    let claims = archive.history(SERVICE).unwrap().name("claims");
+    entered.recv_timeout(LONG).unwrap();
+    assert!(!archive.leave(SERVICE, Duration::from_millis(1)));
+    std::fs::rename(world.scratch(), world.path("before")).unwrap();
+    std::fs::create_dir(world.scratch()).unwrap();
+    drop(release);
+    archive.end(); // waits for what is under way
+    assert_eq!(std::fs::read_dir(world.scratch()).unwrap().count(), 0, "the folder is another file's");
+    assert_eq!(world.place().list(&claims).unwrap(), []);
     store.close().unwrap();
 }

@@ -2,6 +2,7 @@
 //!
 //! **Invariants**
 //! - Nothing is put into the place, and nothing removed from it, by an opening that has not claimed it.
+//! - One that was left while it waited for the place claims nothing any more, and leaves the folder alone, which may be another file's.
 //! - What was put counts once the claim was seen to be still the newest: see `claims`.
 //!
 //! Never here: what claims mean.
@@ -40,7 +41,9 @@ impl Keeper {
         let id = hex(&self.found.history);
         let archived = segments.iter().map(|s| s.name.last).max().unwrap_or(0);
         let now_ms = (self.inner.config.now)();
-        let taking = Taking { history: &self.plain, id: &id, scratch: &self.scratch, mine, archived, now_ms };
+        let scratch = self.scratch.as_path();
+        let go_on = &|| self.not_retired();
+        let taking = Taking { history: &self.plain, id: &id, scratch, mine, archived, now_ms, go_on };
         let known = |segment: &Segment| segments.contains(segment) || holding.foreign.contains(segment);
         taking.take(known).map_err(|e| self.sided(e))?;
         self.history.forget_writers(Some(mine.epoch));

@@ -116,6 +116,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// Nobody asks for a keeper that was left to itself, and the folder beside its store may be another file's.
+    pub(super) fn not_retired(&self) -> Result<()> {
+        if self.retired.load(Ordering::SeqCst) {
+            return Err(Error::new(Kind::Stopped, format!("{} is kept anew, or no more", self.service)));
+        }
+        Ok(())
+    }
+
     /// A proof was called off, or did not begin: it is due when the rest is over.
     pub(super) fn proof_is_due(&self) {
         self.resting.proof.store(true, Ordering::SeqCst);

@@ -5,6 +5,7 @@ use crate::Place;
 use crate::layout::Level;
 use crate::place::Folder;
 use crate::place::testing::{Faulty, Step};
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ fn put(history: &History, commit: u64, epoch: u64) {
 
 fn take(history: &History, scratch: &Path, epoch: u64, after: (u64, u64)) -> Result<()> {
     let mine = Claimed { epoch, nonce: format!("n{epoch}"), after: Some(after) };
-    Taking { history, id: "1", scratch, mine: &mine, archived: after.0, now_ms: 0 }.take(|_| false)
+    Taking { history, id: "1", scratch, mine: &mine, archived: after.0, now_ms: 0, go_on: &|| Ok(()) }.take(|_| false)
 }
 
 fn kind(result: Result<()>) -> Option<Kind> {
@@ -196,7 +197,8 @@ fn claims_of_the_openings_before_go_with_the_one_that_withdraws() {
         }
         None
     });
-    let taking = Taking { history: &late, id: "1", scratch: &beside, mine: &mine, archived: 42, now_ms: 0 };
+    let go_on = &|| Ok(());
+    let taking = Taking { history: &late, id: "1", scratch: &beside, mine: &mine, archived: 42, now_ms: 0, go_on };
     assert_eq!(kind(taking.take(|_| false)), Some(Kind::Apart));
     assert_eq!(world.claims(), [8]);
 }
@@ -260,5 +262,23 @@ fn a_folder_that_was_put_back_to_before_its_claim_was_held_takes_nothing_back_th
         take_back(&history, "1", &earlier, "another").unwrap();
         assert_eq!(world.claims(), if was_put { vec![8, 9] } else { vec![8] });
         take_back(&history, "1", &Memory::read(&beside), "another").unwrap();
+    }
+}
+
+#[test]
+fn one_that_was_left_while_the_place_was_silent_claims_nothing_and_leaves_the_folder_alone() {
+    // Left while it lists, and while it remembers.
+    for asked in [0u32, 1] {
+        let world = World::new();
+        let (history, scratch, left) = (world.history(), world.scratch("a"), Cell::new(asked));
+        let mine = Claimed { epoch: 8, nonce: "n8".into(), after: Some((42, 7)) };
+        let go_on = &|| match left.replace(left.get().saturating_sub(1)) {
+            0 => Err(Error::new(Kind::Stopped, "left")),
+            _ => Ok(()),
+        };
+        let taking =
+            Taking { history: &history, id: "1", scratch: &scratch, mine: &mine, archived: 42, now_ms: 0, go_on };
+        assert_eq!(kind(taking.take(|_| false)), Some(Kind::Stopped));
+        assert_eq!((world.claims(), Memory::read(&scratch).has("1")), (vec![], asked == 1));
     }
 }
