@@ -70,7 +70,7 @@ pub fn run(cutting: &Cutting) -> Result<Cuts> {
         Store::open(folder.path().join(format!("{name}.db")), config(Some(vfs::register())), migrations)
     };
     let stores = [open("first")?, open("between")?, open("second")?];
-    disk.plan(Plan::each(Method::ShmUnlock, FileKind::Database, Fault::Slow(Duration::from_micros(30))));
+    disk.plan(Plan::each(Method::ShmUnlock, FileKind::Database, Fault::Slow(Duration::from_micros(100))));
     let world = World {
         stores,
         next: AtomicI64::new(1),
