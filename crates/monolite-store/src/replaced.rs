@@ -34,6 +34,16 @@ pub(crate) struct Placed {
     /// A commit that it surely holds, and the page of the row that says so.
     copied: u64,
     root: u32,
+    /// What the file's header said at the opening: a crash may have left a first page that only the WAL holds whole.
+    mode: Mode,
+}
+
+/// The header's write and read versions; a file in WAL mode has 2 in both ("Database File Format", section 1.3.3).
+type Mode = Option<[u8; 2]>;
+const WAL_MODE: Mode = Some([2, 2]);
+
+fn mode(first: &[u8]) -> Mode {
+    first.get(18..20)?.try_into().ok()
 }
 
 /// A file as `lstat` shows it.
@@ -57,6 +67,8 @@ impl Placed {
     pub(crate) fn begin(shared: &Shared, connection: &Connection) -> Placed {
         let mut placed = Placed { seen: Stamp::of(&shared.path), ..Placed::default() };
         if placed.seen.is_some() {
+            let first = pages::raw(connection.sqlite(), 1, shared.following.found().page_size);
+            placed.mode = first.ok().flatten().and_then(|first| mode(&first));
             let _ = placed.is_own(shared, connection); // notes what it holds
         }
         placed
@@ -110,10 +122,10 @@ impl Placed {
             Some(_) => return Ok(Some(false)), // of another store
             None => {}
         }
-        // A round that a reader held back leaves the row out, as long as the file never had it there. Every store's file is
-        // in WAL mode.
+        // A round that a reader held back leaves the row out, as long as the file never had it there; so it does the first
+        // page. Every other store's file is in WAL mode.
         let had_it = self.copied > 0 && root == self.root;
-        Ok(Some(!had_it && first.get(18..20) == Some(&[2, 2])))
+        Ok(Some(!had_it && [WAL_MODE, self.mode].contains(&mode(&first))))
     }
 }
 

@@ -165,3 +165,35 @@ fn what_other_programs_may_do_beside_the_store_is_no_replacement() {
         store.close().unwrap();
     }
 }
+
+#[test]
+fn a_first_page_that_a_crash_left_to_the_wal_is_no_replacement() {
+    let halfway_into_wal_mode = |file: &mut Vec<u8>| file[18..20].copy_from_slice(&[1, 1]);
+    let torn = |file: &mut Vec<u8>| file[..512].fill(0xA5);
+    for crash in [&halfway_into_wal_mode as &dyn Fn(&mut Vec<u8>), &torn] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("S.db");
+        let store = open(&path);
+        (0..20).for_each(|_| write(&store).unwrap());
+        store.abandon();
+        let mut file = std::fs::read(&path).unwrap();
+        crash(&mut file);
+        std::fs::write(&path, &file).unwrap();
+        let store = open(&path);
+        // What a reader holds back is copied later: the first page and the row, which change with each of these commits.
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+        (0..20).for_each(|_| write(&store).unwrap());
+        let sqlite3 = Connection::open(&path).unwrap();
+        let copied = sqlite3.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| r.get::<_, i64>(2)).unwrap();
+        assert!(copied > 0);
+        let now = std::fs::read(&path).unwrap();
+        assert!(now.len() > file.len() && now[..512] == file[..512], "pages were copied, and not the first one");
+        write(&store).unwrap();
+        reader.execute_batch("COMMIT").unwrap();
+        drop((reader, sqlite3));
+        assert_eq!(store.status().state, State::Serving);
+        store.close().unwrap();
+        assert_eq!(read(&open(&path)).unwrap(), 41);
+    }
+}
