@@ -20,6 +20,7 @@ use crate::{maintain, place, wal, wal_scan};
 use rusqlite::Connection as Sqlite;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A file that is ready to be served.
 pub(crate) struct Opened {
@@ -73,6 +74,9 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
     // Before the file is brought up: migrations commit, and a follower compares what was there.
     let found = found_in(connection.sqlite(), history)?;
     let steps = bring_up(&mut connection, config, migrations)?;
+    if let Some(frames) = wal::frames(connection.sqlite())? {
+        connection.wal_frames.store(frames, Relaxed);
+    }
     connection.own_statements(Role::Writer)?;
     let (sequence, _) = connection.sequence()?;
     Ok(Opened { lock, connection, steps, found, sequence, forks, gate, sums, warnings })

@@ -62,6 +62,7 @@ impl Store {
         let following = Following::new(path, opened.gate, opened.found);
         let mut shared = Shared::new(path, config, opener, opened.warnings, following);
         shared.epoch = AtomicU64::new(opened.sequence);
+        shared.wal_frames = AtomicU64::new(opened.connection.wal_frames.load(Ordering::Relaxed));
         shared.forks = opened.forks;
         let shared = Arc::new(shared);
         shared.begin_marking(opened.found.history);

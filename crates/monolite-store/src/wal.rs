@@ -69,6 +69,14 @@ pub(crate) fn settle(
     })
 }
 
+/// Frames up to the last commit. `None` while another program writes: its commit, or the store's next one, will tell.
+pub(crate) fn frames(sqlite: &Connection) -> Result<Option<u64>> {
+    match within(sqlite, "BEGIN IMMEDIATE", || Ok(live::wal_index(sqlite)?.frames)) {
+        Err(e) if e.kind() == Kind::Busy => Ok(None),
+        frames => frames.map(Some),
+    }
+}
+
 /// Runs in a transaction that changes nothing, opened by a read of the first page.
 fn within<T>(sqlite: &Connection, begin: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     sqlite.execute_batch(begin)?;

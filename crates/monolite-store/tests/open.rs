@@ -43,6 +43,23 @@ fn flip(path: &Path, at: usize) {
 }
 
 #[test]
+fn what_lies_in_the_wal_counts_from_the_opening_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S/S.db");
+    let header = 32;
+    let frames = || fs::metadata(wal(&path)).unwrap().len() - header;
+    let store = open(&path).unwrap();
+    let migrated = store.status().wal_bytes;
+    assert_eq!(migrated, frames(), "the migration lies in it");
+    assert!(migrated > 0);
+    store.write_blocking(|tx| tx.execute("INSERT INTO t(v) VALUES ('x')", [])).unwrap();
+    let written = store.status().wal_bytes;
+    store.abandon();
+    let store = open(&path).unwrap();
+    assert_eq!((store.status().wal_bytes, frames()), (written, written), "nothing was written since");
+}
+
+#[test]
 fn folder_and_files_are_their_owners_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data/S/S.db");
