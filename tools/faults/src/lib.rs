@@ -12,6 +12,7 @@ pub mod cut;
 pub mod disk;
 pub mod history;
 pub mod images;
+mod pauses;
 pub mod planted;
 pub mod points;
 pub mod power;

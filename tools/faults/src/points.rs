@@ -9,9 +9,11 @@
 //! - Whatever fails, answers stay true: the oracle is the one of the crash images.
 //! - Every error has a kind that tells the caller what to do, out of [`ALLOWED`].
 //! - Nothing hangs: a point that takes longer than [`POINT_MAX`] is a failure.
+//! - A point that failed while the process was stopped for seconds says nothing, and is tried again.
 
 use crate::check::{self, Look, lay_out};
 use crate::disk::{Disk, Fault, FileKind, Image, Method, Op, Plan, Replay, STYLES, Step, Style};
+use crate::pauses::Pauses;
 use crate::progress::Progress;
 use crate::random::Random;
 use crate::work::{self, Knowledge, Shape};
@@ -122,10 +124,10 @@ pub fn run(points: &Points) -> Result<Passed> {
         all.truncate(n);
     }
     let (next, sum) = (AtomicUsize::new(0), Mutex::new(Passed::default()));
-    let progress = Progress::new("points", all.len() as u64);
+    let (progress, pauses) = (Progress::new("points", all.len() as u64), Pauses::watch());
     let worker = || -> Result<()> {
         while let Some(point) = all.get(next.fetch_add(1, SeqCst)) {
-            let one = bounded(*point, points.seed, &points.within)
+            let one = unpaused(&pauses, || bounded(*point, points.seed, &points.within))
                 .map_err(|e| e.context(format!("seed {}, {point:?}", points.seed)))
                 .inspect_err(|_| {
                     next.store(usize::MAX / 2, SeqCst);
@@ -178,6 +180,17 @@ fn list(points: &Points) -> Result<(usize, Vec<Point>)> {
 
 fn shape(seed: u64, sound: bool) -> Shape {
     Shape { seed, groups: 4, group_max: 5, settle: true, killed_at: None, sound }
+}
+
+/// Tries again where it failed and the process was stopped meanwhile.
+fn unpaused(pauses: &Pauses, mut point: impl FnMut() -> Result<Passed>) -> Result<Passed> {
+    loop {
+        let before = pauses.seen();
+        match point() {
+            Err(_) if pauses.since(before) => {}
+            done => return done,
+        }
+    }
 }
 
 /// A point on a thread of its own, so that one that hangs is seen; its thread is then left behind.
