@@ -32,8 +32,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes of a WAL frame at the store's page size.
-pub(crate) const FRAME_BYTES: u64 = 4096 + 24;
+/// Bytes of a WAL frame's header.
+const FRAME_HEADER: u64 = 24;
 /// Rounds beside the writer before the last one, at most.
 const ROUNDS_MAX: usize = 8;
 /// Frames that are left to the writer's own last round.
@@ -99,6 +99,16 @@ impl Rounds {
 }
 
 impl Shared {
+    /// Bytes of a WAL frame.
+    pub(crate) fn frame_bytes(&self) -> u64 {
+        u64::from(self.following.found().page_size) + FRAME_HEADER
+    }
+
+    /// Frames from which on a checkpoint begins.
+    fn soft_frames(&self) -> u64 {
+        self.config.wal_soft_bytes / self.frame_bytes()
+    }
+
     /// A failed round: after a failed sync the WAL must be kept, anything else is tried again.
     fn checkpoint_failed(&self, error: &Error) {
         self.scrub.whole.store(false, Relaxed); // a page may be written in part
@@ -117,7 +127,7 @@ impl Writer {
     /// Called after each group.
     pub(crate) fn after_group(&mut self) {
         let frames = self.connection.wal_frames.load(Relaxed);
-        let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
+        let soft = self.shared.soft_frames();
         let rounds = &self.shared.rounds;
         if rounds.done.load(Relaxed) {
             self.finish_checkpoint();
@@ -125,7 +135,7 @@ impl Writer {
             self.shared.following.urge();
             submit(self.shared.clone());
         }
-        let is_too_large = frames * FRAME_BYTES > self.shared.config.wal_hard_bytes;
+        let is_too_large = frames * self.shared.frame_bytes() > self.shared.config.wal_hard_bytes;
         if is_too_large {
             self.shared.reads.slow.evict_before(self.sequence);
         }
@@ -135,7 +145,7 @@ impl Writer {
     /// Whether the WAL should have started over long ago, and would have without a follower.
     pub(crate) fn is_wal_large(&self) -> bool {
         self.wal.waits_for_follower
-            && self.connection.wal_frames.load(Relaxed) * FRAME_BYTES > self.shared.config.wal_soft_bytes * LARGE
+            && self.connection.wal_frames.load(Relaxed) > self.shared.soft_frames().saturating_mul(LARGE)
     }
 
     /// The last round, between two groups.
@@ -166,7 +176,7 @@ impl Writer {
         }
         let start = Instant::now();
         let frames = self.connection.wal_frames.load(Relaxed);
-        let soft = self.shared.config.wal_soft_bytes / FRAME_BYTES;
+        let soft = self.shared.soft_frames();
         let (goes_on, released) = self.shared.following.goes_on_from(self.wal.in_vain);
         let times = u32::try_from(frames / soft.max(1)).unwrap_or(u32::MAX);
         // One that needs longer than that anyway is not waited for so long again and again.
@@ -179,7 +189,7 @@ impl Writer {
             self.shared.reads.slots.end_idle();
             match self.connection.privileged(|c| raw::checkpoint(c, Checkpoint::Restart)) {
                 // Its follower has not released all of it yet: it was asked for that.
-                Ok(now) if !now.done && now.copied == now.frames && !follower.is_zero() => {
+                Ok(now) if !now.done && now.is_all() && !follower.is_zero() => {
                     if !self.shared.following.wait_for(self.sequence, follower) {
                         self.wal.in_vain = released;
                         self.wal.times_in_vain += 1;
@@ -189,18 +199,22 @@ impl Writer {
                 Ok(now) if now.done || waited.get_or_insert_with(Instant::now).elapsed() > self.patience(times) => {
                     self.observe(now.frames, now.copied, start);
                     self.shared.mark_later(); // the file's time moved
-                    self.wal.copied = now.copied == now.frames;
+                    self.wal.copied = now.is_all();
                     if self.wal.copied {
                         self.shared.scrub.whole.store(true, Relaxed);
                     }
                     self.wal.waits_for_follower = !now.done && self.shared.following.is_behind(self.sequence);
+                    // What it releases is no reason for another try where somebody else is in the way.
+                    if now.done || !now.is_all() || !self.wal.waits_for_follower {
+                        self.shared.following.calm();
+                    }
                     if now.done {
                         self.wal.times_in_vain = 0;
-                        self.shared.following.calm();
                         self.connection.wal_frames.store(0, Relaxed);
                         self.shared.wal_frames.store(0, Relaxed);
                     }
-                    self.wal.next_frames = if now.done { soft } else { now.frames + now.frames.max(soft) / 4 };
+                    let left = if now.begun { now.frames } else { frames };
+                    self.wal.next_frames = if now.done { soft } else { left + left.max(soft) / 4 };
                     break;
                 }
                 // A read that began before all was copied uses the WAL until it ends; the next one will not.
@@ -291,7 +305,7 @@ fn rounds(shared: &Arc<Shared>) -> crate::Result<()> {
         *held = Some(shared.opener.open_for_callers(Role::Checkpointer)?);
     }
     let connection = held.as_ref().expect("opened above");
-    if shared.look_replaced(connection, true).is_some() {
+    if !matches!(shared.look_replaced(connection, true), Ok(None)) {
         return Ok(()); // the writer looks too, and says what it is
     }
     converge(shared, connection)?;
@@ -316,7 +330,7 @@ fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> 
             o.checkpointed(CheckpointMode::Beside, now.frames, now.copied, start.elapsed());
         }
         let left = shared.wal_frames.load(Relaxed).saturating_sub(now.copied);
-        if left < LAST_ROUND_FRAMES || left > left_before / 10 * 9 {
+        if !now.begun || left < LAST_ROUND_FRAMES || left > left_before / 10 * 9 {
             break;
         }
         left_before = left;

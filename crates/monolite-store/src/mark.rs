@@ -40,7 +40,7 @@ pub(crate) enum Sums {
     Whole,
 }
 
-/// How much later than its mark a file that only stores write may be changed.
+/// How much later than its mark a file may be changed whose store was killed.
 const LATER_MAX: Duration = Duration::from_secs(2);
 
 const MAGIC: &str = "monolite-mark 1";
@@ -99,7 +99,14 @@ pub(crate) fn sums_of(db: &Path) -> Sums {
     let (Some(mark), Ok(file), Ok(marked)) = (Mark::of(db), changed(db), changed(&place::beside(db, ".mark"))) else {
         return Sums::Unknown;
     };
-    if file > marked + LATER_MAX { Sums::Unknown } else { mark.sums }
+    let has_wal = std::fs::symlink_metadata(place::beside(db, "-wal")).is_ok_and(|m| m.len() > 0);
+    match mark.sums {
+        // The mark was the last that was written.
+        Sums::Whole if file <= marked => Sums::Whole,
+        // No store leaves its file without a WAL: who closed it after a kill, and copied the WAL without sums, removes it.
+        Sums::Kept if has_wal && file <= marked + LATER_MAX => Sums::Kept,
+        _ => Sums::Unknown,
+    }
 }
 
 /// The last commit and the history, where the file has the store's table and its row.
@@ -218,6 +225,8 @@ mod tests {
         let t = tempfile::tempdir().unwrap();
         let db = t.path().join("S.db");
         std::fs::write(&db, b"x").unwrap();
+        let wal = place::beside(&db, "-wal");
+        std::fs::write(&wal, b"x").unwrap();
         assert_eq!(sums_of(&db), Sums::Unknown);
         for sums in [Sums::Whole, Sums::Kept, Sums::Unknown] {
             Mark { sequence: 9, history: [1; 16], sums }.write(&db).unwrap();
@@ -225,7 +234,14 @@ mod tests {
         }
         Mark { sequence: 9, history: [1; 16], sums: Sums::Whole }.write(&db).unwrap();
         let file = File::options().write(true).open(&db).unwrap();
-        file.set_modified(file.metadata().unwrap().modified().unwrap() + Duration::from_secs(60)).unwrap();
+        let later = |by| file.set_modified(file.metadata().unwrap().modified().unwrap() + by).unwrap();
+        later(Duration::from_secs(1));
         assert_eq!(sums_of(&db), Sums::Unknown, "changed after its mark");
+        Mark { sequence: 9, history: [1; 16], sums: Sums::Kept }.write(&db).unwrap();
+        assert_eq!(sums_of(&db), Sums::Kept, "by a checkpoint before the kill");
+        std::fs::remove_file(wal).unwrap();
+        assert_eq!(sums_of(&db), Sums::Unknown, "another program was the last one there");
+        later(Duration::from_secs(60));
+        assert_eq!(sums_of(&db), Sums::Unknown);
     }
 }

@@ -44,8 +44,18 @@ pub(crate) fn beside(db: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Which file lies under a name: its device and number.
-pub(crate) fn inode(path: &Path) -> Option<(u64, u64)> {
-    fs::symlink_metadata(path).ok().map(|m| (m.dev(), m.ino()))
+pub(crate) fn inode(path: &Path) -> Result<Option<(u64, u64)>> {
+    Ok(under(path)?.map(|m| (m.dev(), m.ino())))
+}
+
+/// What lies under a name. That there is nothing is known only where the system says so: a folder without rights, a disk
+/// that does not answer, a lack of memory say nothing of the file.
+pub(crate) fn under(path: &Path) -> Result<Option<fs::Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(Error::io(format!("cannot look at {}", path.display()), e)),
+    }
 }
 
 /// Makes the names in a folder durable.

@@ -6,6 +6,7 @@
 //!
 //! **Invariants**
 //! - Before each commit one `lstat`: another file under the name is noticed before anything else is acknowledged.
+//! - Only what was seen is a verdict: a name that cannot be looked up refuses the commit at hand, and the next one looks again.
 //! - A file that changed is not judged by its time: `sqlite3` may copy the WAL too. It may not hold another store's row, nor the
 //!   own one of an older commit than it surely held, nor none where it had one.
 //! - Nothing is copied into a file before it was looked at. What `cp` writes while a round copies is not noticed by this.
@@ -55,17 +56,17 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Stamp> {
+    fn of(path: &Path) -> Result<Option<Stamp>> {
         let of =
             |m: Metadata| Stamp { inode: (m.dev(), m.ino()), bytes: m.len(), changed: (m.mtime(), m.mtime_nsec()) };
-        std::fs::symlink_metadata(path).ok().map(of)
+        Ok(place::under(path)?.map(of))
     }
 }
 
 impl Placed {
     /// The file as it was opened.
     pub(crate) fn begin(shared: &Shared, connection: &Connection) -> Placed {
-        let mut placed = Placed { seen: Stamp::of(&shared.path), ..Placed::default() };
+        let mut placed = Placed { seen: Stamp::of(&shared.path).ok().flatten(), ..Placed::default() };
         if placed.seen.is_some() {
             let first = pages::raw(connection.sqlite(), 1, shared.following.found().page_size);
             placed.mode = first.ok().flatten().and_then(|first| mode(&first));
@@ -75,26 +76,26 @@ impl Placed {
     }
 
     /// What happened to the file, where it is not the store's own any more.
-    fn look(&mut self, shared: &Shared, connection: &Connection, copying: bool) -> Option<&'static str> {
-        let seen = self.seen?;
-        let now = Stamp::of(&shared.path);
+    fn look(&mut self, shared: &Shared, connection: &Connection, copying: bool) -> Result<Option<&'static str>> {
+        let Some(seen) = self.seen else { return Ok(None) };
+        let now = Stamp::of(&shared.path)?;
         if now == Some(seen) {
-            return None;
+            return Ok(None);
         }
-        let Some(now) = now else { return Some("it was removed") };
+        let Some(now) = now else { return Ok(Some("it was removed")) };
         if now.inode != seen.inode {
-            return Some("another file was put in its place");
+            return Ok(Some("another file was put in its place"));
         }
         // Rounds of our own change it all the time; it is looked at once they have ended.
         if shared.rounds.is_active() && !copying {
-            return None;
+            return Ok(None);
         }
         match self.is_own(shared, connection) {
             Ok(Some(true)) => self.seen = Some(now),
-            Ok(Some(false)) => return Some("other bytes were written into it"),
+            Ok(Some(false)) => return Ok(Some("other bytes were written into it")),
             Ok(None) | Err(_) => {} // in use, or not to be read now: the next commit looks again
         }
-        None
+        Ok(None)
     }
 
     /// Whether the file itself, without the WAL, is the store's own, as far as that can be known. `None`: in use.
@@ -131,7 +132,7 @@ impl Placed {
 
 impl Shared {
     /// What happened to the file, where it is not the store's own any more. `copying`: asked by who copies the WAL, before that.
-    pub(crate) fn look_replaced(&self, connection: &Connection, copying: bool) -> Option<&'static str> {
+    pub(crate) fn look_replaced(&self, connection: &Connection, copying: bool) -> Result<Option<&'static str>> {
         lock(&self.placed).look(self, connection, copying)
     }
 }
@@ -142,10 +143,16 @@ impl Writer {
         if self.shared.standing.is_quarantined() {
             return Err(self.shared.closed_error());
         }
-        let Some(what) = self.shared.look_replaced(&self.connection, copying) else { return Ok(()) };
+        let found = self.shared.look_replaced(&self.connection, copying);
+        if matches!(found, Ok(None)) {
+            return Ok(());
+        }
         if !self.connection.sqlite().is_autocommit() {
             let _ = self.connection.rollback();
         }
+        let Some(what) = found.map_err(|e| e.within("nothing was done, since its file may be another one"))? else {
+            return Ok(());
+        };
         let shared = &self.shared;
         let (wal, aside) = (place::beside(&shared.path, "-wal"), place::beside(&shared.path, "-wal.replaced"));
         let text = |of_wal: &str| {

@@ -5,7 +5,6 @@
 //! - The last handle's drop drains the queue and waits for the writer, which ends the reads and closes the file; inside
 //!   a closure of the store it does not wait.
 
-use crate::checkpoint::FRAME_BYTES;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::follow::{Following, Found, gate::Gate};
@@ -21,7 +20,7 @@ use crate::status::{Status, WriterView};
 use crate::ticket::Ticket;
 use crate::write::queue::Closing;
 use crate::write::{Tx, Write, WriteWith, Written};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, ThreadId};
@@ -48,7 +47,7 @@ impl Store {
     /// [`Kind::Busy`] where another store holds the file, [`Kind::Corrupt`], [`Kind::Newer`] and [`Kind::Changed`] by the
     /// state of the file, [`Kind::Unsupported`] by the place or the SQLite library, [`Kind::Io`] and [`Kind::Full`].
     pub fn open(path: impl AsRef<Path>, config: Config, migrations: Migrations) -> Result<Store> {
-        let path = path.as_ref();
+        let path = &absolute(path.as_ref())?;
         let within = |e: Error| {
             // SQLite says only "disk I/O error" of a wal-index that finds no room.
             let no_room = e.kind() == Kind::Io && place::has_no_room(place::folder_of(path));
@@ -238,7 +237,7 @@ impl Store {
             sequence: self.sequence(),
             queued,
             queued_tenants,
-            wal_bytes: shared.wal_frames.load(Ordering::Relaxed) * FRAME_BYTES,
+            wal_bytes: shared.wal_frames.load(Ordering::Relaxed) * shared.frame_bytes(),
             rested: shared.following.rested(),
             file_bytes: std::fs::metadata(&shared.path).map_or(0, |m| m.len()),
             slow_queued: shared.reads.slow.waiting.load(Ordering::Relaxed),
@@ -307,6 +306,11 @@ impl Store {
     pub fn abandon(self) {
         self.life.end(Closing::Abandoned);
     }
+}
+
+/// A relative name means what it meant when the store was opened, wherever its process goes.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|e| Error::io(format!("cannot tell which file {} is", path.display()), e))
 }
 
 fn named(path: &Path, mut config: Config) -> Config {

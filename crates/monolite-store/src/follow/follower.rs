@@ -127,7 +127,7 @@ impl Follower {
         if self.shared.following.ended.load(Ordering::Acquire) {
             return Err(self.shared.closed_error().into());
         }
-        if !self.shared.is_in_place() {
+        if !self.shared.is_in_place()? {
             return Err(self.gap(None, Why::Replaced));
         }
         for _ in 0..LOOKS_MAX {
@@ -156,7 +156,7 @@ impl Follower {
     /// [`Missed::Store`] where the WAL could not be read.
     pub fn release_found(&mut self) -> Result<bool, Missed> {
         let Some(last) = self.last.filter(|_| self.at.is_none() && self.taken.is_empty()) else { return Ok(false) };
-        if self.is_ended() || !self.shared.is_in_place() {
+        if self.is_ended() || !self.shared.is_in_place()? {
             return Ok(false);
         }
         let Some(mut file) = WalFile::open(&self.shared.path, self.shared.config.vfs)? else { return Ok(false) };
@@ -230,7 +230,7 @@ impl Follower {
 
     /// Bytes of frames in the WAL now.
     pub fn wal_bytes(&self) -> u64 {
-        self.shared.wal_frames.load(Ordering::Relaxed) * crate::checkpoint::FRAME_BYTES
+        self.shared.wal_frames.load(Ordering::Relaxed) * self.shared.frame_bytes()
     }
 
     /// Follows no more, and keeps the WAL from nothing, also where `Config::followed` says so: for a follower that will

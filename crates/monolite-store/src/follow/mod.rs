@@ -71,6 +71,7 @@ pub(crate) struct Following {
 
 impl Following {
     pub(crate) fn new(path: &Path, gate: Arc<Gate>, found: Found) -> Following {
+        let inode = crate::place::inode(path).ok().flatten();
         Following {
             gate,
             bell: Bell::default(),
@@ -85,7 +86,7 @@ impl Following {
             epoch_least: AtomicI64::new(0),
             late_ms: AtomicU64::new(0),
             rested_us: AtomicU64::new(0),
-            inode: crate::place::inode(path),
+            inode,
         }
     }
 
@@ -205,7 +206,7 @@ impl Store {
 
 impl Shared {
     /// Whether the file that the store opened still lies under its name.
-    fn is_in_place(&self) -> bool {
-        !self.standing.is_quarantined() && self.following.inode == crate::place::inode(&self.path)
+    fn is_in_place(&self) -> Result<bool> {
+        Ok(!self.standing.is_quarantined() && self.following.inode == crate::place::inode(&self.path)?)
     }
 }

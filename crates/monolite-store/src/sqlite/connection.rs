@@ -71,7 +71,7 @@ impl Opener {
             config: config.clone(),
             lock: Mutex::new(lock),
             gate,
-            inode: place::inode(path),
+            inode: place::inode(path).ok().flatten(),
         }
     }
 
@@ -80,7 +80,7 @@ impl Opener {
         let lock = self.lock()?;
         // SQLite deletes the WAL of an empty file: `cp` over it leaves one for a moment.
         let is_empty = std::fs::symlink_metadata(&self.path).is_ok_and(|m| m.len() == 0);
-        if is_empty || place::inode(&self.path) != self.inode {
+        if is_empty || place::inode(&self.path)? != self.inode {
             let text = format!("{} was removed or replaced by another file while it was open", self.path.display());
             return Err(Error::new(Kind::Corrupt, text));
         }
@@ -186,6 +186,9 @@ impl Connection {
 
     /// Prepares the store's own statements and closes the rights: from here on the caller's code may run.
     pub(crate) fn own_statements(&mut self, role: Role) -> Result<()> {
+        if role != Role::Reader {
+            live::tell_of_sums(&self.sqlite)?;
+        }
         self.watch.sight.attach(&self.sqlite);
         self.look_while_running()?;
         let c = &self.sqlite;

@@ -95,6 +95,23 @@ pub(crate) fn ask_gate(connection: &Connection, gate: &Arc<Gate>) -> rusqlite::R
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(failure(code)) }
 }
 
+/// Our own opcode of xFileControl: "pages of this file have sums" ("MONS").
+pub(super) const HAS_SUMS: c_int = 0x4D4F_4E53;
+
+/// Tells the store's VFS that pages get sums, where SQLite says that there is room for them. The file's own first page may
+/// be torn, and whole in the WAL alone.
+pub(crate) fn tell_of_sums(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?; // it reads the first page
+    let mut reserved: c_int = -1;
+    let control = |op: c_int, arg: *mut c_void| {
+        // SAFETY: the handle is open; SQLite's opcode takes and answers a c_int, ours nothing.
+        let code = unsafe { ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), op, arg) };
+        if code == ffi::SQLITE_OK { Ok(()) } else { Err(failure(code)) }
+    };
+    control(ffi::SQLITE_FCNTL_RESERVE_BYTES, (&raw mut reserved).cast())?;
+    if reserved == super::sums::SUM as c_int { control(HAS_SUMS, std::ptr::null_mut()) } else { Ok(()) }
+}
+
 /// Whether the WAL may be started over, asked where SQLite is about to see whether readers allow it.
 ///
 /// # Safety

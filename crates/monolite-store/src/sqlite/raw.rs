@@ -190,12 +190,21 @@ pub(crate) enum Checkpoint {
 /// What a checkpoint came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Copied {
+    /// Whether it was begun: else another connection copies, and nothing is known.
+    pub(crate) begun: bool,
     /// Frames in the WAL.
     pub(crate) frames: u64,
     /// Frames that are in the database file too.
     pub(crate) copied: u64,
     /// Whether all that was asked for was done; says nothing after [`Checkpoint::Passive`].
     pub(crate) done: bool,
+}
+
+impl Copied {
+    /// Whether all frames are in the database file.
+    pub(crate) fn is_all(&self) -> bool {
+        self.begun && self.copied == self.frames
+    }
 }
 
 /// Runs a checkpoint on a connection without a transaction.
@@ -213,5 +222,7 @@ pub(crate) fn checkpoint(connection: &Connection, how: Checkpoint) -> rusqlite::
     if code != ffi::SQLITE_OK && code != ffi::SQLITE_BUSY {
         return Err(failure(db, code));
     }
-    Ok(Copied { frames: frames.max(0) as u64, copied: copied.max(0) as u64, done: code == ffi::SQLITE_OK })
+    // SQLite leaves -1 where it could not have its checkpoint lock.
+    let count = |frames: i32| u64::try_from(frames).unwrap_or(0);
+    Ok(Copied { begun: frames >= 0, frames: count(frames), copied: count(copied), done: code == ffi::SQLITE_OK })
 }

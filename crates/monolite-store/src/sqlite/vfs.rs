@@ -67,7 +67,7 @@ impl Outer {
         below.write(&self.page, at)
     }
 
-    /// Learns from the file's beginning whether its pages have room for checksums.
+    /// Learns from the file's beginning whether its pages have room for checksums; a torn one says nothing.
     fn see_header(&mut self, data: &[u8], at: i64) {
         if at == 0 && data.len() >= 100 && data.starts_with(b"SQLite format 3\0") {
             self.sums = sums::page_of(data).is_some();
@@ -181,8 +181,7 @@ unsafe extern "C" fn open(
         // SAFETY: journals and temporary files are the real VFS's alone; the memory is larger than it needs.
         return unsafe { real_open(real_vfs, name, file, flags, out_flags) };
     }
-    // SAFETY: `file` points to szOsFile bytes, aligned to 8, that are ours to fill; the real file's part follows. The
-    // Tail written here is dropped in close. SQLite calls no method of a file whose pMethods is null.
+    // SAFETY: `file` points to szOsFile bytes, aligned to 8, ours to fill; SQLite calls no method where pMethods is null.
     unsafe {
         let this: *mut Outer = file.cast();
         ptr::write(
@@ -204,10 +203,10 @@ unsafe extern "C" fn open(
             return code;
         }
         (*this).base.pMethods = &METHODS;
-        if is_wal {
-            join(this, name);
-        } else if !name.is_null() {
-            (*this).pace = Some(Pace::of(real_vfs, Real::of(file).0, CStr::from_ptr(name)));
+        match is_wal {
+            true => join(this, name),
+            false if name.is_null() => {}
+            false => (*this).pace = Some(Pace::of(real_vfs, Real::of(file).0, CStr::from_ptr(name))),
         }
         code
     }
@@ -216,8 +215,7 @@ unsafe extern "C" fn open(
 /// # Safety
 /// `wal` was just opened by this VFS under the name that SQLite's pager gave.
 unsafe fn join(wal: *mut Outer, name: *const c_char) {
-    // SAFETY: the name of a WAL that a pager gives to xOpen leads to its database's file, which is open under the same
-    // VFS, so an Outer.
+    // SAFETY: a WAL's name that a pager gives leads to its database's file, open under the same VFS, so an Outer.
     unsafe {
         let database = ffi::sqlite3_database_file_object(name);
         if !database.is_null() && ptr::eq((*database).pMethods, &METHODS) {
@@ -336,12 +334,14 @@ unsafe extern "C" fn check_reserved_lock(file: *mut ffi::sqlite3_file, out: *mut
 
 unsafe extern "C" fn file_control(file: *mut ffi::sqlite3_file, op: c_int, arg: *mut c_void) -> c_int {
     flush_or_return!(file);
-    if op == live::ASK_GATE {
+    match op {
         // SAFETY: the opcode is our own; `ask_gate` gives a valid gate with it. One thread at a time for a connection.
-        unsafe { outer(file).gate = Some((*arg.cast::<Arc<Gate>>()).clone()) };
-        return ffi::SQLITE_OK;
+        live::ASK_GATE => unsafe { outer(file).gate = Some((*arg.cast::<Arc<Gate>>()).clone()) },
+        // SAFETY: as above, without an argument.
+        live::HAS_SUMS => unsafe { outer(file).sums = true },
+        _ => return real!(file.xFileControl(op, arg)),
     }
-    real!(file.xFileControl(op, arg))
+    ffi::SQLITE_OK
 }
 
 unsafe extern "C" fn sector_size(file: *mut ffi::sqlite3_file) -> c_int {

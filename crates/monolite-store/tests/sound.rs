@@ -1,0 +1,200 @@
+//! What is sound is not called damaged or gone, and what was not copied is not called copied: beside other programs, after
+//! crashes, and where the system cannot be asked.
+
+#![allow(clippy::unwrap_used)]
+
+use monolite_store::rusqlite::Connection;
+use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store};
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+const PAGE: usize = 4096;
+
+fn config() -> Config {
+    Config { scrub_period: Duration::ZERO, ..Config::default() }
+}
+
+/// Looked at all the time, by checkpoints that begin early.
+fn scrubbed() -> Config {
+    Config { scrub_period: Duration::from_millis(20), wal_soft_bytes: 64 << 10, ..Config::default() }
+}
+
+fn open(path: &Path, config: Config) -> Store {
+    let migrations = Migrations::new([Migration::Quick { name: "1", sql: "CREATE TABLE t(v BLOB) STRICT" }]);
+    Store::open(path, config, migrations).unwrap()
+}
+
+/// Each makes the file larger, and so changes its first page.
+fn write(store: &Store, times: usize) -> Result<(), Error> {
+    (0..times).try_for_each(|_| {
+        store.write_blocking(|tx| tx.execute("INSERT INTO t VALUES (randomblob(3000))", []).map(drop))
+    })
+}
+
+fn rows(store: &Store) -> i64 {
+    store.read_blocking::<_, Error, _>(|s| s.query_row("SELECT count(*) FROM t", [], |r| r.get(0))).unwrap()
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", path.display()))
+}
+
+fn wait_until(store: &Store, what: &str, holds: impl Fn(&Store) -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !holds(store) {
+        assert!(Instant::now() < end, "{what}: {:?}", store.status());
+        std::thread::yield_now();
+    }
+}
+
+fn wait_for_a_mark_that_trusts_sums(store: &Store) {
+    wait_until(store, "the mark", |s| fs::read_to_string(beside(s.path(), ".mark")).unwrap().contains(" k "));
+}
+
+/// Pages without their sum, by the definition of SQLite's checksum VFS.
+fn unsound(path: &Path) -> Vec<usize> {
+    let is_sound = |page: &[u8]| {
+        let (mut s1, mut s2) = (0u32, 0u32);
+        for pair in page[..PAGE - 8].chunks_exact(8) {
+            s1 = s1.wrapping_add(u32::from_le_bytes(pair[..4].try_into().unwrap())).wrapping_add(s2);
+            s2 = s2.wrapping_add(u32::from_le_bytes(pair[4..].try_into().unwrap())).wrapping_add(s1);
+        }
+        page[PAGE - 8..] == [s1.to_le_bytes(), s2.to_le_bytes()].concat()
+    };
+    let bytes = fs::read(path).unwrap();
+    (1..).zip(bytes.chunks_exact(PAGE)).filter(|(_, page)| !is_sound(page)).map(|(number, _)| number).collect()
+}
+
+/// Another program in a read.
+fn reading(path: &Path) -> Connection {
+    let reader = Connection::open(path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+    reader
+}
+
+#[test]
+fn a_store_that_closes_beside_another_checkpoint_does_not_say_that_all_is_copied() {
+    static WAITS: AtomicBool = AtomicBool::new(false);
+    static GO: AtomicBool = AtomicBool::new(false);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let store = open(&path, config());
+    write(&store, 5).unwrap();
+    let reader = reading(&path);
+    write(&store, 5).unwrap();
+    let other = std::thread::spawn({
+        let path = path.clone();
+        move || {
+            let mut sqlite3 = Connection::open(&path).unwrap();
+            // With SQLite's checkpoint lock it waits for the reader.
+            sqlite3
+                .busy_handler(Some(|_| {
+                    WAITS.store(true, SeqCst);
+                    std::thread::yield_now();
+                    !GO.load(SeqCst)
+                }))
+                .unwrap();
+            let _ = sqlite3.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()));
+        }
+    });
+    while !WAITS.load(SeqCst) {
+        std::thread::yield_now();
+    }
+    let closed = store.close().map_err(|e| e.kind());
+    GO.store(true, SeqCst);
+    other.join().unwrap();
+    assert_eq!(closed, Err(Kind::Io), "the file alone has five of ten rows at most");
+    assert!(!fs::read_to_string(beside(&path, ".mark")).unwrap().contains(" w "), "nor are its sums known to be whole");
+    drop(reader);
+    assert_eq!(rows(&open(&path, config())), 10);
+}
+
+#[test]
+fn pages_that_were_copied_before_a_torn_first_page_have_their_sums() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let store = open(&path, config());
+    write(&store, 40).unwrap();
+    wait_for_a_mark_that_trusts_sums(&store);
+    store.abandon();
+    let mut file = fs::read(&path).unwrap();
+    file[..512].fill(0xA5);
+    fs::write(&path, &file).unwrap();
+    let marked = fs::metadata(beside(&path, ".mark")).unwrap().modified().unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(marked).unwrap();
+    let store = open(&path, Config { wal_soft_bytes: 64 << 10, ..config() });
+    // What it has seen is copied, but for the first page, which changes with each of these commits.
+    let reader = reading(&path);
+    write(&store, 20).unwrap();
+    wait_until(&store, "nothing is copied", |s| fs::metadata(s.path()).unwrap().len() > 40 * PAGE as u64);
+    assert_eq!(fs::read(&path).unwrap()[..512], file[..512], "the first page is not");
+    drop(reader);
+    write(&store, 20).unwrap();
+    store.close().unwrap();
+    assert_eq!(unsound(&path), [0; 0]);
+    let store = open(&path, scrubbed());
+    wait_until(&store, "no pass", |s| s.status().scrub_passes > 0 || s.status().state != State::Serving);
+    assert_eq!((store.status().state, rows(&store)), (State::Serving, 80));
+}
+
+#[test]
+fn a_file_that_sqlite3_opened_right_after_a_kill_is_not_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let store = open(&path, scrubbed());
+    write(&store, 100).unwrap();
+    wait_for_a_mark_that_trusts_sums(&store);
+    write(&store, 5).unwrap();
+    store.abandon();
+    // The last connection copies the WAL at its end, and removes it.
+    let sqlite3 = Connection::open(&path).unwrap();
+    assert_eq!(sqlite3.query_row("SELECT count(*) FROM t", [], |r| r.get::<_, i64>(0)).unwrap(), 105);
+    drop(sqlite3);
+    assert!(!beside(&path, "-wal").exists() && !unsound(&path).is_empty(), "it knows no sums");
+    let marked = fs::metadata(beside(&path, ".mark")).unwrap().modified().unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(marked).unwrap(); // within the same second
+    let store = open(&path, scrubbed());
+    wait_until(&store, "no pass", |s| s.status().scrub_passes > 0 || s.status().state != State::Serving);
+    assert_eq!(store.status().state, State::Serving);
+    assert_eq!(unsound(&path), [0; 0], "it has given them");
+}
+
+#[test]
+fn a_file_whose_name_cannot_be_looked_up_for_a_while_is_not_taken_for_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, way) = (folder.path().join("real"), folder.path().join("way"));
+    fs::create_dir(&real).unwrap();
+    symlink(&real, &way).unwrap();
+    let store = open(&way.join("S.db"), config());
+    write(&store, 5).unwrap();
+    assert_eq!(rows(&store), 5);
+    fs::remove_file(&way).unwrap();
+    symlink(&way, &way).unwrap(); // a name that leads to itself
+    let refused = write(&store, 1).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Io, "{refused}");
+    assert!(refused.to_string().contains("nothing was done"), "{refused}");
+    assert_eq!((store.status().state, rows(&store)), (State::Serving, 5));
+    fs::remove_file(&way).unwrap();
+    symlink(&real, &way).unwrap();
+    write(&store, 1).unwrap();
+    assert_eq!(rows(&store), 6);
+    store.close().unwrap();
+    assert!(!real.join("S.db-wal.replaced").exists());
+}
+
+#[test]
+fn a_relative_name_means_the_folder_in_which_the_store_was_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = std::env::current_dir().unwrap();
+    std::env::set_current_dir(folder.path()).unwrap(); // the other tests here name nothing relatively
+    let store = open(Path::new("S/S.db"), config());
+    std::env::set_current_dir(before).unwrap();
+    write(&store, 5).unwrap();
+    assert_eq!((store.status().state.clone(), rows(&store)), (State::Serving, 5));
+    assert_eq!(store.path(), folder.path().join("S/S.db"));
+    store.close().unwrap();
+    assert!(folder.path().join("S/S.db.mark").exists());
+}
