@@ -134,7 +134,7 @@ impl GroupMax {
     /// The time for which a group may hold the writer where a commit takes so long: twice that, so that commits take a third
     /// of the writer's time at most, within `time` and four times that.
     pub fn time(&self, commit: Duration) -> Duration {
-        (commit * 2).clamp(self.time, self.time * 4)
+        commit.saturating_mul(2).clamp(self.time, self.time.saturating_mul(4))
     }
 }
 

@@ -4,6 +4,7 @@
 //! - A read holds its snapshot for some tens of milliseconds, and its connection no longer: a store that ends is not kept.
 
 use crate::error::{Error, Kind, Result};
+use crate::read::{Active, Length};
 use crate::sqlite::connection::Role;
 use crate::store::Shared;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ impl PageReader {
 
 fn read(shared: &Shared, from: u32, count: u32, into: &mut Vec<u8>) -> Result<Seen> {
     into.clear();
+    // A store that closes waits for it; it is too short to be in the way of anything else.
+    let _active = Active::enter(&shared.reads.slow, Length::Short);
     let connection = shared.opener.open(Role::Reader)?; // refuses another file under the name
     let sqlite = connection.sqlite();
     sqlite.execute_batch("PRAGMA cache_size = 16; BEGIN")?;

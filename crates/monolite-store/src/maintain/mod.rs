@@ -18,6 +18,7 @@ pub use fork::{Fork, fork};
 pub use crate::place::rename_new;
 
 use crate::error::{Error, Kind, Result};
+use crate::read::{Active, Length};
 use crate::reply::far_from_now;
 use crate::sqlite::connection::{Connection, Role};
 use crate::status::{Check, Copied};
@@ -42,7 +43,7 @@ impl Store {
     /// its snapshot kept the WAL above `Config::wal_hard_bytes`; then nothing is left at `path`.
     pub fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
         let reader = self.long_reader()?;
-        let stopped = || reader.connection.watch.look();
+        let stopped = || reader.connection.watch.look() || self.shared().is_closed();
         reader.told(copy::copy_unless(reader.connection.sqlite(), path, progress, &stopped))
     }
 
@@ -50,6 +51,7 @@ impl Store {
     /// `Config::wal_hard_bytes`.
     fn long_reader(&self) -> Result<LongReader<'_>> {
         let shared = self.shared();
+        let active = Active::enter(&shared.reads.slow, Length::Long); // before the look: a closing store waits for it
         if shared.is_closed() {
             return Err(shared.closed_error());
         }
@@ -57,18 +59,22 @@ impl Store {
         connection.look_while_running()?;
         connection.watch.arm_timed(far_from_now(Duration::MAX), None);
         shared.reads.slow.enlist(&connection.watch);
-        Ok(LongReader { connection, shared })
+        Ok(LongReader { connection, shared, _active: active })
     }
 }
 
 struct LongReader<'a> {
     connection: Connection,
     shared: &'a Shared,
+    _active: Active<'a>, // it ends after the connection
 }
 
 impl LongReader<'_> {
     /// Says what became of a task that was ended.
     fn told<T>(&self, result: Result<T>) -> Result<T> {
+        if result.is_err() && self.shared.is_closed() {
+            return Err(self.shared.closed_error());
+        }
         if self.connection.watch.tripped().is_none() {
             return result;
         }

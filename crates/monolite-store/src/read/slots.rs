@@ -175,14 +175,17 @@ impl Slots {
         }
         let mut all = true;
         for slot in &self.slots {
-            match slot.reader.try_lock() {
-                Ok(mut reader) => {
-                    if let Some(r) = reader.as_mut() {
-                        all &= r.end().is_ok();
-                    }
+            let mut reader = match slot.reader.try_lock() {
+                Ok(reader) => reader,
+                // A caller's own code panicked there once; the slot is used all the same.
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    all = false;
+                    continue;
                 }
-                Err(TryLockError::Poisoned(_)) => {}
-                Err(TryLockError::WouldBlock) => all = false,
+            };
+            if let Some(reader) = reader.as_mut() {
+                all &= reader.end().is_ok();
             }
         }
         all

@@ -329,10 +329,7 @@ where
     let ended = Instant::now();
     watch.check_deadline(ended);
     watch.disarm();
-    let statement = watch.sight.take();
-    if ended - began > slow_from {
-        shared.was_slow(SlowWork::Read, ticket, began, ended - began, statement.clone());
-    }
+    let (statement, tripped) = (watch.sight.take(), watch.tripped());
     if let Some(call) = call {
         *lock(&call.watch) = None;
     }
@@ -341,13 +338,17 @@ where
     } else {
         shared.reads.kinds.ran_over(kind, ticket.tenant);
     }
-    if reader.end().is_ok() && !shared.is_closed() {
-        slow.put_back(reader);
+    let is_of_use = reader.end().is_ok() && !shared.is_closed();
+    slow.dismiss(&watch);
+    if is_of_use {
+        slow.put_back(reader); // from here on the watch may be the next run's
     } else {
         drop(reader);
     }
-    slow.dismiss(&watch);
-    match (watch.tripped(), result) {
+    if ended - began > slow_from {
+        shared.was_slow(SlowWork::Read, ticket, began, ended - began, statement.clone());
+    }
+    match (tripped, result) {
         (Some(why), _) => {
             Err(stopped(shared, ticket, why).with_statement(statement.map(String::into_boxed_str)).into())
         }
