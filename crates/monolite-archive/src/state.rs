@@ -262,7 +262,8 @@ pub(crate) fn apart(sides: Sides, archived: Option<u64>, epoch: u64) -> Error {
 /// opened a copy of the file. By their numbers they may be the same.
 fn twice(sides: Sides, epoch: u64) -> Error {
     let text = format!(
-        "commit {} of {} was made here by writer {epoch}, and another program has claimed its history as that writer: the file was copied,          and both went on. Nothing was archived",
+        "commit {} of {} was made here by writer {epoch}, and another program has claimed its history as that writer: the file \
+         was copied, and both went on. Nothing was archived",
         sides.file, sides.service
     );
     Error::new(Kind::Apart, text).between(sides)

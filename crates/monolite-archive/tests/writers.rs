@@ -323,6 +323,7 @@ fn one_that_made_another_commit_under_the_same_number_as_the_same_writer_is_refu
     assert_eq!(store.sequence(), sequence, "exactly at the archive's end, as far as numbers say");
     let refused = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
     assert_eq!((refused.kind(), refused.sides().map(|s| s.archive)), (Kind::Apart, Some(sequence)), "{refused}");
+    assert!(!refused.to_string().contains("  "), "{refused}");
     let last = b.write(&mut dice);
     assert!(b.archived(last), "{:?}", b.archive.status());
     let out = World::new();
