@@ -28,7 +28,7 @@ pub(super) fn overlay(segments: &[Segment], from: u64, to: u64, reach: Reach) ->
     while reached < to {
         let goes_on = |s: &&Segment| !s.name.is_base() && s.name.first <= reached + 1 && reached < s.name.last;
         let all = segments.iter().filter(goes_on);
-        let beyond = |s: &&Segment| (s.name.last.abs_diff(to.min(s.name.last)), to.saturating_sub(s.name.last));
+        let beyond = |s: &&Segment| (s.name.last.saturating_sub(to), to.saturating_sub(s.name.last));
         let next = match reach {
             Reach::Near => all.min_by_key(beyond),
             Reach::Far => all.max_by_key(|s| s.name.last),
