@@ -95,7 +95,8 @@ impl Memory {
     fn write(&self, scratch: &Path) -> Result<()> {
         let line = |own: &Own| {
             let history = own.history.as_deref().unwrap_or_default();
-            format!("{:016x} {} {history}{}\n", own.epoch, own.nonce, if own.wanted { " wanted" } else { "" })
+            let [space, wanted] = if own.wanted { [" ", WANTED] } else { [""; 2] };
+            format!("{:016x} {} {history}{space}{wanted}\n", own.epoch, own.nonce)
         };
         let text: String = self.0.iter().map(line).collect();
         beside::write(scratch, Self::NAME, text.as_bytes())
