@@ -363,10 +363,8 @@ impl Keeper {
                 Err(e) => self.failed("putting a segment", &e),
             }
         }
-        if self.retired.load(Ordering::SeqCst) {
-            // Under its name another file's spool may lie by now; what is not archived is in the WAL.
-            return Err(Error::new(Kind::Stopped, "the store is kept no more"));
-        }
+        // Under its name another file's spool may lie by now; what is not archived is in the WAL.
+        self.not_retired()?;
         if !there && !c.dropping {
             let segment = self.put_beside(header, batch)?;
             self.spool.add(&header, segment.bytes);
