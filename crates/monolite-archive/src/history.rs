@@ -29,6 +29,12 @@ pub struct Segment {
     pub created_ms: i64,
 }
 
+impl From<&Header> for SegmentName {
+    fn from(header: &Header) -> SegmentName {
+        SegmentName { first: header.first, last: header.last }
+    }
+}
+
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.level.number(), self.name)
@@ -98,6 +104,11 @@ impl History {
         Ok(segments)
     }
 
+    /// The segment of a level that has this name.
+    pub(crate) fn find(&self, level: Level, name: SegmentName) -> Result<Option<Segment>> {
+        Ok(self.level(level)?.into_iter().find(|segment| segment.name == name))
+    }
+
     /// All segments, level by level.
     pub fn segments(&self) -> Result<Vec<Segment>> {
         let mut all = Vec::new();
@@ -110,14 +121,12 @@ impl History {
 
     /// Puts a segment that is whole in memory.
     pub fn put(&self, level: Level, header: &Header, bytes: &[u8]) -> Result<()> {
-        let name = SegmentName { first: header.first, last: header.last };
-        self.place.put_new(&self.segment_name(level, name), bytes, header.at_ms)
+        self.place.put_new(&self.segment_name(level, header.into()), bytes, header.at_ms)
     }
 
     /// Begins a segment that is written page by page; [`Writing::finish`] gives it its name.
     pub fn write(&self, level: Level, header: Header) -> Result<Writing> {
-        let name = SegmentName { first: header.first, last: header.last };
-        let name = self.segment_name(level, name);
+        let name = self.segment_name(level, SegmentName::from(&header));
         let upload = self.place.create(&name)?;
         let encoder = Encoder::begin(BufWriter::with_capacity(WRITE_BYTES, upload), header)?;
         Ok(Writing { encoder, header, name })

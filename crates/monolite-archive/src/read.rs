@@ -102,8 +102,7 @@ pub(crate) fn write_merged(
         }
     }
     let bytes = writing.finish()?;
-    let name = crate::SegmentName { first: header.first, last: header.last };
-    Ok(Segment { level, name, bytes, created_ms: header.at_ms })
+    Ok(Segment { level, name: (&header).into(), bytes, created_ms: header.at_ms })
 }
 
 /// A plan opened for reading; the folder of its rounds goes with it.

@@ -9,7 +9,7 @@
 
 use crate::claims::{Claimed, Memory, Taking, Writers, claims, refuse_marked, refuse_overtaken};
 use crate::history::{History, Segment};
-use crate::layout::{Level, SegmentName};
+use crate::layout::Level;
 use crate::ltx::Header;
 use crate::place::Folder;
 use crate::same::is_same;
@@ -119,8 +119,8 @@ impl Spool {
 
     /// A segment was put into it.
     pub(crate) fn add(&self, header: &Header, bytes: u64) {
-        let name = SegmentName { first: header.first, last: header.last };
-        self.lock().push_back(Segment { level: Level::CAPTURED, name, bytes, created_ms: header.at_ms });
+        let (level, name) = (Level::CAPTURED, header.into());
+        self.lock().push_back(Segment { level, name, bytes, created_ms: header.at_ms });
     }
 
     pub(crate) fn first(&self) -> Option<Segment> {
@@ -175,7 +175,7 @@ impl Spool {
 
     /// Whether a segment whose name is taken in the place is the one that lies there: put by a try whose answer was lost.
     fn was_carried(&self, segment: &Segment, to: &History, why: Error) -> Result<()> {
-        let there = to.level(segment.level)?.into_iter().find(|s| s.name == segment.name).ok_or(why)?;
+        let there = to.find(segment.level, segment.name)?.ok_or(why)?;
         if is_same(&self.history, segment, to, &there)? {
             return Ok(());
         }

@@ -70,8 +70,7 @@ impl Keeper {
         same: &mut dyn FnMut(&Segment) -> Result<bool, Failed>,
         why: Error,
     ) -> Result<Segment> {
-        let all = self.plain.level(Level::CAPTURED)?;
-        let there = all.into_iter().find(|s| (s.name.first, s.name.last) == (header.first, header.last)).ok_or(why)?;
+        let there = self.plain.find(Level::CAPTURED, header.into())?.ok_or(why)?;
         let (root, is_damaged) = (self.plain.root(), |e: &Error| e.kind() == Kind::Damaged);
         let found = match self.plain.header(&there) {
             Err(e) if is_damaged(&e) => return Err(self.put_again(&there, &e.to_string())),

@@ -38,11 +38,11 @@ impl Keeper {
 
 /// Writes a batch as a segment of level 0.
 fn put(history: &History, header: Header, batch: &mut Batch) -> Result<Segment> {
-    let name = SegmentName { first: header.first, last: header.last };
-    let mut writing = history.write(Level::CAPTURED, header)?;
+    let (level, name) = (Level::CAPTURED, SegmentName::from(&header));
+    let mut writing = history.write(level, header)?;
     batch.for_each(|number, page| writing.page(number, page).map_err(Failed::There))?;
     let bytes = writing.finish()?;
-    Ok(Segment { level: Level::CAPTURED, name, bytes, created_ms: header.at_ms })
+    Ok(Segment { level, name, bytes, created_ms: header.at_ms })
 }
 
 /// Whether a segment that lies there is this batch.
@@ -54,8 +54,7 @@ fn is_of(history: &History, there: &Segment, header: &Header, batch: &mut Batch)
 
 /// The segment that lies in the spool already, put by a try whose answer was lost.
 fn spooled(spool: &History, header: &Header, batch: &mut Batch, why: Error) -> Result<Segment> {
-    let all = spool.level(Level::CAPTURED)?;
-    let there = all.into_iter().find(|s| (s.name.first, s.name.last) == (header.first, header.last)).ok_or(why)?;
+    let there = spool.find(Level::CAPTURED, header.into())?.ok_or(why)?;
     match is_of(spool, &there, header, batch) {
         Ok(true) => Ok(there),
         Ok(false) => {

@@ -315,7 +315,7 @@ impl Keeper {
     /// A segment that a try before put, whose answer was lost: read to its end, since what counts here is what others are
     /// deleted for. One that is not sound is removed, and its name is free for the next try.
     fn there(&self, level: Level, name: SegmentName, why: Error) -> Result<Segment> {
-        let there = self.history.level(level)?.into_iter().find(|s| s.name == name).ok_or(why)?;
+        let there = self.history.find(level, name)?.ok_or(why)?;
         let mut each = |_| if self.is_called_off() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         match verify::read(&self.history, &there, &mut each) {
             Ok(_) => Ok(there),
