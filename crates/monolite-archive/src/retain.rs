@@ -11,7 +11,7 @@ use crate::history::{History, Segment};
 use crate::layout::BASES;
 use crate::plan::{Plan, Target};
 use crate::planted::planted;
-use crate::{Kind, Result};
+use crate::{Entry, Kind, Result};
 
 /// What is promised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub(crate) struct Pin<'a> {
     name: String,
 }
 
+/// The folder of pins in a history.
+const PINS: &str = "pins";
 /// A pin that is older belongs to a restore that died.
 const PIN_AGE_MS: i64 = 7 * 24 * 3_600_000;
 
@@ -97,7 +99,7 @@ impl<'a> Pin<'a> {
     pub(crate) fn set(history: &'a History, sequence: u64) -> Option<Pin<'a>> {
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce).ok()?;
-        let name = history.name(&format!("pins/{sequence:016x}-{:016x}", u64::from_ne_bytes(nonce)));
+        let name = history.name(&format!("{PINS}/{sequence:016x}-{:016x}", u64::from_ne_bytes(nonce)));
         history.place().put(&name, b"").ok()?;
         Some(Pin { history, name })
     }
@@ -113,18 +115,27 @@ impl Drop for Pin<'_> {
 /// The commits that restores are reading now. Pins of restores that died are removed.
 pub fn pins(history: &History, now_ms: i64) -> Result<Vec<u64>> {
     let mut pins = Vec::new();
-    for entry in history.place().list(&history.name("pins"))? {
-        let sequence = entry.name.split('-').next().and_then(|text| u64::from_str_radix(text, 16).ok());
+    for entry in history.place().list(&history.name(PINS))? {
         if entry.created_ms.saturating_add(PIN_AGE_MS) < now_ms {
-            match history.place().delete(&history.name(&format!("pins/{}", entry.name))) {
+            match history.place().delete(&history.name(&format!("{PINS}/{}", entry.name))) {
                 Err(e) if e.kind() != Kind::Denied => return Err(e),
                 _ => {}
             }
         } else {
-            pins.extend(sequence);
+            pins.extend(named_by(&entry));
         }
     }
     Ok(pins)
+}
+
+/// Whether a restore has named this commit, however long ago. Nothing is removed.
+pub(crate) fn is_pinned(history: &History, commit: u64) -> Result<bool> {
+    Ok(history.place().list(&history.name(PINS))?.iter().any(|pin| named_by(pin) == Some(commit)))
+}
+
+/// The commit that a pin names.
+fn named_by(pin: &Entry) -> Option<u64> {
+    u64::from_str_radix(pin.name.split('-').next()?, 16).ok()
 }
 
 #[cfg(test)]

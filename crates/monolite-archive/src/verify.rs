@@ -13,6 +13,7 @@ use crate::cuts;
 use crate::history::{History, Segment};
 use crate::layout::history_root;
 use crate::plan::{Plan, Target};
+use crate::retain::is_pinned;
 use crate::{Kind, Result, moment};
 use std::fmt;
 use std::ops::ControlFlow;
@@ -184,9 +185,7 @@ pub(crate) fn read(
 
 /// Whether a restore, or a recorded cut, names this commit: retention keeps what leads to it, and nothing of what follows.
 fn is_kept(history: &History, commit: u64) -> Result<bool> {
-    let pinned = history.place().list(&history.name("pins"))?;
-    let named = format!("{commit:016x}-");
-    if pinned.iter().any(|pin| pin.name.starts_with(&named)) {
+    if is_pinned(history, commit)? {
         return Ok(true);
     }
     for name in cuts::recorded(&**history.place())? {
