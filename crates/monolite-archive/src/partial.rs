@@ -15,12 +15,12 @@ use crate::ltx::Stand;
 use crate::plan::Plan;
 use crate::{Error, Kind, Result};
 use crc_fast::{CrcAlgorithm, Digest};
+use monolite_store::maintain::is_named;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
@@ -69,7 +69,7 @@ impl Partial {
                 return Err(Error::new(Kind::Exists, format!("another restore writes {} now", path.display())));
             }
             // Between the two another restore may have given it its name.
-            if is_at(file.file(), &path) {
+            if is_named(file.file(), &path) {
                 let sum = Digest::new(CrcAlgorithm::Crc64GoIso);
                 return Ok(Partial { file, path, rounds, note, written: 0, sum, stays: false });
             }
@@ -194,12 +194,4 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
-}
-
-/// Whether an open file is the one of this name.
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::symlink_metadata(path)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
 }

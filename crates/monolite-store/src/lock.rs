@@ -38,7 +38,7 @@ impl FileLock {
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(e) => return Err(Error::io(format!("cannot lock {}", path.display()), e.into())),
             }
-            if still_named(&file, &path) {
+            if place::is_named(&file, &path) {
                 leave_note(&mut file);
                 return Ok(FileLock { file });
             }
@@ -58,14 +58,6 @@ fn open(path: &PathBuf) -> Result<File> {
     let fd = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600))
         .map_err(|e| Error::io(format!("cannot open {}", path.display()), e.into()))?;
     Ok(File::from(fd))
-}
-
-/// Whether the locked file is still the one that a newcomer would open by this name.
-fn still_named(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
 }
 
 /// Writes who we are, for a reader who cannot see us in /proc (another container). Best effort.

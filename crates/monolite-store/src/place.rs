@@ -58,6 +58,11 @@ pub(crate) fn under(path: &Path) -> Result<Option<fs::Metadata>> {
     }
 }
 
+/// Whether an open file is still the one that a newcomer would open by this name.
+pub fn is_named(file: &File, path: &Path) -> bool {
+    file.metadata().is_ok_and(|m| inode(path) == Some((m.dev(), m.ino())))
+}
+
 /// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     let sync = || File::open(folder)?.sync_all();

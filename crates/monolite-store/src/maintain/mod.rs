@@ -15,7 +15,7 @@ pub use copy::copy_to;
 pub(crate) use fork::forks;
 pub use fork::{Fork, fork};
 
-pub use crate::place::rename_new;
+pub use crate::place::{is_named, rename_new};
 
 use crate::error::{Error, Kind, Result};
 use crate::read::{Active, Length};

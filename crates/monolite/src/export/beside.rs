@@ -7,10 +7,11 @@
 
 use crate::verb::Usage;
 use anyhow::Context as _;
+use monolite_store::maintain::{is_named, rename_new};
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Between a name and what tells its copies from others'.
@@ -42,8 +43,7 @@ impl Partial {
             return Err(Usage(format!("another export to {} is at work", out.display())).into());
         }
         // The one who held the lock may have given the file its name, or removed it, since it was opened here.
-        let named = |path: &Path| std::fs::symlink_metadata(path).map(|m| (m.dev(), m.ino())).ok();
-        if named(&path) != file.metadata().map(|m| (m.dev(), m.ino())).ok() {
+        if !is_named(&file, &path) {
             return Err(Usage(format!("another export to {} has just ended", out.display())).into());
         }
         file.set_len(0).with_context(|| format!("cannot empty {}", path.display()))?;
@@ -60,7 +60,7 @@ impl Partial {
     /// Gives it its name, durably; answers its bytes.
     pub(crate) fn finish(mut self, out: &Path) -> crate::Result<u64> {
         let bytes = self.file.metadata()?.len();
-        let named = monolite_store::maintain::rename_new(&self.path, out);
+        let named = rename_new(&self.path, out);
         named.with_context(|| format!("cannot give the export its name {}", out.display()))?;
         self.done = true;
         let folder = out.parent().context("an absolute path to a file has a folder")?;
