@@ -6,47 +6,6 @@ use monolite_http::{HttpConfig, Limits, NoProxies};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Keys for which 0 would leave a server that answers nobody, or does nothing.
-const NEVER_ZERO: &[&str] = &[
-    "http.body_max",
-    "http.bodies_max",
-    "http.streams_max",
-    "http.streams_tenant_max",
-    "http.body_pause",
-    "http.changes_max",
-    "http.json_depth_max",
-    "http.connections_max",
-    "http.headers_max",
-    "http.header_bytes_max",
-    "http.target_bytes_max",
-    "http.header_wait",
-    "http.request_time",
-    "http.piece_time",
-    "http.take_time",
-    "archive.ack_wait",
-    "archive.spool_max",
-    "archive.spool_age_max",
-    "archive.base_rate",
-    "archive.verify_rate",
-    "db.rows_max",
-    "db.time_max",
-    "store.deadline",
-    "store.queue_max",
-    "store.tenant_queue_max",
-    "store.group_writes_max",
-    "store.group_rows_max",
-    "store.group_time_max",
-    "store.slow_time_max",
-    "store.slow_queue_max",
-    "store.slow_tenant_queue_max",
-    "store.blocking_reads_max",
-    "store.cuts_max",
-    "store.wal_soft",
-    "store.wal_hard",
-    "store.value_max",
-    "store.quick_rows_max",
-];
-
 /// The standard keys, and an app's own; a later one of the same name gives only its default. Panics on a default for a
 /// key that is not there: a mistake in the program.
 pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
@@ -56,8 +15,7 @@ pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
             Some(known) => known.default = key.default,
             None => {
                 assert!(!key.about.is_empty(), "a default is given for {}, which is no key", key.name);
-                let never_zero = key.never_zero || NEVER_ZERO.contains(&key.name);
-                all.insert(key.name, Key { never_zero, ..key });
+                all.insert(key.name, key);
             }
         }
     }
@@ -100,7 +58,7 @@ fn standard() -> Vec<Key> {
             "local",
             "When changes are answered: local (on this disk), archived, or the services that wait for the archive: A, B.",
         ),
-        Key::new("archive.ack_wait", Duration::from_secs(5), "How long an answer waits for the archive."),
+        Key::new("archive.ack_wait", Duration::from_secs(5), "How long an answer waits for the archive.").never_zero(),
         Key::new("archive.interval", archive.interval, "From a commit to the making of the segment that holds it."),
         Key::new(
             "archive.at_bound",
@@ -111,13 +69,16 @@ fn standard() -> Vec<Key> {
             "archive.spool_max",
             Value::Bytes(archive.spool_bytes_max),
             "Bytes of one service that wait for the archive.",
-        ),
-        Key::new("archive.spool_age_max", archive.spool_age_max, "The greatest age of what waits for the archive."),
+        )
+        .never_zero(),
+        Key::new("archive.spool_age_max", archive.spool_age_max, "The greatest age of what waits for the archive.")
+            .never_zero(),
         Key::new(
             "archive.base_rate",
             Value::Bytes(archive.base_bytes_per_second),
             "Bytes a second that a base copy reads.",
-        ),
+        )
+        .never_zero(),
         Key::new(
             "archive.verify_every",
             archive.verify_every,
@@ -127,7 +88,8 @@ fn standard() -> Vec<Key> {
             "archive.verify_rate",
             Value::Bytes(archive.verify_bytes_per_second),
             "Bytes a second that this reads.",
-        ),
+        )
+        .never_zero(),
         Key::new(
             "archive.cut_every",
             Duration::from_secs(60),
@@ -135,30 +97,36 @@ fn standard() -> Vec<Key> {
         ),
         Key::new("log.filter", "warn,monolite=info", "What is logged, in the words of RUST_LOG, which beats it."),
         Key::new("log.format", "text", "text, or json lines."),
-        Key::new("http.body_max", size(http.body_max), "A request's body, for routes that state no limit."),
-        Key::new("http.bodies_max", size(http.bodies_max), "All bodies together that are being read or worked on."),
+        Key::new("http.body_max", size(http.body_max), "A request's body, for routes that state no limit.")
+            .never_zero(),
+        Key::new("http.bodies_max", size(http.bodies_max), "All bodies together that are being read or worked on.")
+            .never_zero(),
         Key::new("http.body_wait", http.body_wait, "How long a body waits for room among all bodies."),
-        Key::new("http.streams_max", count(http.streams_max), "Streams of files under way at once."),
-        Key::new("http.streams_tenant_max", count(http.streams_tenant_max), "How many of them one tenant may have."),
-        Key::new("http.body_pause", http.body_pause, "The longest pause within a body."),
-        Key::new("http.changes_max", count(http.changes_max), "Changes of one service under way at once."),
+        Key::new("http.streams_max", count(http.streams_max), "Streams of files under way at once.").never_zero(),
+        Key::new("http.streams_tenant_max", count(http.streams_tenant_max), "How many of them one tenant may have.")
+            .never_zero(),
+        Key::new("http.body_pause", http.body_pause, "The longest pause within a body.").never_zero(),
+        Key::new("http.changes_max", count(http.changes_max), "Changes of one service under way at once.").never_zero(),
         Key::new("http.writer_wait", http.writer_wait, "How long changes wait for a writer before more are refused."),
         Key::new(
             "http.trusted_proxies",
             "",
             "Proxies whose X-Forwarded-For is read: addresses, prefixes; none unless given.",
         ),
-        Key::new("http.json_depth_max", count(http.json_depth_max), "Nesting of a JSON body."),
-        Key::new("http.connections_max", count(limits.connections_max), "Connections open at once."),
-        Key::new("http.headers_max", count(limits.headers_max), "Headers of one request."),
-        Key::new("http.header_bytes_max", size(limits.header_bytes_max), "All headers of one request."),
-        Key::new("http.target_bytes_max", size(limits.target_bytes_max), "Path and query of one request."),
-        Key::new("http.header_wait", limits.header_wait, "From a connection's opening to the end of the headers."),
-        Key::new("http.request_time", limits.request_time, "From the end of the headers to the start of the answer."),
-        Key::new("http.piece_time", limits.piece_time, "In which each 64 KiB of a streamed upload must come."),
-        Key::new("http.take_time", limits.take_time, "In which each 64 KiB of an answer must be taken."),
-        Key::new("db.rows_max", 1000_u64, "Rows that `db` prints."),
-        Key::new("db.time_max", Duration::from_secs(10), "How long a statement of `db` may run."),
+        Key::new("http.json_depth_max", count(http.json_depth_max), "Nesting of a JSON body.").never_zero(),
+        Key::new("http.connections_max", count(limits.connections_max), "Connections open at once.").never_zero(),
+        Key::new("http.headers_max", count(limits.headers_max), "Headers of one request.").never_zero(),
+        Key::new("http.header_bytes_max", size(limits.header_bytes_max), "All headers of one request.").never_zero(),
+        Key::new("http.target_bytes_max", size(limits.target_bytes_max), "Path and query of one request.").never_zero(),
+        Key::new("http.header_wait", limits.header_wait, "From a connection's opening to the end of the headers.")
+            .never_zero(),
+        Key::new("http.request_time", limits.request_time, "From the end of the headers to the start of the answer.")
+            .never_zero(),
+        Key::new("http.piece_time", limits.piece_time, "In which each 64 KiB of a streamed upload must come.")
+            .never_zero(),
+        Key::new("http.take_time", limits.take_time, "In which each 64 KiB of an answer must be taken.").never_zero(),
+        Key::new("db.rows_max", 1000_u64, "Rows that `db` prints.").never_zero(),
+        Key::new("db.time_max", Duration::from_secs(10), "How long a statement of `db` may run.").never_zero(),
     ]
 }
 
@@ -198,24 +166,33 @@ pub(crate) fn http(config: &Config) -> Result<HttpConfig, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Entry, Origin};
 
     #[test]
     fn a_bound_that_lets_nothing_in_is_a_mistake_of_the_configuration() {
         let mut config = Config::new(with(Vec::new()));
-        for name in NEVER_ZERO {
-            let wrong = config.set(name, "0", crate::config::Origin::Default).unwrap_err().0;
-            assert!(wrong.contains(name) && wrong.contains("must not be 0"), "{wrong}");
-            let default = config.entries().find(|e| e.key.name == *name).expect("it is a key").value.to_string();
-            config.set(name, &default, crate::config::Origin::Default).unwrap();
+        let (mut may_be_zero, keys) = (Vec::new(), config.entries().cloned().collect::<Vec<_>>());
+        for Entry { key: Key { name, .. }, value, .. } in keys {
+            match config.set(name, "0", Origin::Default) {
+                Ok(()) => may_be_zero.extend((!matches!(value, Value::Text(_))).then_some(name)),
+                Err(ConfigError(wrong)) => {
+                    assert!(wrong.contains(name) && wrong.contains("must not be 0"), "{wrong}");
+                    config.set(name, &value.to_string(), Origin::Default).unwrap();
+                }
+            }
         }
-        config.set("archive.cut_every", "0s", crate::config::Origin::Default).unwrap();
+        // At once, none, or never: a new key is in this list only where 0 says such a thing.
+        let expected = "archive.cut_every archive.interval archive.verify_every http.body_wait http.writer_wait server.drain \
+                        store.gate store.inline_budget store.reader_cache store.scrub_period store.slow_log_max \
+                        store.slow_read store.slow_write store.tenant_quantum store.writer_cache";
+        assert_eq!(may_be_zero.join(" "), expected);
     }
 
     #[test]
     fn a_proxy_that_is_no_address_is_a_mistake_of_the_configuration() {
         let mut config = Config::new(with(Vec::new()));
         assert_eq!(http(&config).unwrap().trusted_proxies, "".parse().unwrap());
-        let set = |config: &mut Config, text| config.set("http.trusted_proxies", text, crate::config::Origin::Default);
+        let set = |config: &mut Config, text| config.set("http.trusted_proxies", text, Origin::Default);
         set(&mut config, "127.0.0.1, 10.0.0.0/8").unwrap();
         assert_eq!(http(&config).unwrap().trusted_proxies, "127.0.0.1 10.0.0.0/8".parse().unwrap());
         set(&mut config, "proxy.example").unwrap();

@@ -18,69 +18,95 @@ enum Field {
 
 use Field::{Bytes, Count, Number, Time};
 
-const KEYS: &[(&str, Field, &str)] = &[
-    ("store.deadline", Time(|c| &mut c.deadline), "How long a call may take that says nothing."),
-    ("store.queue_max", Count(|c| &mut c.queue_max), "Writes waiting for one service's writer."),
-    (
+/// A key, and where its value goes.
+struct Setting {
+    name: &'static str,
+    field: Field,
+    about: &'static str,
+    never_zero: bool,
+}
+
+/// A key for which 0 says something: at once, none, never.
+const fn any(name: &'static str, field: Field, about: &'static str) -> Setting {
+    Setting { name, field, about, never_zero: false }
+}
+
+/// A key for which 0 is a mistake.
+const fn never_zero(name: &'static str, field: Field, about: &'static str) -> Setting {
+    Setting { name, field, about, never_zero: true }
+}
+
+const KEYS: &[Setting] = &[
+    never_zero("store.deadline", Time(|c| &mut c.deadline), "How long a call may take that says nothing."),
+    never_zero("store.queue_max", Count(|c| &mut c.queue_max), "Writes waiting for one service's writer."),
+    never_zero(
         "store.tenant_queue_max",
         Count(|c| &mut c.tenant_queue_max),
         "Writes of one tenant waiting for one service's writer.",
     ),
-    (
+    any(
         "store.tenant_quantum",
         Time(|c| &mut c.tenant_quantum),
         "Writer time that one of several tenants adds to a group.",
     ),
-    ("store.group_writes_max", Count(|c| &mut c.group_writes_max), "Writes that share one commit."),
-    ("store.group_rows_max", Number(|c| &mut c.group_rows_max), "Changed rows that share one commit."),
-    (
+    never_zero("store.group_writes_max", Count(|c| &mut c.group_writes_max), "Writes that share one commit."),
+    never_zero("store.group_rows_max", Number(|c| &mut c.group_rows_max), "Changed rows that share one commit."),
+    never_zero(
         "store.group_time_max",
         Time(|c| &mut c.group_time_max),
         "Writer time of the writes that share one commit; up to four times as much where commits take long.",
     ),
-    ("store.inline_budget", Time(|c| &mut c.inline_budget), "CPU time of a read on the caller's thread."),
-    ("store.gate", Bytes(|c| &mut c.gate_bytes), "A read that announces a larger value moves to the slow lane."),
-    ("store.slow_time_max", Time(|c| &mut c.slow_time_max), "Time of a read in the slow lane."),
-    (
+    any("store.inline_budget", Time(|c| &mut c.inline_budget), "CPU time of a read on the caller's thread."),
+    any("store.gate", Bytes(|c| &mut c.gate_bytes), "A read that announces a larger value moves to the slow lane."),
+    never_zero("store.slow_time_max", Time(|c| &mut c.slow_time_max), "Time of a read in the slow lane."),
+    never_zero(
         "store.slow_tenant_queue_max",
         Count(|c| &mut c.slow_tenant_queue_max),
         "Reads of one tenant waiting for the slow lane.",
     ),
-    ("store.slow_queue_max", Count(|c| &mut c.slow_queue_max), "Reads of one service waiting for the slow lane."),
-    (
+    never_zero(
+        "store.slow_queue_max",
+        Count(|c| &mut c.slow_queue_max),
+        "Reads of one service waiting for the slow lane.",
+    ),
+    any(
         "store.scrub_period",
         Time(|c| &mut c.scrub_period),
         "Each page of each file is read and checked once in so long; 0s: never.",
     ),
-    (
+    never_zero(
         "store.blocking_reads_max",
         Count(|c| &mut c.blocking_reads_max),
         "Blocking reads of one service that run beyond the inline budget.",
     ),
-    ("store.cuts_max", Count(|c| &mut c.cuts_max), "Open cuts with a snapshot of one service's file."),
-    ("store.slow_log_max", Count(|c| &mut c.slow_log_max), "Entries of one service's slow log."),
-    ("store.slow_write", Time(|c| &mut c.slow_write), "A write that holds the writer longer is logged."),
-    ("store.slow_read", Time(|c| &mut c.slow_read), "A read that takes longer is logged."),
-    ("store.reader_cache", Bytes(|c| &mut c.reader_cache_bytes), "Page cache of a reading connection."),
-    ("store.writer_cache", Bytes(|c| &mut c.writer_cache_bytes), "Page cache of a writing connection."),
-    ("store.wal_soft", Bytes(|c| &mut c.wal_soft_bytes), "A checkpoint begins at this size of the WAL."),
-    ("store.wal_hard", Bytes(|c| &mut c.wal_hard_bytes), "Slow reads that keep the WAL above this size are ended."),
-    ("store.value_max", Bytes(|c| &mut c.value_max), "The largest single value of a row."),
-    ("store.quick_rows_max", Number(|c| &mut c.quick_rows_max), "Rows that a quick migration may touch."),
+    never_zero("store.cuts_max", Count(|c| &mut c.cuts_max), "Open cuts with a snapshot of one service's file."),
+    any("store.slow_log_max", Count(|c| &mut c.slow_log_max), "Entries of one service's slow log."),
+    any("store.slow_write", Time(|c| &mut c.slow_write), "A write that holds the writer longer is logged."),
+    any("store.slow_read", Time(|c| &mut c.slow_read), "A read that takes longer is logged."),
+    any("store.reader_cache", Bytes(|c| &mut c.reader_cache_bytes), "Page cache of a reading connection."),
+    any("store.writer_cache", Bytes(|c| &mut c.writer_cache_bytes), "Page cache of a writing connection."),
+    never_zero("store.wal_soft", Bytes(|c| &mut c.wal_soft_bytes), "A checkpoint begins at this size of the WAL."),
+    never_zero(
+        "store.wal_hard",
+        Bytes(|c| &mut c.wal_hard_bytes),
+        "Slow reads that keep the WAL above this size are ended.",
+    ),
+    never_zero("store.value_max", Bytes(|c| &mut c.value_max), "The largest single value of a row."),
+    never_zero("store.quick_rows_max", Number(|c| &mut c.quick_rows_max), "Rows that a quick migration may touch."),
 ];
 
 /// The keys.
 pub(crate) fn keys() -> impl Iterator<Item = Key> {
     let mut default = store::Config::default();
     KEYS.iter()
-        .map(move |(name, field, about)| {
-            let value = match field {
+        .map(move |setting| {
+            let value = match &setting.field {
                 Count(of) => Value::Number(*of(&mut default) as u64),
                 Number(of) => Value::Number(*of(&mut default)),
                 Bytes(of) => Value::Bytes(*of(&mut default)),
                 Time(of) => Value::from(*of(&mut default)),
             };
-            Key::new(name, value, about)
+            Key { never_zero: setting.never_zero, ..Key::new(setting.name, value, setting.about) }
         })
         .chain([weights::key()])
 }
@@ -100,7 +126,7 @@ pub(crate) fn check(config: &Config) -> Result<(), ConfigError> {
 
 /// A store's limits as configured.
 pub(crate) fn store(config: &Config, mut store: store::Config) -> store::Config {
-    for (name, field, _) in KEYS.iter().filter(|(name, ..)| *config.origin(name) != Origin::Default) {
+    for Setting { name, field, .. } in KEYS.iter().filter(|key| *config.origin(key.name) != Origin::Default) {
         match field {
             Count(of) => *of(&mut store) = config.number(name) as usize,
             Number(of) => *of(&mut store) = config.number(name),
@@ -133,7 +159,7 @@ mod tests {
 
     #[test]
     fn each_key_reaches_its_own_field_and_leaves_the_others() {
-        for (name, field, _) in KEYS {
+        for Setting { name, field, .. } in KEYS {
             let set = match field {
                 Count(_) | Number(_) => "77",
                 Bytes(_) => "77KiB",
@@ -145,15 +171,15 @@ mod tests {
             let mut changed = store(&config, store::Config::default());
             let differing: Vec<&str> = KEYS
                 .iter()
-                .filter(|(_, field, _)| {
+                .filter(|key| {
                     let mut default = store::Config::default();
-                    match field {
+                    match &key.field {
                         Count(of) => of(&mut changed) != of(&mut default),
                         Number(of) | Bytes(of) => of(&mut changed) != of(&mut default),
                         Time(of) => of(&mut changed) != of(&mut default),
                     }
                 })
-                .map(|(name, ..)| *name)
+                .map(|key| key.name)
                 .collect();
             assert_eq!(differing, [*name]);
         }
