@@ -79,8 +79,7 @@ impl<T> Fair<T> {
         if entry.husks > 0 && entry.work.len() >= own_max && entry.husks as usize >= entry.work.len() / 2 {
             self.sweep_entry(at, is_husk);
         }
-        let entry = &self.entries[at as usize];
-        let own = usize::try_from(entry.work.len() as isize - entry.husks).unwrap_or(0);
+        let own = self.entries[at as usize].awaited();
         let is_over = own >= own_max || (tenant.0 != 0 && own >= room);
         if room > 0 && !is_over {
             return Ok(());

@@ -105,6 +105,13 @@ struct Entry<T> {
     after: u32,
 }
 
+impl<T> Entry<T> {
+    /// Pieces of its work that somebody waits for.
+    fn awaited(&self) -> usize {
+        usize::try_from(self.work.len() as isize - self.husks).unwrap_or(0)
+    }
+}
+
 /// The list that an entry is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -167,14 +174,13 @@ impl<T> Fair<T> {
     pub(crate) fn waiting(&self) -> impl Iterator<Item = (Tenant, usize, &T)> {
         self.entries.iter().filter_map(|e| {
             let first = e.work.front()?;
-            Some((Tenant(e.tenant), usize::try_from(e.work.len() as isize - e.husks).unwrap_or(0), first))
+            Some((Tenant(e.tenant), e.awaited(), first))
         })
     }
 
     /// Pieces of a tenant's work that wait and that somebody waits for.
     pub(crate) fn waiting_of(&self, tenant: Tenant) -> usize {
-        let entry = self.find(tenant).map(|at| &self.entries[at as usize]);
-        entry.map_or(0, |e| usize::try_from(e.work.len() as isize - e.husks).unwrap_or(0))
+        self.find(tenant).map_or(0, |at| self.entries[at as usize].awaited())
     }
 
     /// What a piece of work cost in the end.
