@@ -15,7 +15,7 @@
 //! - No caller's code runs under the lane's lock, not even its drop.
 //! - Threads start with the process' first store and live as long as the process, whatever a caller's value does to them.
 
-use super::lengths::Lengths;
+use super::lengths::{Each, Length, Lengths};
 use super::slow::take_held;
 use crate::fair::{Bounds, Fair, Limits, Refused, Taken};
 use crate::reply::{drop_contained, far_from_now, lock};
@@ -30,12 +30,12 @@ use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Threads of the slow lane in a process: those for long reads, and those for short ones.
-const THREADS: [usize; 2] = [3, 2];
+const THREADS: Each<usize> = Each { long: 3, short: 2 };
 /// Those that one tenant may use at a time.
-const THREADS_OF_ONE: [usize; 2] = [2, 1];
+const THREADS_OF_ONE: Each<usize> = Each { long: 2, short: 1 };
 /// Reads of a process that wait, over all of its stores.
 const WAITING_MAX: usize = 16_384;
-/// Nice value of those threads.
+/// Nice value of those for long reads.
 const NICE: i32 = 10;
 /// Time of one tenant's turn.
 const QUANTUM: Duration = Duration::from_millis(10);
@@ -53,8 +53,8 @@ pub(crate) trait Task: Send + Sync {
     /// Claims it for one of what follows; false where somebody else has. Called under the lane's lock.
     fn claim(&self) -> bool;
     fn is_claimed(&self) -> bool;
-    /// Runs, says so, and answers; `short`: it is known to be.
-    fn run(&self, short: bool, ended: &dyn Fn());
+    /// Runs as one of this length, says so, and answers.
+    fn run(&self, length: Length, ended: &dyn Fn());
     /// Answers that it came too late.
     fn expire(&self);
     /// Drops what nobody waits for.
@@ -71,18 +71,14 @@ struct Lane {
     state: Mutex<LaneState>,
     /// How many of its threads run.
     started: Mutex<usize>,
-    ready: [Condvar; 2],
+    ready: Each<Condvar>,
     earlier: Condvar,
 }
 
-/// Which of the two queues: that of the long reads, that of the short ones.
-const LONG: usize = 0;
-const SHORT: usize = 1;
-
 struct LaneState {
-    tasks: [Fair<Queued>; 2],
+    tasks: Each<Fair<Queued>>,
     lengths: Lengths,
-    deadlines: BTreeMap<(Instant, u64), (Arc<dyn Task>, usize)>,
+    deadlines: BTreeMap<(Instant, u64), (Arc<dyn Task>, Length)>,
     next: u64,
 }
 
@@ -96,25 +92,28 @@ fn enqueue(task: Arc<dyn Task>, max: usize, tenant_max: usize) -> Result<u64, Re
     let mut state = lock(&lane.state);
     let (tenant, number) = (task.tenant(), state.next);
     state.next += 1;
-    let which = if state.lengths.is_short(task.key()) { SHORT } else { LONG };
-    let other = &state.tasks[1 - which];
+    let length = state.lengths.length(task.key());
+    let other = match length {
+        Length::Long => &state.tasks.short,
+        Length::Short => &state.tasks.long,
+    };
     let bounds = Bounds {
         max: max.saturating_sub(other.len()),
         tenant_max: tenant_max.saturating_sub(other.waiting_of(tenant)),
     };
     let queued = Queued { task: task.clone(), number };
-    let tasks = &mut state.tasks[which];
+    let tasks = &mut state.tasks[length];
     let pushed = tasks.push(tenant, bounds, |queued| queued.task.is_claimed(), queued);
     let swept = tasks.swept();
     let key = (task.deadline(), number);
     let is_earliest = state.deadlines.first_key_value().is_none_or(|(first, _)| key < *first);
     if pushed.is_ok() {
-        state.deadlines.insert(key, (task, which));
+        state.deadlines.insert(key, (task, length));
     }
     drop(state);
     swept.into_iter().for_each(drop_contained);
     pushed?;
-    lane.ready[which].notify_one();
+    lane.ready[length].notify_one();
     if is_earliest {
         lane.earlier.notify_one();
     }
@@ -150,7 +149,7 @@ impl<F: FnOnce() + Send> Task for Chore<F> {
     fn is_claimed(&self) -> bool {
         self.claimed.load(Relaxed)
     }
-    fn run(&self, _short: bool, _ended: &dyn Fn()) {
+    fn run(&self, _length: Length, _ended: &dyn Fn()) {
         let work = lock(&self.work).take();
         if let Some(work) = work {
             work();
@@ -170,18 +169,19 @@ pub(crate) fn withdraw(task: &Arc<dyn Task>, number: u64) {
         return;
     }
     let waited = state.deadlines.remove(&(task.deadline(), number));
-    let which = waited.as_ref().map_or(LONG, |(_, which)| *which);
-    state.tasks[which].husk(task.tenant(), 1);
+    let length = waited.as_ref().map_or(Length::Long, |(_, length)| *length);
+    state.tasks[length].husk(task.tenant(), 1);
     drop(state);
     drop(waited); // the caller has the task too
     task.discard();
 }
 
 static LANE: LazyLock<Lane> = LazyLock::new(|| {
-    let tasks = [(); 2].map(|()| Fair::new(QUANTUM, HashMap::new()));
+    let tasks = || Fair::new(QUANTUM, HashMap::new());
+    let tasks = Each { long: tasks(), short: tasks() };
     let (deadlines, lengths) = (BTreeMap::new(), Lengths::new());
     let state = LaneState { tasks, lengths, deadlines, next: 0 };
-    let ready = [Condvar::new(), Condvar::new()];
+    let ready = Each { long: Condvar::new(), short: Condvar::new() };
     Lane { state: Mutex::new(state), started: Mutex::new(0), ready, earlier: Condvar::new() }
 });
 
@@ -189,12 +189,14 @@ static LANE: LazyLock<Lane> = LazyLock::new(|| {
 pub(crate) fn start() -> std::io::Result<()> {
     let lane = &*LANE;
     let mut started = lock(&lane.started);
-    let [long, short] = THREADS;
+    let Each { long, short } = THREADS;
     while *started <= long + short {
         let thread = std::thread::Builder::new();
         match *started {
-            n if n < long => thread.name(format!("slow-lane:{n}")).spawn(|| serve(lane, LONG))?,
-            n if n < long + short => thread.name(format!("short-lane:{}", n - long)).spawn(|| serve(lane, SHORT))?,
+            n if n < long => thread.name(format!("slow-lane:{n}")).spawn(|| serve(lane, Length::Long))?,
+            n if n < long + short => {
+                thread.name(format!("short-lane:{}", n - long)).spawn(|| serve(lane, Length::Short))?
+            }
             _ => thread.name("slow-lane:late".to_owned()).spawn(|| expire(lane))?,
         };
         *started += 1;
@@ -202,11 +204,11 @@ pub(crate) fn start() -> std::io::Result<()> {
     Ok(())
 }
 
-fn serve(lane: &'static Lane, which: usize) {
-    work_behind(if which == SHORT { 0 } else { NICE });
+fn serve(lane: &'static Lane, length: Length) {
+    work_behind(if length == Length::Short { 0 } else { NICE });
     let mut one = VecDeque::with_capacity(1);
     loop {
-        let Taken { tenant, cost, work } = next(lane, which, &mut one);
+        let Taken { tenant, cost, work } = next(lane, length, &mut one);
         let (start, cpu, key) = (Instant::now(), thread_cpu_ns(), work.task.key());
         // That it was held back for a WAL that starts over was nobody's doing.
         let took = Cell::new(Duration::ZERO);
@@ -217,14 +219,14 @@ fn serve(lane: &'static Lane, which: usize) {
         };
         // A task answers its own panic; this catch keeps the lane alive if even that fails. And nobody else may be left
         // who has the answer.
-        let _ = catch_unwind(AssertUnwindSafe(|| work.task.run(which == SHORT, &ended)));
+        let _ = catch_unwind(AssertUnwindSafe(|| work.task.run(length, &ended)));
         drop_contained(work);
         let took = if took.get().is_zero() { start.elapsed() } else { took.get() };
         let mut state = lock(&lane.state);
-        state.tasks[which].settle(tenant, cost, nanos(took));
-        state.tasks[which].unpin(tenant);
+        state.tasks[length].settle(tenant, cost, nanos(took));
+        state.tasks[length].unpin(tenant);
         drop(state);
-        lane.ready[which].notify_one(); // what this tenant was held back from may be taken by any thread
+        lane.ready[length].notify_one(); // what this tenant was held back from may be taken by any thread
     }
 }
 
@@ -233,12 +235,12 @@ fn nanos(time: Duration) -> u64 {
 }
 
 /// Waits for a task that somebody waits for.
-fn next(lane: &Lane, which: usize, one: &mut VecDeque<Taken<Queued>>) -> Taken<Queued> {
+fn next(lane: &Lane, length: Length, one: &mut VecDeque<Taken<Queued>>) -> Taken<Queued> {
     let mut state = lock(&lane.state);
     loop {
         let LaneState { tasks, lengths, .. } = &mut *state;
         let expected = |_: Tenant, queued: &Queued| lengths.expected(queued.task.key());
-        let (tasks, ready) = (&mut tasks[which], &lane.ready[which]);
+        let (tasks, ready) = (&mut tasks[length], &lane.ready[length]);
         tasks.take(ONE, &expected, one);
         let Some(taken) = one.pop_front() else {
             if tasks.is_bloated() {
@@ -249,11 +251,11 @@ fn next(lane: &Lane, which: usize, one: &mut VecDeque<Taken<Queued>>) -> Taken<Q
         };
         state.deadlines.remove(&(taken.work.task.deadline(), taken.work.number));
         if taken.work.task.claim() {
-            state.tasks[which].pin(taken.tenant, THREADS_OF_ONE[which]);
+            state.tasks[length].pin(taken.tenant, THREADS_OF_ONE[length]);
             return taken;
         }
-        state.tasks[which].settle(taken.tenant, taken.cost, 0);
-        state.tasks[which].husk(taken.tenant, -1);
+        state.tasks[length].settle(taken.tenant, taken.cost, 0);
+        state.tasks[length].husk(taken.tenant, -1);
         drop(state);
         drop_contained(taken);
         state = lock(&lane.state);
@@ -273,10 +275,10 @@ fn expire(lane: &'static Lane) {
             state = lane.earlier.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             continue;
         }
-        let Some((_, (task, which))) = state.deadlines.pop_first() else { continue };
+        let Some((_, (task, length))) = state.deadlines.pop_first() else { continue };
         let expired = task.claim();
         if expired {
-            state.tasks[which].husk(task.tenant(), 1);
+            state.tasks[length].husk(task.tenant(), 1);
         }
         drop(state);
         if expired {

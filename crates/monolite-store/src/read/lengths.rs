@@ -12,6 +12,39 @@
 
 use crate::fair::{Cost, Seed};
 use std::collections::HashMap;
+use std::ops::{Index, IndexMut};
+
+/// Whether a read is known to be short; of which nothing is known is long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    Short,
+    Long,
+}
+
+/// What the long reads have, and what the short ones have.
+pub(super) struct Each<T> {
+    pub(super) long: T,
+    pub(super) short: T,
+}
+
+impl<T> Index<Length> for Each<T> {
+    type Output = T;
+    fn index(&self, length: Length) -> &T {
+        match length {
+            Length::Long => &self.long,
+            Length::Short => &self.short,
+        }
+    }
+}
+
+impl<T> IndexMut<Length> for Each<T> {
+    fn index_mut(&mut self, length: Length) -> &mut T {
+        match length {
+            Length::Long => &mut self.long,
+            Length::Short => &mut self.short,
+        }
+    }
+}
 
 /// CPU time up to which a read is short.
 const SHORT_NS: u32 = 2_000_000;
@@ -37,8 +70,8 @@ impl Lengths {
         Cost { run_ns: ns, charge_ns: ns.min(CHARGE_MAX) }
     }
 
-    pub(super) fn is_short(&self, key: u64) -> bool {
-        self.expected(key).run_ns <= SHORT_NS
+    pub(super) fn length(&self, key: u64) -> Length {
+        if self.expected(key).run_ns <= SHORT_NS { Length::Short } else { Length::Long }
     }
 
     /// A run took so much CPU time, and so long.
@@ -55,6 +88,12 @@ impl Lengths {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Lengths {
+        fn is_short(&self, key: u64) -> bool {
+            self.length(key) == Length::Short
+        }
+    }
 
     #[test]
     fn one_long_run_outweighs_many_short_ones() {

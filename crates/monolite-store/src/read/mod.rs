@@ -15,9 +15,10 @@ mod snapshot;
 mod task;
 
 pub(crate) use lanes::{chore, start as start_lane};
+pub(crate) use lengths::Length;
 pub(crate) use plan::plan_of;
 pub(crate) use slots::{Reader, is_reading, thread_number};
-pub(crate) use slow::{Active, Length, SlowReads};
+pub(crate) use slow::{Active, SlowReads};
 pub use snapshot::Snapshot;
 
 use crate::error::{Error, Kind};

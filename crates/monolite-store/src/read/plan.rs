@@ -3,7 +3,8 @@
 //! **Invariants**
 //! - A closing store waits for it as for a read; it takes `PLAN_TIME_MAX` at most.
 
-use super::slow::{Active, Length};
+use super::lengths::Length;
+use super::slow::Active;
 use crate::reply::far_from_now;
 use crate::store::Shared;
 use std::collections::HashMap;

@@ -7,6 +7,7 @@
 //! - New runs are held back for a bounded time only, whoever fails to let them go.
 
 use super::kinds::WorkKind;
+use super::lengths::Length;
 use super::slots::Reader;
 use super::*;
 use crate::fair::Refused;
@@ -247,13 +248,6 @@ impl Drop for Permit<'_> {
         *lock(&self.0.blocking) -= 1;
         self.0.blocking_ended.notify_one();
     }
-}
-
-/// Whether a run is known to be short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Length {
-    Short,
-    Long,
 }
 
 /// A run between its first look at the store and the end of its connection's use.

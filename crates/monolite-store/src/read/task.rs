@@ -6,7 +6,8 @@
 
 use super::kinds::{WorkKind, own};
 use super::lanes::{self, Task};
-use super::slow::{Call, Length, SlowCall, deadline_of, late, run};
+use super::lengths::Length;
+use super::slow::{Call, SlowCall, deadline_of, late, run};
 use super::{Relaxed, Seen, Snapshot, panicked};
 use crate::error::Error;
 use crate::fair::Refused;
@@ -130,13 +131,12 @@ where
         self.claimed.load(Relaxed)
     }
 
-    fn run(&self, short: bool, ended: &dyn Fn()) {
+    fn run(&self, length: Length, ended: &dyn Fn()) {
         let Some(f) = self.take() else { return };
         let run = || {
             if self.deadline < Instant::now() {
                 return Err(late(&self.ticket).into());
             }
-            let length = if short { Length::Short } else { Length::Long };
             run(&self.shared, &self.ticket, self.kind, length, &f, Some(&self.answer))
         };
         let result = catch_unwind(AssertUnwindSafe(run));
