@@ -49,7 +49,7 @@ impl<T> IndexMut<Length> for Each<T> {
 /// CPU time up to which a read is short.
 const SHORT_NS: u32 = 2_000_000;
 /// What a read is expected to take of which nothing is known.
-const UNKNOWN_NS: u32 = 5_000_001;
+const UNKNOWN_NS: u32 = 5_000_000;
 /// The part of a run's time that counts at least.
 const TIME_PART: u64 = 64;
 /// The most that is charged for a run before it has ended: of two at once one must not forgive the other's.
