@@ -5,7 +5,8 @@
 //! by a thread that does nothing else.
 //!
 //! Reads that are known to be short (`lengths`) have threads of ordinary priority for themselves; what is long, or not known
-//! yet, has the others, of lower priority. A short read on one of those would wait for every short one.
+//! yet, has the others, of lower priority. A short read on one of those would wait for the long ones, and for a processor
+//! behind all that has ordinary priority.
 //!
 //! **Invariants**
 //! - A tenant's waiting reads are bounded by the `Config::slow_tenant_queue_max` of the store it asks, a store's by its
