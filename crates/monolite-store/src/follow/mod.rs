@@ -154,6 +154,11 @@ impl Following {
         self.gate.is_held() && self.taken.load(Ordering::Acquire)
     }
 
+    /// Whether its follower named an age from which on the writer slows down.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.late_ms.load(Ordering::Relaxed) != 0
+    }
+
     /// How long the writer has rested for a follower that was late.
     pub(crate) fn rested(&self) -> Duration {
         Duration::from_micros(self.rested_us.load(Ordering::Relaxed))

@@ -68,8 +68,8 @@ impl Pace {
         Pace { waiting, frames, written, released, released_frames, moved: now, window: (0, now), frames_per_second }
     }
 
-    /// A group has ended, after working so long; `sequence` is the last commit, with so many frames in the WAL. Rests where the
-    /// follower is late; `is_large`: the WAL is, and waits for it.
+    /// A group has ended, after working so long, where the follower named an age; `sequence` is the last commit, with so many
+    /// frames in the WAL. Rests where the follower is late; `is_large`: the WAL is, and waits for it.
     pub(crate) fn after_group(
         &mut self,
         shared: &Shared,

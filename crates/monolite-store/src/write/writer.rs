@@ -134,7 +134,7 @@ impl Writer {
                     self.pause();
                 }
                 Next::Jobs => {
-                    let began = Instant::now();
+                    let began = self.shared.following.is_paced().then(Instant::now);
                     if !self.taken.is_empty() {
                         self.group();
                         self.gather();
@@ -142,8 +142,10 @@ impl Writer {
                     if !self.steps.is_empty() {
                         self.step();
                     }
-                    let (frames, large) = (self.connection.wal_frames.load(Ordering::Relaxed), self.is_wal_large());
-                    self.pace.after_group(&self.shared, self.sequence, frames, began.elapsed(), large);
+                    if let Some(began) = began {
+                        let (frames, large) = (self.connection.wal_frames.load(Ordering::Relaxed), self.is_wal_large());
+                        self.pace.after_group(&self.shared, self.sequence, frames, began.elapsed(), large);
+                    }
                 }
             }
             self.shared.holding.clear();
