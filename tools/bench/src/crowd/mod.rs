@@ -106,19 +106,17 @@ impl Seen {
 
 /// Runs groups side by side in a process of its own; what each saw, in their order.
 pub(crate) async fn spawn(address: SocketAddr, groups: &[Group]) -> anyhow::Result<Vec<Seen>> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["crowd", "--address", &address.to_string()]);
-    run_in(command, groups).await
+    run_in(&[], address, groups).await
 }
 
 /// The same, by a process that gives way: one whose asking is not what is measured, and which a real system has elsewhere.
 pub(crate) async fn spawn_behind(address: SocketAddr, groups: &[Group]) -> anyhow::Result<Vec<Seen>> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["crowd", "--behind", "--address", &address.to_string()]);
-    run_in(command, groups).await
+    run_in(&["--behind"], address, groups).await
 }
 
-async fn run_in(mut command: Command, groups: &[Group]) -> anyhow::Result<Vec<Seen>> {
+async fn run_in(how: &[&str], address: SocketAddr, groups: &[Group]) -> anyhow::Result<Vec<Seen>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("crowd").args(how).args(["--address", &address.to_string()]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let asked = serde_json::to_vec(groups)?;
     let run = move || -> std::io::Result<_> {
