@@ -2,14 +2,15 @@
 
 use crate::control::Refused;
 use monolite_runtime::StartError;
-use monolite_store::Kind;
+use monolite_store::{Kind, rusqlite};
 
-/// An error with its causes, each said once.
+/// An error with its causes, each said once. SQLite's number of an error is left out: its text comes before.
 pub(crate) fn told(error: &anyhow::Error) -> String {
     if let Some(StartError::Store { service, source, .. }) = error.downcast_ref::<StartError>() {
         return format!("service {service}: {source}"); // it names the file
     }
-    error.chain().fold(String::new(), |mut text, cause| {
+    let causes = error.chain().filter(|cause| !cause.is::<rusqlite::ffi::Error>());
+    causes.fold(String::new(), |mut text, cause| {
         let cause = cause.to_string();
         if !text.contains(&cause) {
             let between = if text.is_empty() { "" } else { ": " };

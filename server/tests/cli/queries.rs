@@ -49,6 +49,17 @@ fn statements_that_do_more_than_read_are_refused() {
 }
 
 #[test]
+fn a_statement_that_is_wrong_is_answered_in_sqlites_words() {
+    both(|world| {
+        for sql in ["SELECT emial FROM users", "SELECT emial FROM Users.users"] {
+            let of = if sql.contains('.') { "--all" } else { "Users" };
+            let said = world.run(&["db", of, sql]).bad(1, &["no such column: emial"]).said;
+            assert!(!said.contains("Error code") && said.lines().count() == 1, "{said}");
+        }
+    });
+}
+
+#[test]
 fn all_services_are_joined_at_one_moment() {
     both(|world| {
         let sql = "SELECT u.email, count(s.user_id) AS sessions FROM Users.users u

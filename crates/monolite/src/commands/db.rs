@@ -5,6 +5,7 @@
 
 use crate::context::Context;
 use crate::control::{Client, Request};
+use crate::explain;
 use crate::folder::{Owner, Reader, ServiceFile};
 use crate::sql::{self, Bounds, Rows};
 use crate::verb::{Result, Usage, Verb};
@@ -84,7 +85,7 @@ fn all(context: &Context, way: &mut Way, bounds: Bounds) -> Result {
         sql.push('\n');
         if sql.trim_end().ends_with(';') {
             match one(context, way, &std::mem::take(&mut sql), bounds) {
-                Err(e) if asked => context.note(format!("{e:#}")),
+                Err(e) if asked => context.note(explain::told(&e)),
                 other => other?,
             }
         }
