@@ -58,11 +58,20 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
     out.table(&["service", "history", "bytes", "segments", "from commit", "of", "to commit", "of"], rows)?;
     let marks = cuts.iter().filter_map(|cut| Some((cut.mark.as_ref()?, cut.at_ms)));
     marks.for_each(|(mark, at_ms)| context.note(format!("  cut {mark} of {}", moment(at_ms))));
-    if let (Some(first), Some(last)) = (cuts.first(), cuts.last()) {
-        let (first, last) = (moment(first.at_ms), moment(last.at_ms));
-        context.note(format!("{} cuts from {first} to {last}: `restore --all` goes to one of them", cuts.len()));
+    if let Some(said) = all_of(&cuts) {
+        context.note(said);
     }
     Ok(())
+}
+
+/// What is said of all cuts together.
+fn all_of(cuts: &[cuts::CutName]) -> Option<String> {
+    let [first, .., last] = cuts else {
+        let only = cuts.first()?;
+        return Some(format!("one cut, of {}: `restore --all` goes to it", moment(only.at_ms)));
+    };
+    let (first, last) = (moment(first.at_ms), moment(last.at_ms));
+    Some(format!("{} cuts from {first} to {last}: `restore --all` goes to one of them", cuts.len()))
 }
 
 fn look(history: &History, manifest: Manifest) -> Result<Listed> {
@@ -84,4 +93,19 @@ fn look(history: &History, manifest: Manifest) -> Result<Listed> {
         newest: newest.map(|s| s.name.last),
         newest_moment: at(newest)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_are_counted_as_one_says_it() {
+        let cuts: Vec<_> = [1_000, 61_000].map(|at_ms| cuts::CutName { at_ms, mark: None }).into();
+        assert_eq!(all_of(&[]), None);
+        let one = all_of(&cuts[..1]).unwrap();
+        assert!(one.starts_with("one cut, of 1970-01-01T00:00:01"), "{one}");
+        let two = all_of(&cuts).unwrap();
+        assert!(two.starts_with("2 cuts from 1970-01-01T00:00:01") && two.contains("to 1970-01-01T00:01:01"), "{two}");
+    }
 }
