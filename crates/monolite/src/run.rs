@@ -41,7 +41,11 @@ pub(crate) fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> Ex
     let verb = verbs.iter().find(|v| v.name == name).expect("clap knows only the verbs of the table");
     let done = Globals::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|globals| {
         let keys = standard_keys::with(std::mem::take(&mut plan.keys));
-        let config = crate::config::Config::new(keys).load(&sources(&globals, verb.sets(inner)?)?)?;
+        let sources = sources(&globals, verb.sets(inner)?)?;
+        let config = crate::config::Config::new(keys).load(&sources)?;
+        if !globals.quiet {
+            config.strays(&sources).iter().for_each(note);
+        }
         crate::weights::check(&config)?;
         crate::store_keys::check(&config)?;
         logs::begin(&config)?;

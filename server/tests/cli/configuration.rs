@@ -43,6 +43,24 @@ fn an_unknown_key_is_refused_wherever_it_stands() {
 }
 
 #[test]
+fn a_variable_that_misses_an_underscore_is_told_by_name() {
+    let world = World::new();
+    let print = |more: &[&str]| {
+        let mut command = world.command(&[&["config", "print", "--json"], more].concat());
+        crate::world::Ran::of(command.env("MONOLITE_HTTP_BODY_MAX", "2MiB").output().unwrap())
+    };
+    let told = print(&[]);
+    assert!(
+        told.said.contains("MONOLITE_HTTP_BODY_MAX sets nothing; did you mean MONOLITE__HTTP__BODY_MAX?"),
+        "{told:?}"
+    );
+    let printed = told.good();
+    let line = printed.lines().find(|line| line.contains("\"http.body_max\"")).unwrap();
+    assert!(line.contains("\"default\""), "{line}");
+    assert_eq!(print(&["--quiet"]).said, "");
+}
+
+#[test]
 fn wrong_arguments_end_with_two() {
     let world = World::new();
     world.run(&["no-such-verb"]).bad(2, &["no-such-verb"]);

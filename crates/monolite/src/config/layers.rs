@@ -9,6 +9,8 @@ use toml::de::{DeTable, DeValue};
 const FILE: &str = "monolite.toml";
 /// What an environment variable of ours begins with.
 const PREFIX: &str = "MONOLITE__";
+/// What one begins with that was perhaps to be one of those.
+const NEAR: &str = "MONOLITE_";
 /// A configuration file larger than this is none.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -41,6 +43,22 @@ impl Config {
             self.set(key, text, Origin::Flag(flag.clone()))?;
         }
         Ok(self)
+    }
+
+    /// Variables of the environment that begin like ours and set no key, each with what is to be said of it. They may be another
+    /// program's, so they are no error.
+    pub(crate) fn strays(&self, sources: &Sources) -> Vec<String> {
+        let own = |name: &str| format!("{PREFIX}{}", name.to_ascii_uppercase().replace('.', "__"));
+        let stray = |name: &str| {
+            let rest = name.strip_prefix(NEAR).filter(|_| !name.starts_with(PREFIX))?;
+            let typed = rest.to_ascii_lowercase().replace("__", "_");
+            let meant = self.entries().find(|entry| entry.key.name.replace('.', "_") == typed);
+            Some(match meant {
+                Some(meant) => format!("environment {name} sets nothing; did you mean {}?", own(meant.key.name)),
+                None => format!("environment {name} sets nothing: a key is set by {}", own("section.key")),
+            })
+        };
+        sources.environment.iter().filter_map(|(name, _)| stray(name)).collect()
     }
 
     fn lay_file(&mut self, path: &Path) -> Result<(), ConfigError> {
@@ -122,6 +140,23 @@ mod tests {
         assert_eq!(none.origin("server.drain"), &Origin::Default);
         assert_eq!(none.entries().count(), 3);
         assert_eq!(none.entries().next().unwrap().value, Value::Number(4096));
+    }
+
+    #[test]
+    fn what_is_near_a_key_in_the_environment_is_told_and_hinders_nobody() {
+        let names =
+            ["MONOLITE_HTTP_CONNECTIONS_MAX", "MONOLITE_HTTP__CONNECTIONS_MAX", "MONOLITE_WEED", "MONOLITHIC", "PATH"];
+        let environment = names.map(|name| (name.to_owned(), "1".to_owned())).into();
+        let sources = Sources { environment, ..Sources::default() };
+        let config = config().load(&sources).unwrap();
+        assert_eq!(config.number("http.connections_max"), 4096);
+        let strays = config.strays(&sources);
+        assert_eq!(strays.len(), 3, "{strays:?}");
+        for (name, stray) in names.iter().zip(&strays) {
+            let says =
+                if name.ends_with("WEED") { "MONOLITE__SECTION__KEY" } else { "mean MONOLITE__HTTP__CONNECTIONS_MAX?" };
+            assert!(stray.contains(name) && stray.contains(says), "{stray}");
+        }
     }
 
     #[test]
