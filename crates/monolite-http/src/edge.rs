@@ -293,9 +293,10 @@ impl Inner {
 /// What every answer says.
 fn finish(response: &mut Response<Body>, parts: &Parts, trace: &Trace, tally: &Tally) {
     let to = response.headers_mut();
-    let reads = tally.reads();
-    let timing =
-        if reads == 0 && tally.db().is_zero() { headers::NO_READS } else { timing::server_timing(tally.db(), reads) };
+    let timing = match (tally.statements(), tally.db()) {
+        (0, Duration::ZERO) => headers::NO_STATEMENTS,
+        (statements, db) => timing::server_timing(db, statements),
+    };
     to.insert(SERVER_TIMING, timing);
     to.insert(X_CONTENT_TYPE_OPTIONS, headers::NOSNIFF);
     if let Some(id) = parts.headers.get(X_REQUEST_ID).filter(|id| trace::is_request_id(id)) {

@@ -10,7 +10,7 @@ pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 pub(crate) const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
 pub(crate) const BEARER: HeaderValue = HeaderValue::from_static("Bearer realm=\"monolite\"");
-pub(crate) const NO_READS: HeaderValue = HeaderValue::from_static("db;dur=0;desc=\"0 reads\"");
+pub(crate) const NO_STATEMENTS: HeaderValue = HeaderValue::from_static("db;dur=0;desc=\"0 statements\"");
 
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub(crate) const MONOLITE_COMMIT: HeaderName = HeaderName::from_static("monolite-commit");

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// Digits of the largest `u64`, and room for the words around them.
 const TIMING_MAX: usize = 80;
 
-/// `db;dur=0.012;desc="3 reads"`, the duration in milliseconds.
-pub(crate) fn server_timing(db: Duration, reads: u32) -> HeaderValue {
+/// `db;dur=0.012;desc="3 statements"`, the duration in milliseconds.
+pub(crate) fn server_timing(db: Duration, statements: u32) -> HeaderValue {
     let micros = u64::try_from(db.as_micros()).unwrap_or(u64::MAX);
     let mut text = BytesMut::with_capacity(TIMING_MAX);
     text.put_slice(b"db;dur=");
@@ -16,8 +16,8 @@ pub(crate) fn server_timing(db: Duration, reads: u32) -> HeaderValue {
     text.put_u8(b'.');
     put_number(&mut text, micros % 1000, 3);
     text.put_slice(b";desc=\"");
-    put_number(&mut text, u64::from(reads), 1);
-    text.put_slice(if reads == 1 { b" read\"" } else { b" reads\"" });
+    put_number(&mut text, u64::from(statements), 1);
+    text.put_slice(if statements == 1 { b" statement\"" } else { b" statements\"" });
     value(text.freeze())
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn commit(service: &str, sequence: u64) -> HeaderValue {
 }
 
 fn value(text: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(text).unwrap_or(crate::headers::NO_READS)
+    HeaderValue::from_maybe_shared(text).unwrap_or(crate::headers::NO_STATEMENTS)
 }
 
 /// Writes a number with at least so many digits.
@@ -52,11 +52,11 @@ mod tests {
 
     #[test]
     fn timings_are_milliseconds_with_three_places() {
-        let text = |micros, reads| server_timing(Duration::from_micros(micros), reads).to_str().unwrap().to_owned();
-        assert_eq!(text(12, 3), "db;dur=0.012;desc=\"3 reads\"");
-        assert_eq!(text(0, 0), "db;dur=0.000;desc=\"0 reads\"");
-        assert_eq!(text(1_234_567, 1), "db;dur=1234.567;desc=\"1 read\"");
-        assert!(text(u64::MAX, u32::MAX).ends_with("reads\""));
+        let text = |micros, n| server_timing(Duration::from_micros(micros), n).to_str().unwrap().to_owned();
+        assert_eq!(text(12, 3), "db;dur=0.012;desc=\"3 statements\"");
+        assert_eq!(text(0, 0), "db;dur=0.000;desc=\"0 statements\"");
+        assert_eq!(text(1_234_567, 1), "db;dur=1234.567;desc=\"1 statement\"");
+        assert!(text(u64::MAX, u32::MAX).ends_with("statements\""));
     }
 
     #[test]

@@ -271,7 +271,7 @@ fn replies_tell_their_commit_and_tallies_count() {
     let two = AddTwo { first: "b".into(), second: "c".into() };
     block_on(host.call(ann.caller(), two)).unwrap();
     block_on(host.call(ann.caller(), Ticks {})).unwrap();
-    assert_eq!(tally.reads(), 3);
+    assert_eq!(tally.statements(), 3);
     assert!(tally.db() > Duration::ZERO);
     let counts = app.host().counts();
     let of = |name: &str| counts.iter().find(|c| c.message == name).unwrap();

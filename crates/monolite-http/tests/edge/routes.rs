@@ -25,7 +25,7 @@ fn creating_says_where_in_which_commit_and_what() {
     assert_eq!(read.json(), made.json());
     assert!(read.header("monolite-commit").is_none());
     let timing = read.header("server-timing").unwrap();
-    assert!(timing.starts_with("db;dur=") && timing.ends_with(";desc=\"1 read\""), "{timing}");
+    assert!(timing.starts_with("db;dur=") && timing.ends_with(";desc=\"1 statement\""), "{timing}");
 }
 
 #[test]

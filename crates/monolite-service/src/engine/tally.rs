@@ -16,7 +16,7 @@ pub struct Tally {
 
 impl Tally {
     /// Statements run so far.
-    pub fn reads(&self) -> u32 {
+    pub fn statements(&self) -> u32 {
         self.statements.load(Relaxed)
     }
 

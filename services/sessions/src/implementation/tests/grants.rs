@@ -51,7 +51,7 @@ fn authenticating_takes_two_reads_and_no_write() {
     let before = sequences(&w);
     let credentials = Credentials { bearer: Some(signed_in.token.expose().into()), address: None };
     w.authenticate(&host, &credentials).unwrap();
-    assert_eq!(tally.reads(), 2);
+    assert_eq!(tally.statements(), 2);
     assert_eq!(sequences(&w), before);
 }
 

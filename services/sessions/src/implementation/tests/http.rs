@@ -91,7 +91,7 @@ fn no_header_tells_whether_there_is_somebody_of_this_address() {
         headers
     };
     assert_eq!(headers("ann@example.com"), headers("nobody@example.com"));
-    assert_eq!(headers("ann@example.com")["server-timing"], "db;dur=0;desc=\"0 reads\"");
+    assert_eq!(headers("ann@example.com")["server-timing"], "db;dur=0;desc=\"0 statements\"");
 }
 
 #[test]
