@@ -60,7 +60,10 @@ pub(crate) fn under(path: &Path) -> Result<Option<fs::Metadata>> {
 
 /// Whether an open file is still the one that a newcomer would open by this name.
 pub fn is_named(file: &File, path: &Path) -> bool {
-    file.metadata().is_ok_and(|m| inode(path) == Some((m.dev(), m.ino())))
+    match (file.metadata(), inode(path)) {
+        (Ok(m), Ok(there)) => there == Some((m.dev(), m.ino())),
+        _ => false,
+    }
 }
 
 /// Makes the names in a folder durable.
