@@ -108,7 +108,7 @@ impl Store {
 
     /// Reads at once on the calling thread; a read that turns out slow is repeated in the slow lane.
     ///
-    /// The closure may run twice. The future need not be awaited on any particular runtime.
+    /// The closure may run more than once. The future need not be awaited on any particular runtime.
     #[inline]
     pub fn read<T, E, F>(&self, f: F) -> Read<T, E>
     where

@@ -6,7 +6,9 @@
 //!
 //! Reads that are known to be short (`lengths`) have threads of ordinary priority for themselves; what is long, or not known
 //! yet, has the others, of lower priority. A short read on one of those would wait for the long ones, and for a processor
-//! behind all that has ordinary priority.
+//! behind all that has ordinary priority. What turns out to be longer than a short one may be is stopped, and repeated among
+//! the long ones. Where nothing stops it, a long instruction or a wait outside of SQLite, another thread takes its place:
+//! there are two to spare.
 //!
 //! **Invariants**
 //! - A tenant's waiting reads are bounded by the `Config::slow_tenant_queue_max` of the store it asks, a store's by its
@@ -19,29 +21,29 @@
 use super::lengths::{Each, Length, Lengths};
 use super::slow::take_held;
 use crate::fair::{Bounds, Fair, Limits, Refused, Taken};
-use crate::reply::{drop_contained, far_from_now, lock};
+use crate::reply::{drop_contained, lock};
 use crate::sqlite::watch::thread_cpu_ns;
 use crate::threads::work_behind;
 use crate::ticket::Tenant;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Threads of the slow lane in a process: those for long reads, and those for short ones.
 const THREADS: Each<usize> = Each { long: 3, short: 2 };
 /// Those that one tenant may use at a time.
 const THREADS_OF_ONE: Each<usize> = Each { long: 2, short: 1 };
+/// Threads to spare for short reads, and how long one of those may run until one of these takes its place.
+const SPARE: usize = 2;
+const OVERDUE: Duration = Duration::from_millis(100);
 /// Reads of a process that wait, over all of its stores.
 const WAITING_MAX: usize = 16_384;
 /// Nice value of those for long reads.
 const NICE: i32 = 10;
 /// Time of one tenant's turn.
 const QUANTUM: Duration = Duration::from_millis(10);
-/// For whom the store's own work is: not to be held back by reads of the system.
-const CHORES: Tenant = Tenant(u64::MAX);
 /// One read at a time.
 const ONE: Limits = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX, fill_ns: 0 };
 
@@ -54,8 +56,10 @@ pub(crate) trait Task: Send + Sync {
     /// Claims it for one of what follows; false where somebody else has. Called under the lane's lock.
     fn claim(&self) -> bool;
     fn is_claimed(&self) -> bool;
-    /// Runs as one of this length, says so, and answers.
-    fn run(&self, length: Length, ended: &dyn Fn());
+    /// It goes back into the lane. Called under the lane's lock.
+    fn unclaim(&self);
+    /// Runs as one of this length, says so, and answers. True where a short one is none, and has to run again among the long ones.
+    fn run(&self, length: Length, ended: &dyn Fn()) -> bool;
     /// Answers that it came too late.
     fn expire(&self);
     /// Drops what nobody waits for.
@@ -74,6 +78,7 @@ struct Lane {
     started: Mutex<usize>,
     ready: Each<Condvar>,
     earlier: Condvar,
+    spare: Condvar,
 }
 
 struct LaneState {
@@ -81,6 +86,29 @@ struct LaneState {
     lengths: Lengths,
     deadlines: BTreeMap<(Instant, u64), (Arc<dyn Task>, Length)>,
     next: u64,
+    /// The short reads that run, since when; and whether the threads to spare were told that one waits.
+    short: Vec<(Instant, u64)>,
+    spare_called: bool,
+}
+
+impl LaneState {
+    /// Whether the threads to spare are to look after the short reads: one waits, and no thread is free for it.
+    fn calls_spare(&mut self) -> bool {
+        let calls = self.short.len() >= THREADS.short && !self.tasks.short.is_empty() && !self.spare_called;
+        self.spare_called |= calls;
+        calls
+    }
+
+    /// When a thread to spare may take a short read: once another one's is overdue. `None` where none waits.
+    fn spare_from(&self) -> Option<Instant> {
+        if self.tasks.short.is_empty() || self.short.len() < THREADS.short {
+            return None;
+        }
+        let mut since: Vec<_> = self.short.iter().map(|(since, _)| *since).collect();
+        since.sort_unstable();
+        // Once fewer than there are threads of theirs are in time.
+        Some(since[since.len() - THREADS.short] + OVERDUE)
+    }
 }
 
 /// Hands a task to the slow lane and answers its number, or says that its tenant has too many waiting.
@@ -88,7 +116,7 @@ pub(crate) fn submit(task: Arc<dyn Task>, tenant_max: usize) -> Result<u64, Refu
     enqueue(task, WAITING_MAX, tenant_max)
 }
 
-fn enqueue(task: Arc<dyn Task>, max: usize, tenant_max: usize) -> Result<u64, Refused> {
+pub(super) fn enqueue(task: Arc<dyn Task>, max: usize, tenant_max: usize) -> Result<u64, Refused> {
     let lane = &*LANE;
     let mut state = lock(&lane.state);
     let (tenant, number) = (task.tenant(), state.next);
@@ -111,53 +139,18 @@ fn enqueue(task: Arc<dyn Task>, max: usize, tenant_max: usize) -> Result<u64, Re
     if pushed.is_ok() {
         state.deadlines.insert(key, (task, length));
     }
+    let calls_spare = length == Length::Short && state.calls_spare();
     drop(state);
     swept.into_iter().for_each(drop_contained);
     pushed?;
     lane.ready[length].notify_one();
+    if calls_spare {
+        lane.spare.notify_one();
+    }
     if is_earliest {
         lane.earlier.notify_one();
     }
     Ok(number)
-}
-
-/// Hands work of the store itself to the slow lane; nobody waits for it. Its bound is its sender's.
-pub(crate) fn chore(work: impl FnOnce() + Send + 'static) {
-    let (work, deadline) = (Mutex::new(Some(work)), far_from_now(Duration::MAX));
-    let chore = Chore { claimed: AtomicBool::new(false), work, deadline };
-    let _ = enqueue(Arc::new(chore), isize::MAX as usize, usize::MAX);
-}
-
-struct Chore<F> {
-    claimed: AtomicBool,
-    work: Mutex<Option<F>>,
-    deadline: Instant,
-}
-
-impl<F: FnOnce() + Send> Task for Chore<F> {
-    fn tenant(&self) -> Tenant {
-        CHORES
-    }
-    fn deadline(&self) -> Instant {
-        self.deadline
-    }
-    fn key(&self) -> u64 {
-        CHORES.0
-    }
-    fn claim(&self) -> bool {
-        !self.claimed.swap(true, Relaxed)
-    }
-    fn is_claimed(&self) -> bool {
-        self.claimed.load(Relaxed)
-    }
-    fn run(&self, _length: Length, _ended: &dyn Fn()) {
-        let work = lock(&self.work).take();
-        if let Some(work) = work {
-            work();
-        }
-    }
-    fn expire(&self) {}
-    fn discard(&self) {}
 }
 
 /// Nobody waits for the task of this number any more: what it holds goes, if it has not begun.
@@ -181,9 +174,9 @@ static LANE: LazyLock<Lane> = LazyLock::new(|| {
     let tasks = || Fair::new(QUANTUM, HashMap::new());
     let tasks = Each { long: tasks(), short: tasks() };
     let (deadlines, lengths) = (BTreeMap::new(), Lengths::new());
-    let state = LaneState { tasks, lengths, deadlines, next: 0 };
-    let ready = Each { long: Condvar::new(), short: Condvar::new() };
-    Lane { state: Mutex::new(state), started: Mutex::new(0), ready, earlier: Condvar::new() }
+    let state = LaneState { tasks, lengths, deadlines, next: 0, short: Vec::new(), spare_called: false };
+    let [long, short, earlier, spare] = [(); 4].map(|()| Condvar::new());
+    Lane { state: Mutex::new(state), started: Mutex::new(0), ready: Each { long, short }, earlier, spare }
 });
 
 /// Starts the threads of the process' lane that do not run yet.
@@ -191,12 +184,15 @@ pub(crate) fn start() -> std::io::Result<()> {
     let lane = &*LANE;
     let mut started = lock(&lane.started);
     let Each { long, short } = THREADS;
-    while *started <= long + short {
+    while *started <= long + short + SPARE {
         let thread = std::thread::Builder::new();
         match *started {
             n if n < long => thread.name(format!("slow-lane:{n}")).spawn(|| serve(lane, Length::Long))?,
             n if n < long + short => {
                 thread.name(format!("short-lane:{}", n - long)).spawn(|| serve(lane, Length::Short))?
+            }
+            n if n < long + short + SPARE => {
+                thread.name(format!("short-lane:{}", n - long)).spawn(|| serve_in_place(lane))?
             }
             _ => thread.name("slow-lane:late".to_owned()).spawn(|| expire(lane))?,
         };
@@ -209,26 +205,82 @@ fn serve(lane: &'static Lane, length: Length) {
     work_behind(if length == Length::Short { 0 } else { NICE });
     let mut one = VecDeque::with_capacity(1);
     loop {
-        let Taken { tenant, cost, work } = next(lane, length, &mut one);
-        let (start, cpu, key) = (Instant::now(), thread_cpu_ns(), work.task.key());
-        // That it was held back for a WAL that starts over was nobody's doing.
-        let took = Cell::new(Duration::ZERO);
-        let ended = || {
-            let cpu = thread_cpu_ns() - cpu;
-            took.set(start.elapsed().saturating_sub(take_held()));
-            lock(&lane.state).lengths.ran(key, cpu, nanos(took.get())); // before who waits for it asks again
-        };
-        // A task answers its own panic; this catch keeps the lane alive if even that fails. And nobody else may be left
-        // who has the answer.
-        let _ = catch_unwind(AssertUnwindSafe(|| work.task.run(length, &ended)));
-        drop_contained(work);
-        let took = if took.get().is_zero() { start.elapsed() } else { took.get() };
-        let mut state = lock(&lane.state);
-        state.tasks[length].settle(tenant, cost, nanos(took));
-        state.tasks[length].unpin(tenant);
-        drop(state);
-        lane.ready[length].notify_one(); // what this tenant was held back from may be taken by any thread
+        let taken = next(lane, length, &mut one);
+        serve_one(lane, length, taken);
     }
+}
+
+/// Short reads in the place of a thread whose own is overdue.
+fn serve_in_place(lane: &'static Lane) {
+    work_behind(0);
+    let mut one = VecDeque::with_capacity(1);
+    let mut state = lock(&lane.state);
+    loop {
+        let Some(from) = state.spare_from() else {
+            state.spare_called = false;
+            state = lane.spare.wait(state).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        let left = from.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            state = lane.spare.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            continue;
+        }
+        let (left, taken) = take_one(lane, Length::Short, state, &mut one);
+        drop(left);
+        if let Some(taken) = taken {
+            lane.spare.notify_one(); // the next one looks after who waits behind it
+            serve_one(lane, Length::Short, taken);
+        }
+        state = lock(&lane.state);
+    }
+}
+
+/// Runs a task that was taken.
+fn serve_one(lane: &'static Lane, length: Length, taken: Taken<Queued>) {
+    let Taken { tenant, cost, work } = taken;
+    let (start, cpu, key, number) = (Instant::now(), thread_cpu_ns(), work.task.key(), work.number);
+    // That it was held back for a WAL that starts over was nobody's doing.
+    let took = Cell::new(Duration::ZERO);
+    let ended = || {
+        let cpu = thread_cpu_ns() - cpu;
+        took.set(start.elapsed().saturating_sub(take_held()));
+        lock(&lane.state).lengths.ran(key, cpu, nanos(took.get())); // before who waits for it asks again
+    };
+    // A task answers its own panic; this catch keeps the lane alive if even that fails. And nobody else may be left
+    // who has the answer.
+    let ran = catch_unwind(AssertUnwindSafe(|| work.task.run(length, &ended)));
+    if matches!(ran, Ok(true)) {
+        again(lane, work)
+    } else {
+        drop_contained(work)
+    }
+    let took = if took.get().is_zero() { start.elapsed() } else { took.get() };
+    let mut state = lock(&lane.state);
+    state.tasks[length].settle(tenant, cost, nanos(took));
+    state.tasks[length].unpin(tenant);
+    if length == Length::Short {
+        state.short.retain(|(_, running)| *running != number);
+    }
+    drop(state);
+    lane.ready[length].notify_one(); // what this tenant was held back from may be taken by any thread
+}
+
+/// Puts a task that was taken for short among the long ones. It was let in before.
+fn again(lane: &Lane, queued: Queued) {
+    let mut state = lock(&lane.state);
+    let (task, tenant, key) = (queued.task.clone(), queued.task.tenant(), (queued.task.deadline(), queued.number));
+    task.unclaim();
+    let all = Bounds { max: isize::MAX as usize, tenant_max: usize::MAX };
+    let pushed = state.tasks.long.push(tenant, all, |queued| queued.task.is_claimed(), queued);
+    let swept = state.tasks.long.swept();
+    if pushed.is_ok() {
+        state.deadlines.insert(key, (task, Length::Long));
+    }
+    drop(state);
+    swept.into_iter().for_each(drop_contained);
+    lane.ready.long.notify_one();
+    lane.earlier.notify_one();
 }
 
 fn nanos(time: Duration) -> u64 {
@@ -239,21 +291,39 @@ fn nanos(time: Duration) -> u64 {
 fn next(lane: &Lane, length: Length, one: &mut VecDeque<Taken<Queued>>) -> Taken<Queued> {
     let mut state = lock(&lane.state);
     loop {
+        let (mut left, taken) = take_one(lane, length, state, one);
+        if let Some(taken) = taken {
+            return taken;
+        }
+        if left.tasks[length].is_bloated() {
+            left.tasks[length].rest();
+        }
+        state = lane.ready[length].wait(left).unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+/// Takes a task that somebody waits for, where there is one.
+fn take_one<'a>(
+    lane: &'a Lane,
+    length: Length,
+    mut state: MutexGuard<'a, LaneState>,
+    one: &mut VecDeque<Taken<Queued>>,
+) -> (MutexGuard<'a, LaneState>, Option<Taken<Queued>>) {
+    loop {
         let LaneState { tasks, lengths, .. } = &mut *state;
         let expected = |_: Tenant, queued: &Queued| lengths.expected(queued.task.key());
-        let (tasks, ready) = (&mut tasks[length], &lane.ready[length]);
-        tasks.take(ONE, &expected, one);
-        let Some(taken) = one.pop_front() else {
-            if tasks.is_bloated() {
-                tasks.rest();
-            }
-            state = ready.wait(state).unwrap_or_else(PoisonError::into_inner);
-            continue;
-        };
+        tasks[length].take(ONE, &expected, one);
+        let Some(taken) = one.pop_front() else { return (state, None) };
         state.deadlines.remove(&(taken.work.task.deadline(), taken.work.number));
         if taken.work.task.claim() {
             state.tasks[length].pin(taken.tenant, THREADS_OF_ONE[length]);
-            return taken;
+            if length == Length::Short {
+                state.short.push((Instant::now(), taken.work.number));
+                if state.calls_spare() {
+                    lane.spare.notify_one();
+                }
+            }
+            return (state, Some(taken));
         }
         state.tasks[length].settle(taken.tenant, taken.cost, 0);
         state.tasks[length].husk(taken.tenant, -1);

@@ -11,6 +11,7 @@
 //! - Memory is bounded; who was forgotten counts as long until he has run again.
 
 use crate::fair::{Cost, Seed};
+use crate::sqlite::watch::as_length;
 use std::collections::HashMap;
 use std::ops::{Index, IndexMut};
 
@@ -50,8 +51,6 @@ impl<T> IndexMut<Length> for Each<T> {
 const SHORT_NS: u32 = 2_000_000;
 /// What a read is expected to take of which nothing is known.
 const UNKNOWN_NS: u32 = 5_000_000;
-/// The part of a run's time that counts at least.
-const TIME_PART: u64 = 64;
 /// The most that is charged for a run before it has ended: of two at once one must not forgive the other's.
 const CHARGE_MAX: u32 = 400_000_000;
 /// Kinds of tenants that are remembered.
@@ -76,7 +75,7 @@ impl Lengths {
 
     /// A run took so much CPU time, and so long.
     pub(super) fn ran(&mut self, key: u64, cpu_ns: u64, time_ns: u64) {
-        let took = u32::try_from(cpu_ns.max(time_ns / TIME_PART)).unwrap_or(u32::MAX);
+        let took = u32::try_from(as_length(cpu_ns, time_ns)).unwrap_or(u32::MAX);
         if self.0.len() >= REMEMBERED && !self.0.contains_key(&key) {
             self.0.clear();
         }

@@ -5,6 +5,7 @@
 //! - A read sees every commit that was acknowledged before it was called.
 //! - The blocking form never runs on another thread, so its closure may borrow.
 
+mod chores;
 pub(crate) mod kinds;
 mod lanes;
 mod lengths;
@@ -14,7 +15,8 @@ mod slow;
 mod snapshot;
 mod task;
 
-pub(crate) use lanes::{chore, start as start_lane};
+pub(crate) use chores::chore;
+pub(crate) use lanes::start as start_lane;
 pub(crate) use lengths::Length;
 pub(crate) use plan::plan_of;
 pub(crate) use slots::{Reader, is_reading, thread_number};

@@ -14,7 +14,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::planted::planted;
-use crate::read::lanes;
+use crate::read::chore;
 use crate::reply::lock;
 use crate::sqlite::connection::{Connection, Opener, Role};
 use crate::sqlite::raw;
@@ -219,7 +219,7 @@ impl Slots {
             waiting.push(reader);
         }
         let retired = self.retired.clone();
-        lanes::chore(move || retired.close());
+        chore(move || retired.close());
     }
 }
 

@@ -237,7 +237,10 @@ where
         *running += 1;
     }
     let _permit = Permit(slow);
-    run(shared, ticket, kind, Length::Long, f, None)
+    match run(shared, ticket, kind, Length::Long, f, None) {
+        Ran::Answer(answer) => answer,
+        Ran::IsLong => Err(stopped(shared, ticket, Tripped::Budget).into()),
+    }
 }
 
 /// The right to one blocking run.
@@ -270,6 +273,13 @@ impl Drop for Active<'_> {
     }
 }
 
+/// What a run came to.
+pub(super) enum Ran<T, E> {
+    Answer(Result<Seen<T>, E>),
+    /// It was taken for short, and is not: nothing of it counts.
+    IsLong,
+}
+
 pub(super) fn late(ticket: &Ticket) -> Error {
     let label = if ticket.label.is_empty() { "a read" } else { ticket.label };
     Error::new(Kind::Late, format!("{label} waited for the slow lane past its deadline; it was not run"))
@@ -282,7 +292,7 @@ pub(super) fn run<T, E, F>(
     length: Length,
     f: &F,
     call: Option<&Call<T, E>>,
-) -> Result<Seen<T>, E>
+) -> Ran<T, E>
 where
     F: Fn(&Snapshot<'_>) -> Result<T, E>,
     E: From<Error>,
@@ -293,12 +303,15 @@ where
     }
     let _active = Active::enter(slow, length); // before the look at `closed`, so that a closing store waits for it
     if shared.is_closed() {
-        return Err(shared.closed_error().into());
+        return Ran::Answer(Err(shared.closed_error().into()));
     }
-    let mut reader = slow.reader()?;
+    let mut reader = match slow.reader() {
+        Ok(reader) => reader,
+        Err(e) => return Ran::Answer(Err(e.into())),
+    };
     if let Err(e) = reader.refresh(&shared.epoch) {
         shared.look_for_damage(reader.connection.sqlite());
-        return Err(e.into());
+        return Ran::Answer(Err(e.into()));
     }
     let sequence = reader.sequence;
     let watch = reader.connection.watch.clone();
@@ -313,6 +326,9 @@ where
         }
     }
     let cpu = thread_cpu_ns();
+    if length == Length::Short {
+        watch.take_for_short(began, cpu);
+    }
     let snapshot =
         Snapshot::new(reader.connection.sqlite(), &reader.connection.watch, sequence, shared.config.gate_bytes);
     let result = catch_unwind(AssertUnwindSafe(|| f(&snapshot)));
@@ -342,13 +358,14 @@ where
     if ended - began > slow_from {
         shared.was_slow(SlowWork::Read, ticket, began, ended - began, statement.clone());
     }
-    match (tripped, result) {
+    Ran::Answer(match (tripped, result) {
+        (Some(Tripped::Budget), _) => return Ran::IsLong,
         (Some(why), _) => {
             Err(stopped(shared, ticket, why).with_statement(statement.map(String::into_boxed_str)).into())
         }
         (None, Ok(result)) => result.map(|value| Seen { value, sequence }),
         (None, Err(panic)) => Err(panicked(panic.as_ref(), "read").into()),
-    }
+    })
 }
 
 pub(super) fn deadline_of(shared: &Shared, ticket: &Ticket) -> Instant {

@@ -1,13 +1,14 @@
 //! A read on its way through the slow lane: the caller's side, and the side of the lane.
 //!
 //! **Invariants**
-//! - The closure is taken by whoever claimed the task, and its drop is contained.
+//! - The closure is taken by whoever claimed the task, and its drop is contained. A run that was taken for short and is
+//!   not gives it back, and the task goes on among the long ones.
 //! - A store counts its waiting reads until they are claimed.
 
 use super::kinds::{WorkKind, own};
 use super::lanes::{self, Task};
 use super::lengths::Length;
-use super::slow::{Call, SlowCall, deadline_of, late, run};
+use super::slow::{Call, Ran, SlowCall, deadline_of, late, run};
 use super::{Relaxed, Seen, Snapshot, panicked};
 use crate::error::Error;
 use crate::fair::Refused;
@@ -131,21 +132,32 @@ where
         self.claimed.load(Relaxed)
     }
 
-    fn run(&self, length: Length, ended: &dyn Fn()) {
-        let Some(f) = self.take() else { return };
+    fn unclaim(&self) {
+        self.shared.reads.slow.waiting.fetch_add(1, Relaxed);
+        self.claimed.store(false, Relaxed);
+    }
+
+    fn run(&self, length: Length, ended: &dyn Fn()) -> bool {
+        let Some(f) = self.take() else { return false };
         let run = || {
             if self.deadline < Instant::now() {
-                return Err(late(&self.ticket).into());
+                return Ran::Answer(Err(late(&self.ticket).into()));
             }
             run(&self.shared, &self.ticket, self.kind, length, &f, Some(&self.answer))
         };
         let result = catch_unwind(AssertUnwindSafe(run));
         let result = match result {
-            Ok(result) => result.map_err(Why::Own),
+            Ok(Ran::Answer(result)) => result.map_err(Why::Own),
+            Ok(Ran::IsLong) => {
+                *lock(&self.work) = Some(f);
+                ended();
+                return true;
+            }
             Err(panic) => Err(Why::Store(panicked(panic.as_ref(), "read"))),
         };
         ended();
         self.answer(f, result);
+        false
     }
 
     fn expire(&self) {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Tripped {
-    /// Over the inline budget of CPU time.
+    /// Over the inline budget of CPU time, or longer than a run that was taken for short may last.
     Budget = 1,
     /// A value above the gate was announced.
     Gate = 2,
@@ -36,6 +36,9 @@ pub(crate) struct Watch {
     tripped: AtomicU8,
     cpu_first_ns: AtomicU64,
     limit_ns: AtomicU64,
+    /// When a run that was taken for short is looked at again, and when it began.
+    short_at_ns: AtomicU64,
+    short_since_ns: AtomicU64,
     stop: AtomicBool,
     pub(crate) sight: Sight,
 }
@@ -57,9 +60,18 @@ impl Watch {
         });
         self.sight.begin(slow_at, slow_ns);
         self.limit_ns.store(since_start_ns(deadline), Relaxed);
+        self.short_at_ns.store(u64::MAX, Relaxed);
         self.tripped.store(0, Relaxed);
         self.stop.store(false, Relaxed);
         self.mode.store(MODE_TIMED, Relaxed);
+    }
+
+    /// The timed run that begins here was taken for short, and has used so much CPU time on its thread before.
+    pub(crate) fn take_for_short(&self, began: Instant, cpu_ns: u64) {
+        let since = since_start_ns(began);
+        self.cpu_first_ns.store(cpu_ns, Relaxed);
+        self.short_since_ns.store(since, Relaxed);
+        self.short_at_ns.store(since.saturating_add(SHORT_RUN_MAX_NS), Relaxed);
     }
 
     /// Disarms; the store's own statements are never interrupted.
@@ -139,8 +151,32 @@ impl Watch {
         } else if now > self.limit_ns.load(Relaxed) {
             self.trip(Tripped::Deadline);
             self.sight.note();
+        } else if now > self.short_at_ns.load(Relaxed) {
+            self.look_short(now);
         }
     }
+
+    #[cold]
+    fn look_short(&self, now: u64) {
+        let cpu = thread_cpu_ns().saturating_sub(self.cpu_first_ns.load(Relaxed));
+        let took = as_length(cpu, now.saturating_sub(self.short_since_ns.load(Relaxed)));
+        match SHORT_RUN_MAX_NS.checked_sub(took) {
+            // No sooner can it have used up what is left.
+            Some(left) => self.short_at_ns.store(now + left.max(1), Relaxed),
+            None => self.trip(Tripped::Budget),
+        }
+    }
+}
+
+/// A run that was taken for short is none if it takes longer: some times what a short one takes.
+const SHORT_RUN_MAX_NS: u64 = 10_000_000;
+/// The part of a run's time that counts at least.
+const TIME_PART: u64 = 64;
+
+/// How long a run was: its CPU time, since a short one that waited for a processor is a short one still. Of one that waits
+/// for a disk as long as nothing waits for a processor, a part of that time counts.
+pub(crate) fn as_length(cpu_ns: u64, time_ns: u64) -> u64 {
+    cpu_ns.max(time_ns / TIME_PART)
 }
 
 /// CPU time of the calling thread: a preemption is not a slow query.
@@ -193,6 +229,24 @@ mod tests {
         w.evict();
         assert!(w.look());
         assert_eq!(w.tripped(), Some(Tripped::Evicted));
+    }
+
+    #[test]
+    fn a_run_that_was_taken_for_short_trips_by_cpu_time_and_by_a_part_of_its_time() {
+        let far = Instant::now() + Duration::from_secs(600);
+        for (time_ms, works, trips) in [(1, false, false), (300, false, false), (300, true, true), (1000, false, true)]
+        {
+            let w = Watch::default();
+            w.arm_timed(far, None);
+            w.take_for_short(Instant::now(), thread_cpu_ns());
+            let end = thread_cpu_ns() + SHORT_RUN_MAX_NS + 1;
+            while works && thread_cpu_ns() < end {}
+            w.look_short(w.short_since_ns.load(Relaxed) + time_ms * 1_000_000);
+            assert_eq!(w.tripped(), trips.then_some(Tripped::Budget), "after {time_ms} ms, {works}");
+            w.arm_timed(far, None);
+            w.short_since_ns.store(0, Relaxed);
+            assert!(!w.look(), "the next run is a long one");
+        }
     }
 
     #[test]

@@ -1,0 +1,112 @@
+//! The threads of short reads: what turns out to be long leaves them, and what cannot leave is replaced. Its threads are the
+//! process', so these tests take turns.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::done;
+use monolite_store::{Config, Error, Migrations, ReadWith, Store, Tenant, Ticket};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+const A: Tenant = Tenant(1);
+const B: Tenant = Tenant(2);
+const QUIET: Tenant = Tenant(3);
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(folder: &tempfile::TempDir) -> Store {
+    let config = Config { slow_time_max: Duration::from_secs(300), ..Config::default() };
+    Store::open(folder.path().join("S/S.db"), config, Migrations::new(vec![])).unwrap()
+}
+
+/// What a read of the one kind does.
+#[derive(Clone)]
+enum Does {
+    /// Counts so far.
+    Counts(i64),
+    /// Waits outside of SQLite.
+    Waits(Arc<Mutex<Receiver<()>>>),
+}
+
+/// Answers what it counted, and the thread that it ended on.
+fn read(store: &Store, tenant: Tenant, does: Does) -> ReadWith<(i64, String), Error> {
+    store.read_with(Ticket::label("mixed").tenant(tenant).slow(), move |s| {
+        let counted = match &does {
+            Does::Counts(most) => {
+                let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) SELECT count(*) FROM n";
+                s.query_row(sql, [most], |r| r.get(0))?
+            }
+            Does::Waits(until) => {
+                let _ = until.lock().unwrap().recv();
+                0
+            }
+        };
+        Ok((counted, std::thread::current().name().unwrap_or_default().to_owned()))
+    })
+}
+
+/// Makes the reads of these tenants known to be short.
+fn short(store: &Store, tenants: &[Tenant]) {
+    for tenant in tenants {
+        let is_short = || done(read(store, *tenant, Does::Counts(1))).unwrap().value.1.starts_with("short-lane");
+        while !(is_short() && is_short() && is_short()) {}
+    }
+}
+
+fn wait_until_running(store: &Store, reads: usize) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while store.status().slow_running < reads {
+        assert!(Instant::now() < end, "{:?}", store.status());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_read_that_was_taken_for_short_leaves_the_threads_of_the_short_ones() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    short(&store, &[A, B, QUIET]);
+    let mut endless = [read(&store, A, Does::Counts(i64::MAX)), read(&store, B, Does::Counts(i64::MAX))];
+    wait_until_running(&store, 2);
+    let quiet = done(read(&store, QUIET, Does::Counts(7))).expect("not behind the long ones").value;
+    assert_eq!(quiet.0, 7);
+    assert!(quiet.1.starts_with("short-lane"), "{quiet:?}");
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(endless.iter_mut().all(|read| Pin::new(read).poll(cx).is_pending()), "it waited for their end");
+    drop(endless);
+    // It is repeated, and its answer is that of the whole.
+    short(&store, &[A]);
+    let moved = done(read(&store, A, Does::Counts(1_000_000))).unwrap().value;
+    assert!(moved.0 == 1_000_000 && moved.1.starts_with("slow-lane"), "{moved:?}");
+    let known = done(read(&store, A, Does::Counts(1))).unwrap().value;
+    assert!(known.1.starts_with("slow-lane"), "and its kind is long from then on: {known:?}");
+    assert_eq!((store.status().slow_queued, done(read(&store, QUIET, Does::Counts(7))).unwrap().value.0), (0, 7));
+}
+
+#[test]
+fn threads_of_short_reads_that_nothing_can_stop_are_replaced() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    short(&store, &[A, B, QUIET]);
+    let (go, wait) = sync_channel(0);
+    let wait = Arc::new(Mutex::new(wait));
+    let stuck = [read(&store, A, Does::Waits(wait.clone())), read(&store, B, Does::Waits(wait))];
+    wait_until_running(&store, 2);
+    for n in 1..20 {
+        let quiet = done(read(&store, QUIET, Does::Counts(n))).expect("another thread takes it").value;
+        assert_eq!(quiet.0, n);
+    }
+    drop(go);
+    stuck.into_iter().for_each(|read| assert_eq!(done(read).unwrap().value.0, 0));
+}
