@@ -21,14 +21,9 @@ fn unmerged() -> Config {
 
 /// A store all of whose commits but the last are archived, since the place takes nothing from then on.
 fn cut_off(world: &World) -> (Store, Archive, Arc<AtomicBool>) {
-    let down = Arc::new(AtomicBool::new(false));
-    let is_down = down.clone();
-    let fails = move |step: Step, name: &str| {
-        let takes = step != Step::Create || !name.ends_with(".ltx");
-        (is_down.load(SeqCst) && !takes).then(|| Error::new(Kind::Unreachable, "it takes no segments"))
-    };
+    let (place, down) = world.picky_place();
     let store = world.store();
-    let archive = Archive::start(Arc::new(Faulty::new(world.place(), fails)), unmerged()).unwrap();
+    let archive = Archive::start(place, unmerged()).unwrap();
     archive.keep(SERVICE, &store, &world.scratch()).unwrap();
     for _ in 0..2 {
         insert(&store, 3, 100);

@@ -238,19 +238,24 @@ fn cut_off(world: &World, copy: &World) -> History {
     History::new(world.place(), SERVICE, &id).unwrap()
 }
 
+/// Serves the copy with the archive of the first, until all that was written is archived.
+fn goes_on_apart(world: &World, copy: &World, write: impl FnOnce(&Store)) {
+    let store = copy.store();
+    let archive = Archive::start(world.place(), quick()).unwrap();
+    archive.keep(SERVICE, &store, &copy.scratch()).unwrap();
+    write(&store);
+    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
+    drop(archive);
+    store.abandon();
+}
+
 #[test]
 fn what_waits_is_not_joined_to_the_commits_of_another_writer() {
     let (world, copy) = (World::new(), World::new());
     let history = cut_off(&world, &copy);
     let id = history.root().rsplit('/').next().unwrap();
     let spool = History::new(Arc::new(Folder::open(world.scratch()).unwrap()), "spool", id).unwrap();
-    let store = copy.store();
-    let archive = Archive::start(world.place(), quick()).unwrap();
-    archive.keep(SERVICE, &store, &copy.scratch()).unwrap();
-    insert(&store, 1, 100);
-    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
-    drop(archive);
-    store.abandon();
+    goes_on_apart(&world, &copy, |store| insert(store, 1, 100));
     let store = world.store();
     let archive = Archive::start(world.place(), quick()).unwrap();
     let refused = archive.keep(SERVICE, &store, &world.scratch()).unwrap_err();
@@ -266,10 +271,9 @@ fn what_waits_is_carried_though_the_same_folder_was_opened_again() {
     let (world, copy) = (World::new(), World::new());
     let history = cut_off(&world, &copy);
     let store = world.store();
-    let fails = |step: Step, name: &str| {
-        (step == Step::Create && name.ends_with(".ltx")).then(|| Error::new(Kind::Unreachable, "it takes no segments"))
-    };
-    let archive = Archive::start(Arc::new(Faulty::new(world.place(), fails)), quick()).unwrap();
+    let (place, down) = world.picky_place();
+    down.store(true, SeqCst);
+    let archive = Archive::start(place, quick()).unwrap();
     archive.keep(SERVICE, &store, &world.scratch()).unwrap();
     drop(archive);
     store.abandon();
@@ -286,15 +290,11 @@ fn what_waits_is_not_taken_for_archived_where_another_writer_went_further() {
     let last = spool.segments().unwrap().iter().map(|s| s.name.last).max().unwrap();
     let archived = newest(&history).unwrap().unwrap().0;
     assert!(!is_of_another(&history, id, &world.scratch(), last).unwrap());
-    let store = copy.store();
-    let archive = Archive::start(world.place(), quick()).unwrap();
-    archive.keep(SERVICE, &store, &copy.scratch()).unwrap();
-    while store.sequence() < last + 2 {
-        insert(&store, 1, 100);
-    }
-    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
-    drop(archive);
-    store.abandon();
+    goes_on_apart(&world, &copy, |store| {
+        while store.sequence() < last + 2 {
+            insert(store, 1, 100);
+        }
+    });
     let others = newest(&history).unwrap().unwrap().0;
     assert!(archived < last && last < others);
     let refused = carry_spool(&history, id, &world.scratch()).unwrap_err();
@@ -315,13 +315,7 @@ fn what_waits_and_was_carried_already_is_there_though_another_writer_went_on_fro
     for name in ["Users.db", "Users.db-wal"] {
         std::fs::copy(world.path(name), copy.path(name)).unwrap();
     }
-    let store = copy.store();
-    let archive = Archive::start(world.place(), quick()).unwrap();
-    archive.keep(SERVICE, &store, &copy.scratch()).unwrap();
-    insert(&store, 1, 100);
-    archive.archived(SERVICE, store.sequence()).unwrap().wait(LONG).unwrap();
-    drop(archive);
-    store.abandon();
+    goes_on_apart(&world, &copy, |store| insert(store, 1, 100));
     assert_eq!((carry_spool(&history, id, &world.scratch()).unwrap(), spool.segments().unwrap().len()), (0, 2));
     assert!(!is_of_another(&history, id, &world.scratch(), last).unwrap());
 }

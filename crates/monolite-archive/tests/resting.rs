@@ -10,14 +10,15 @@ use monolite_archive::{Archive, BASES, Error, Kind};
 use monolite_store::{Error as StoreError, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Longer than each of the bounds, and by far shorter than the place is silent.
 const BOUND: Duration = Duration::from_secs(25);
 
-/// A store whose place stops answering when its base begins, which it has, until the sender is dropped.
-fn silent(world: &World) -> (Store, Archive, SyncSender<()>) {
+/// A store whose place stops answering when its base begins, which it has, until the sender is dropped. The receiver hears of
+/// each base that begins after that one.
+fn silent(world: &World) -> (Store, Archive, Receiver<()>, SyncSender<()>) {
     let ((enter, entered), (release, released)) = (sync_channel(8), sync_channel::<()>(0));
     let place = Faulty::new(world.place(), move |step, name| {
         if step == Step::Create && name.contains("/ltx/9/") {
@@ -31,7 +32,7 @@ fn silent(world: &World) -> (Store, Archive, SyncSender<()>) {
     let archive = Archive::start(Arc::new(place), quick()).unwrap();
     archive.keep(SERVICE, &store, &world.scratch()).unwrap();
     entered.recv_timeout(LONG).unwrap();
-    (store, archive, release)
+    (store, archive, entered, release)
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn a_base_that_takes_long_ends_when_it_is_to_rest_and_is_made_afterwards() {
 #[test]
 fn a_place_that_never_answers_keeps_no_store_from_being_left() {
     let world = World::new();
-    let (store, archive, release) = silent(&world);
+    let (store, archive, _, release) = silent(&world);
     let began = Instant::now();
     let refused = archive.rest(SERVICE, Duration::from_millis(1)).err().unwrap();
     assert_eq!(refused.kind(), Kind::Unreachable, "{refused}");
@@ -90,7 +91,7 @@ fn a_place_that_never_answers_keeps_no_store_from_being_left() {
 #[test]
 fn a_place_that_never_answers_does_not_keep_the_archiver_from_ending() {
     let world = World::new();
-    let (store, archive, release) = silent(&world);
+    let (store, archive, _, release) = silent(&world);
     let began = Instant::now();
     archive.end();
     store.close().unwrap();
@@ -105,19 +106,7 @@ fn a_place_that_never_answers_does_not_keep_the_archiver_from_ending() {
 #[test]
 fn a_base_that_is_asked_for_while_one_is_being_made_is_made_too() {
     let world = World::new();
-    let store = world.store();
-    insert(&store, 10, 100);
-    let ((enter, entered), (release, released)) = (sync_channel(8), sync_channel::<()>(0));
-    let place = Faulty::new(world.place(), move |step, name| {
-        if step == Step::Create && name.contains("/ltx/9/") {
-            enter.send(()).unwrap();
-            let _ = released.recv_timeout(LONG); // at once for the second
-        }
-        None
-    });
-    let archive = Archive::start(Arc::new(place), quick()).unwrap();
-    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
-    entered.recv_timeout(LONG).unwrap();
+    let (store, archive, entered, release) = silent(&world);
     insert(&store, 10, 100);
     archive.begin_base(SERVICE).unwrap();
     drop(release);

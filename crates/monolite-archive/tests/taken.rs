@@ -128,15 +128,10 @@ fn by_the_same_pages_at_another_moment_it_is_its_own() {
 
 /// A store one of whose segments waits in the spool, and what has it taken no segment.
 fn waiting(world: &World, config: Config) -> (Store, Archive, String) {
-    let down = Arc::new(AtomicBool::new(false));
-    let is_down = down.clone();
-    let fails = move |step: Step, name: &str| {
-        let takes = step != Step::Create || !name.ends_with(".ltx");
-        (is_down.load(SeqCst) && !takes).then(|| Error::new(Kind::Unreachable, "it takes no segments"))
-    };
+    let (place, down) = world.picky_place();
     let store = world.store();
     insert(&store, 30, 200);
-    let archive = Archive::start(Arc::new(Faulty::new(world.place(), fails)), config).unwrap();
+    let archive = Archive::start(place, config).unwrap();
     archive.keep(SERVICE, &store, &world.scratch()).unwrap();
     world.assert_whole(&archive, &store);
     down.store(true, SeqCst);

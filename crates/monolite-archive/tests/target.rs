@@ -8,10 +8,23 @@ use keeping::{Dice, LONG, SERVICE, World, insert, quick, work};
 use monolite_archive::disk::{Change, When, hear};
 use monolite_archive::place::testing::{Faulty, Step};
 use monolite_archive::{Archive, Error, Kind, Level, Place, Segment, State, Target};
+use monolite_store::Store;
 use std::io::{Error as IoError, ErrorKind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
+
+/// So many random writes, each tenth of which has to be archived before the next.
+fn work_and_wait(store: &Store, archive: &Archive, seed: u64, writes: u64) {
+    let mut dice = Dice(seed);
+    for step in 0..writes {
+        let last = work(store, &mut dice);
+        if step % 10 == 0 {
+            let waited = archive.archived(SERVICE, last).unwrap().wait(LONG);
+            assert!(waited.is_ok(), "seed {seed}, step {step}: {waited:?}, {:?}", archive.status());
+        }
+    }
+}
 
 #[test]
 fn a_slow_place_delays_the_archive_and_not_the_writes() {
@@ -64,14 +77,7 @@ fn a_place_that_fails_at_any_step_loses_nothing() {
         });
         let archive = Archive::start(Arc::new(place), quick()).unwrap();
         archive.keep(SERVICE, &store, &world.scratch()).unwrap();
-        let mut dice = Dice(seed);
-        for step in 0..150 {
-            let last = work(&store, &mut dice);
-            if step % 10 == 0 {
-                let waited = archive.archived(SERVICE, last).unwrap().wait(LONG);
-                assert!(waited.is_ok(), "seed {seed}, step {step}: {waited:?}, {:?}", archive.status());
-            }
-        }
+        work_and_wait(&store, &archive, seed, 150);
         failing.store(false, SeqCst);
         assert!(failures.load(SeqCst) > 20);
         world.assert_whole(&archive, &store);
@@ -144,14 +150,7 @@ fn a_step_on_the_disk_that_fails_is_tried_again_and_nothing_is_lost() {
                 Err(e) => assert!(matches!(e.kind(), Kind::Io | Kind::Full), "{e}"),
             }
         };
-        let mut dice = Dice(seed);
-        for step in 0..120 {
-            let last = work(&store, &mut dice);
-            if step % 10 == 0 {
-                let waited = archive.archived(SERVICE, last).unwrap().wait(LONG);
-                assert!(waited.is_ok(), "seed {seed}, step {step}: {waited:?}, {:?}", archive.status());
-            }
-        }
+        work_and_wait(&store, &archive, seed, 120);
         failing.store(false, SeqCst);
         assert!(failures.load(SeqCst) > 10, "{failures:?}");
         world.assert_whole(&archive, &store);

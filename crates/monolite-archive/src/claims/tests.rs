@@ -32,6 +32,17 @@ impl World {
         History::new(Arc::new(Faulty::new(self.place(), judge)), "Users", "1").unwrap()
     }
 
+    /// The same, in which this happens as soon as that writer's claim lies there.
+    fn once_claimed(&self, epoch: u64, mut happens: impl FnMut() + Send + 'static) -> History {
+        let claim = format!("claims/{epoch:016x}");
+        self.faulty(move |step, name| {
+            if step == Step::Finished && name.ends_with(&claim) {
+                happens();
+            }
+            None
+        })
+    }
+
     fn scratch(&self, name: &str) -> PathBuf {
         let scratch = self.folder.path().join(name);
         std::fs::create_dir_all(&scratch).unwrap();
@@ -90,12 +101,7 @@ fn one_that_was_set_by_a_newcomer_that_withdrew_stops_nobody() {
     let history = world.history();
     take(&history, &world.scratch("a"), 8, (42, 7)).unwrap();
     let other = world.history();
-    let slow = world.faulty(move |step, name| {
-        if step == Step::Finished && name.ends_with("claims/0000000000000009") {
-            put(&other, 43, 8);
-        }
-        None
-    });
+    let slow = world.once_claimed(9, move || put(&other, 43, 8));
     assert_eq!(kind(take(&slow, &world.scratch("b"), 9, (42, 7))), Some(Kind::Apart));
     assert_eq!(world.claims(), [8]);
     refuse_marked(&history, 8).unwrap();
@@ -168,11 +174,8 @@ fn one_that_finds_a_newer_claim_beside_its_own_takes_its_own_back() {
     take(&history, &world.scratch("a"), 8, (42, 7)).unwrap();
     let newer = Claimed { epoch: 10, nonce: "n10".into(), after: Some((42, 7)) };
     let (there, other) = (newer.clone(), world.history());
-    let slow = world.faulty(move |step, name| {
-        if step == Step::Finished && name.ends_with("claims/0000000000000009") {
-            there.put(&other, 0).unwrap();
-        }
-        None
+    let slow = world.once_claimed(9, move || {
+        there.put(&other, 0).unwrap();
     });
     assert_eq!(kind(take(&slow, &world.scratch("b"), 9, (42, 7))), Some(Kind::Apart));
     // The newer one withdraws too: nothing is left that stops the oldest.
@@ -191,12 +194,7 @@ fn claims_of_the_openings_before_go_with_the_one_that_withdraws() {
     // Its file is at commit 43 too, made by its writer 9 while the place was away.
     let mine = Claimed { epoch: 10, nonce: "n".into(), after: Some((43, 9)) };
     let other = world.history();
-    let late = world.faulty(move |step, name| {
-        if step == Step::Finished && name.ends_with("claims/000000000000000a") {
-            put(&other, 44, 8);
-        }
-        None
-    });
+    let late = world.once_claimed(10, move || put(&other, 44, 8));
     let go_on = &|| Ok(());
     let taking = Taking { history: &late, id: "1", scratch: &beside, mine: &mine, archived: 42, now_ms: 0, go_on };
     assert_eq!(kind(taking.take(|_| false)), Some(Kind::Apart));

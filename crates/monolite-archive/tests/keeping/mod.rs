@@ -3,13 +3,15 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses a part
 
 use monolite_archive::place::Folder;
-use monolite_archive::{Archive, Check, Config, Keep, Place, Target, restore};
+use monolite_archive::place::testing::{Faulty, Step};
+use monolite_archive::{Archive, Check, Config, Error, Keep, Kind, Place, Target, restore};
 use monolite_store::rusqlite::Connection;
 use monolite_store::{Error as StoreError, Migration, Migrations, Store};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 pub const SERVICE: &str = "Users";
@@ -39,6 +41,17 @@ impl World {
 
     pub fn place(&self) -> Arc<dyn Place> {
         Arc::new(Folder::open(self.path("archive")).unwrap())
+    }
+
+    /// The same, which takes no segments while that is set.
+    pub fn picky_place(&self) -> (Arc<dyn Place>, Arc<AtomicBool>) {
+        let down = Arc::new(AtomicBool::new(false));
+        let is_down = down.clone();
+        let fails = move |step: Step, name: &str| {
+            let is_segment = step == Step::Create && name.ends_with(".ltx");
+            (is_down.load(SeqCst) && is_segment).then(|| Error::new(Kind::Unreachable, "it takes no segments"))
+        };
+        (Arc::new(Faulty::new(self.place(), fails)), down)
     }
 
     pub fn store(&self) -> Store {
