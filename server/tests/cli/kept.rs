@@ -7,19 +7,19 @@ use std::path::PathBuf;
 const ONLY_THERE: &str = "are in the replaced file of Documents only";
 
 /// The archive of a world, whose disk may go away.
-struct Archive(PathBuf, PathBuf);
+pub(crate) struct Archive(PathBuf, PathBuf);
 
 impl Archive {
-    fn of(world: &World) -> Self {
+    pub(crate) fn of(world: &World) -> Self {
         Archive(world.data().join("archive"), world.folder.path().join("archive-away"))
     }
 
-    fn take_away(&self) {
+    pub(crate) fn take_away(&self) {
         std::fs::rename(&self.0, &self.1).unwrap();
         std::fs::write(&self.0, "").unwrap();
     }
 
-    fn bring_back(&self) {
+    pub(crate) fn bring_back(&self) {
         std::fs::remove_file(&self.0).unwrap();
         std::fs::rename(&self.1, &self.0).unwrap();
     }

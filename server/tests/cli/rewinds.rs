@@ -1,40 +1,15 @@
 //! `rewind` from outside: a mistake is undone under a running server, the others serve on, and a kill at any step leaves the one
 //! file or the other.
 
+use crate::kept::Archive;
 use crate::world::{PATIENCE, Ran, SERVE, Server, World, serve_set};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const COUNT: &str = "SELECT count(*) FROM documents";
 const NUMBERS: &str = "SELECT json_extract(body, '$.n') AS n FROM documents";
-
-/// A request with further headers; status, head and body.
-fn exchange(
-    server: &Server,
-    method: &str,
-    path: &str,
-    token: &str,
-    headers: &str,
-    body: &str,
-) -> (u16, String, String) {
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{headers}Connection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_ascii_lowercase(), body.to_owned())
-}
 
 fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
@@ -48,7 +23,8 @@ fn commit(head: &str) -> u64 {
 }
 
 pub(crate) fn post(server: &Server, token: &str, n: usize) -> (String, u64) {
-    let (status, head, body) = exchange(server, "POST", "/api/v1/documents", token, "", &json!({ "n": n }).to_string());
+    let (status, head, body) =
+        server.request_with("POST", "/api/v1/documents", token, &json!({ "n": n }).to_string(), "");
     assert_eq!(status, 201, "{body}");
     let stored: Value = serde_json::from_str(&body).unwrap();
     (stored["id"].as_str().unwrap().to_owned(), commit(&head))
@@ -84,16 +60,16 @@ pub(crate) fn archived_again(world: &World) {
 fn goes_on_counting(server: &Server, token: &str, first: &str, tag: &str, last: u64) -> u64 {
     // Numbers go on: whoever waits for a commit of before does not wait in vain.
     let wait = format!("Monolite-At-Least: Documents={last}\r\n");
-    let (status, ..) = exchange(server, "GET", first, token, &wait, "");
+    let (status, ..) = server.request_with("GET", first, token, "", &wait);
     assert_eq!(status, 200);
     // What was cached of before matches nothing, what is cached from now on does.
-    let known = |tag: &str| exchange(server, "GET", first, token, &format!("If-None-Match: {tag}\r\n"), "").0;
-    let (_, head, _) = exchange(server, "GET", first, token, "", "");
+    let known = |tag: &str| server.request_with("GET", first, token, "", &format!("If-None-Match: {tag}\r\n")).0;
+    let (_, head, _) = server.request_with("GET", first, token, "", "");
     let new_tag = header(&head, "etag").unwrap();
     assert_ne!(new_tag, tag);
     assert_eq!((known(tag), known(new_tag)), (200, 304));
     let stale = format!("If-Match: {tag}\r\n");
-    assert_eq!(exchange(server, "DELETE", first, token, &stale, "").0, 412);
+    assert_eq!(server.request_with("DELETE", first, token, "", &stale).0, 412);
     let (_, after) = post(server, token, 10);
     assert!(after > last);
     after
@@ -107,11 +83,11 @@ fn a_mistaken_delete_is_undone_under_a_running_server_and_the_undoing_too() {
     let ids: Vec<String> = (0..5).map(|n| post(&server, &token, n).0).collect();
     world.run(&["backup", "mark", "before"]).good();
     let first = format!("/api/v1/documents/{}", ids[0]);
-    let (_, head, _) = exchange(&server, "GET", &first, &token, "", "");
+    let (_, head, _) = server.request_with("GET", &first, &token, "", "");
     let tag = header(&head, "etag").unwrap().to_owned();
     let mut last = 0;
     for id in &ids {
-        let (status, head, _) = exchange(&server, "DELETE", &format!("/api/v1/documents/{id}"), &token, "", "");
+        let (status, head, _) = server.request_with("DELETE", &format!("/api/v1/documents/{id}"), &token, "", "");
         assert_eq!(status, 204);
         last = commit(&head);
     }
@@ -261,7 +237,7 @@ fn under_writes_nothing_acknowledged_after_the_swap_is_missing_and_refusals_say_
                     }
                     let n = writer * 1_000_000 + n;
                     let body = json!({ "n": n }).to_string();
-                    let (status, head, said) = exchange(server, "POST", "/api/v1/documents", token, "", &body);
+                    let (status, head, said) = server.request_with("POST", "/api/v1/documents", token, &body, "");
                     match status {
                         201 => acknowledged.lock().unwrap().push((n, commit(&head))),
                         503 => assert!(header(&head, "retry-after").is_some(), "{head} {said}"),
@@ -332,15 +308,13 @@ fn an_undo_does_not_need_the_archive() {
     let world = World::new();
     let server = world.serve();
     let token = rewound(&world, &server);
-    let (archive, away) = (world.data().join("archive"), world.folder.path().join("archive-away"));
-    std::fs::rename(&archive, &away).unwrap();
-    std::fs::write(&archive, "").unwrap();
+    let archive = Archive::of(&world);
+    archive.take_away();
     post(&server, &token, 2);
     let undone = json_of(world.run(&["rewind", "Documents", "--undo", "--yes", "--json"]));
     assert!(undone[1]["note"].as_str().unwrap().contains("not in the archive"), "{undone:?}");
     assert_eq!(world.value("Documents", COUNT), 2, "0 and 1");
-    std::fs::remove_file(&archive).unwrap();
-    std::fs::rename(&away, &archive).unwrap();
+    archive.bring_back();
     archived_again(&world);
     server.stop();
 }
