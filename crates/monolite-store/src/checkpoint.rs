@@ -112,6 +112,7 @@ impl Shared {
     /// A failed round: after a failed sync the WAL must be kept, anything else is tried again.
     fn checkpoint_failed(&self, error: &Error) {
         self.scrub.whole.store(false, Relaxed); // a page may be written in part
+        self.file_is_torn(true);
         *lock(&self.trouble) = Some(format!("a checkpoint failed: {error}"));
         let failed_disk = match error.sqlite() {
             Some(rusqlite::Error::SqliteFailure(e, _)) => e.extended_code & 0xFF == ffi::SQLITE_IOERR,
@@ -202,6 +203,7 @@ impl Writer {
                     self.wal.copied = now.is_all();
                     if self.wal.copied {
                         self.shared.scrub.whole.store(true, Relaxed);
+                        self.shared.file_is_torn(false);
                     }
                     self.wal.waits_for_follower = !now.done && self.shared.following.is_behind(self.sequence);
                     // What it releases is no reason for another try where somebody else is in the way.

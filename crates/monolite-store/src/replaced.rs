@@ -37,6 +37,8 @@ pub(crate) struct Placed {
     root: u32,
     /// What the file's header said at the opening: a crash may have left a first page that only the WAL holds whole.
     mode: Mode,
+    /// A checkpoint failed: any page may be there in part, until all is copied again.
+    is_torn: bool,
 }
 
 /// The header's write and read versions; a file in WAL mode has 2 in both ("Database File Format", section 1.3.3).
@@ -87,7 +89,7 @@ impl Placed {
             return Ok(Some("another file was put in its place"));
         }
         // Rounds of our own change it all the time; it is looked at once they have ended.
-        if shared.rounds.is_active() && !copying {
+        if self.is_torn || (shared.rounds.is_active() && !copying) {
             return Ok(None);
         }
         match self.is_own(shared, connection) {
@@ -131,6 +133,11 @@ impl Placed {
 }
 
 impl Shared {
+    /// Whether a checkpoint of our own may have left pages in part.
+    pub(crate) fn file_is_torn(&self, is_torn: bool) {
+        lock(&self.placed).is_torn = is_torn;
+    }
+
     /// What happened to the file, where it is not the store's own any more. `copying`: asked by who copies the WAL, before that.
     pub(crate) fn look_replaced(&self, connection: &Connection, copying: bool) -> Result<Option<&'static str>> {
         lock(&self.placed).look(self, connection, copying)

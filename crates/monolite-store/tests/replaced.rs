@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use monolite_store::rusqlite::Connection;
+mod faulty;
+
+use faulty::{Fault, On, Op, inject};
+use monolite_store::rusqlite::{Connection, ffi};
 use monolite_store::{Config, Error, Kind, Migration, Migrations, Missed, State, Store, Why};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn config() -> Config {
     Config { scrub_period: Duration::ZERO, ..Config::default() }
@@ -196,4 +199,32 @@ fn a_first_page_that_a_crash_left_to_the_wal_is_no_replacement() {
         store.close().unwrap();
         assert_eq!(read(&open(&path)).unwrap(), 41);
     }
+}
+
+/// The new half of a page says where its row is, and the old one has it elsewhere: the commit's number takes a byte more.
+#[test]
+fn a_page_of_which_a_checkpoint_wrote_half_is_no_replacement() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let config = Config { vfs: faulty::config().vfs, wal_soft_bytes: 1 << 20, ..config() };
+    let store = open_with(&path, config.clone());
+    (0..110).for_each(|_| write(&store).unwrap());
+    store.close().unwrap();
+    let store = open_with(&path, config);
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = '_monolite'";
+    let root: u32 = Connection::open(&path).unwrap().query_row(root, [], |r| r.get(0)).unwrap();
+    let pages_before = root - 1;
+    assert!(store.sequence() < 128);
+    (0..20).for_each(|_| write(&store).unwrap());
+    assert!(store.sequence() >= 128);
+    inject(&path, Fault { skip: pages_before, lacks: 2048, ..Fault::new(Op::Write, On::Db, ffi::SQLITE_FULL) });
+    let (mut failed, end) = (false, Instant::now() + Duration::from_secs(120));
+    while !(failed && store.status().wal_bytes < 1 << 20) {
+        assert!(Instant::now() < end, "{:?}", store.status());
+        write(&store).unwrap();
+        failed |= store.status().trouble.is_some_and(|trouble| trouble.contains("a checkpoint failed"));
+    }
+    assert_eq!(store.status().state, State::Serving);
+    store.close().unwrap();
+    assert!(read(&open(&path)).unwrap() > 128);
 }

@@ -123,6 +123,9 @@ struct PointsArguments {
     /// Only so many points, chosen at random.
     #[arg(long)]
     sample: Option<usize>,
+    /// Only those of this call of the workload.
+    #[arg(long)]
+    call: Option<u64>,
     /// Repeats a run.
     #[arg(long, default_value_t = 3)]
     seed: u64,
@@ -213,7 +216,8 @@ pub fn run() -> ExitCode {
         }
         Rig::Points(a) => {
             println!("points: seed {}", a.seed);
-            let points = Points { seed: a.seed, sample: a.sample, syncs: a.syncs, jobs: a.jobs, within: a.dir };
+            let points =
+                Points { seed: a.seed, sample: a.sample, call: a.call, syncs: a.syncs, jobs: a.jobs, within: a.dir };
             points::run(&points).map(|seen| print!("{seen}"))
         }
         Rig::History(a) => {

@@ -46,6 +46,8 @@ pub struct Points {
     pub seed: u64,
     /// Only so many points, chosen at random; all of them where there is no number.
     pub sample: Option<usize>,
+    /// Only those of this call of the workload.
+    pub call: Option<u64>,
     /// Only syncs, and only the device's errors.
     pub syncs: bool,
     /// Threads.
@@ -114,6 +116,7 @@ impl fmt::Display for Passed {
 pub fn run(points: &Points) -> Result<Passed> {
     let began = Instant::now();
     let (calls, mut all) = list(points)?;
+    all.retain(|point| points.call.is_none_or(|call| call == point.call));
     let mut passed = Passed { calls, all: all.len(), ..Passed::default() };
     if let Some(n) = points.sample {
         let mut random = Random::new(points.seed);

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 #[test]
 fn a_fault_at_any_call_leaves_every_answer_true() {
-    let points = Points { seed: 3, sample: Some(60), syncs: false, jobs: 2, within: PathBuf::from("/dev/shm") };
+    let points =
+        Points { seed: 3, sample: Some(60), call: None, syncs: false, jobs: 2, within: PathBuf::from("/dev/shm") };
     let passed = run(&points).unwrap_or_else(|e| panic!("{e:#}"));
     println!("{passed}");
     assert!(passed.tried == 60 && passed.fired > 40 && passed.all > 2000, "{passed}");
