@@ -133,10 +133,15 @@ fn reached(to: &mut String, all: &[Health]) {
     }
 }
 
-/// How long writers have rested for followers that were late.
+/// How long writers have rested for followers that were late and checkpoints that did not catch up.
 fn rested(to: &mut String, all: &[Health]) {
     let name = "monolite_writer_rested_milliseconds_total";
-    family(to, name, "counter", "What a writer has rested for a follower of its commits, an archive, that was late.");
+    family(
+        to,
+        name,
+        "counter",
+        "What a writer has rested for an archive that was late, or a checkpoint that did not catch up.",
+    );
     for health in all {
         sample(to, name, &format!("service=\"{}\"", health.service), health.status.rested.as_millis());
     }

@@ -8,9 +8,14 @@
 //! held back before the last round, until those under way have ended: that wait is the checkpointer's, beside the writer.
 //! The writer itself outwaits the quick ones.
 //!
+//! Where rounds copy no faster than the writer writes, what is left does not shrink, and the last round would stop everybody for as
+//! long as all of it takes. So the checkpoint *presses*: the writer rests after each group, in times of what the group worked, until
+//! little is left.
+//!
 //! **Invariants**
 //! - The success of a PASSIVE round is `frames == copied`, never SQLite's `busy`.
 //! - Only the writer lets the WAL start over, between two groups.
+//! - The writer rests only for frames that it writes itself, never for those that a reader keeps from being copied.
 //! - Idle snapshots are ended before each round and each try to start over, and none is kept by a read that ends meanwhile,
 //!   else the WAL never starts over.
 //! - A sync of the database file that failed is never retried: the kernel may have dropped the pages and answer well
@@ -24,20 +29,26 @@ use crate::sqlite::connection::{Connection, Role};
 use crate::sqlite::raw::{self, Checkpoint};
 use crate::store::Shared;
 use crate::threads::{Started, work_behind};
+use crate::ticket::Ticket;
 use crate::write::writer::Writer;
 use rusqlite::ffi;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes of a WAL frame's header.
 const FRAME_HEADER: u64 = 24;
 /// Rounds beside the writer before the last one, at most.
-const ROUNDS_MAX: usize = 8;
+const ROUNDS_MAX: usize = 16;
 /// Frames that are left to the writer's own last round.
 const LAST_ROUND_FRAMES: u64 = 128;
+/// Each round is to leave this part of what it copied to the next.
+const CONVERGES_BY: u64 = 3;
+/// The most that the writer rests for rounds that do not catch up: in times of what a group worked, and at once.
+const PRESS_MAX: u64 = 64;
+const REST_MAX: Duration = Duration::from_millis(20);
 /// How long the writer waits in its last round for quick reads that use the WAL, for each `wal_soft_bytes` in the WAL.
 const PATIENCE: Duration = Duration::from_millis(2);
 /// The most of those.
@@ -66,6 +77,8 @@ pub(crate) struct Rounds {
     /// The connection must be opened anew: its descriptors have not yet told an error of the disk that was settled by
     /// the writer, and would tell it in the place of the next one.
     renew: AtomicBool,
+    /// How long the writer rests after each group, in times of what it worked.
+    press: AtomicU32,
     pub(crate) connection: Mutex<Option<Connection>>,
 }
 
@@ -85,6 +98,23 @@ pub(crate) struct Progress {
 impl Rounds {
     pub(crate) fn close(&self) {
         *lock(&self.connection) = None;
+    }
+
+    /// A round copied all that there was, and so much was written meanwhile: has the writer rest so long that the next one
+    /// leaves little enough. Answers whether that can be hoped for.
+    fn press(&self, copied: u64, written: u64) -> bool {
+        let pressed = u64::from(self.press.load(Relaxed));
+        let unpressed = written * (1 + pressed);
+        let wanted = (unpressed * CONVERGES_BY).div_ceil(copied.max(1)).saturating_sub(1).min(PRESS_MAX);
+        if written > copied / 2 {
+            self.press.store(wanted.max(pressed) as u32, Relaxed);
+        }
+        written <= copied || pressed < PRESS_MAX
+    }
+
+    /// Whether the writer is to rest after its groups.
+    pub(crate) fn presses(&self) -> bool {
+        self.press.load(Relaxed) > 0
     }
 
     /// Whether rounds are under way.
@@ -143,6 +173,17 @@ impl Writer {
         self.shared.cuts.look(is_too_large);
     }
 
+    /// Rests after a group that worked so long, where rounds do not catch up with the writer; until they have, at most.
+    pub(crate) fn give_way(&self, worked: Duration) {
+        let press = self.shared.rounds.press.load(Relaxed);
+        if press > 0 {
+            let began = Instant::now();
+            self.shared.holding.set(&Ticket::label("checkpoint"), began);
+            self.shared.queue.rest((worked * press).min(REST_MAX));
+            self.shared.rested(began.elapsed());
+        }
+    }
+
     /// Whether the WAL should have started over long ago, and would have without a follower.
     pub(crate) fn is_wal_large(&self) -> bool {
         self.wal.waits_for_follower
@@ -152,6 +193,7 @@ impl Writer {
     /// The last round, between two groups.
     pub(crate) fn finish_checkpoint(&mut self) {
         if self.shared.rounds.done.swap(false, Relaxed) {
+            self.shared.rounds.press.store(0, Relaxed);
             if self.refuse_replaced(true).is_ok() {
                 self.shared.reads.slots.let_go(true);
                 self.last_round();
@@ -313,15 +355,18 @@ fn rounds(shared: &Arc<Shared>) -> crate::Result<()> {
     converge(shared, connection)?;
     let slow = &shared.reads.slow;
     let were_in_the_way = slow.long() > 0;
+    if were_in_the_way {
+        shared.rounds.press.store(0, Relaxed); // the writer has no part in that wait
+    }
     if slow.hold_back(SLOW_READS_END, HELD_BACK) && were_in_the_way {
         converge(shared, connection)?;
     }
     Ok(())
 }
 
-/// PASSIVE rounds, each synced, until little is left or the rest stops shrinking.
+/// PASSIVE rounds, each synced, until little is left, or until what readers hold back stops shrinking.
 fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> {
-    let mut left_before = u64::MAX;
+    let (mut left_before, mut copied_before) = (u64::MAX, 0);
     for _ in 0..ROUNDS_MAX {
         let start = Instant::now();
         shared.reads.slots.end_idle();
@@ -332,10 +377,14 @@ fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> 
             o.checkpointed(CheckpointMode::Beside, now.frames, now.copied, start.elapsed());
         }
         let left = shared.wal_frames.load(Relaxed).saturating_sub(now.copied);
-        if !now.begun || left < LAST_ROUND_FRAMES || left > left_before / 10 * 9 {
+        let goes_on = match now.copied == now.frames {
+            true => shared.rounds.press(now.copied.saturating_sub(copied_before), left),
+            false => left <= left_before / 10 * 9,
+        };
+        if !now.begun || left < LAST_ROUND_FRAMES || !goes_on {
             break;
         }
-        left_before = left;
+        (left_before, copied_before) = (left, now.copied);
     }
     Ok(())
 }

@@ -92,7 +92,7 @@ impl Default for Config {
             queue_max: 8192,
             tenant_queue_max: 2048,
             tenant_weights: HashMap::new(),
-            tenant_quantum: Duration::from_micros(150),
+            tenant_quantum: Duration::from_micros(100),
             deadline: Duration::from_secs(10),
             inline_budget: Duration::from_micros(250),
             gate_bytes: 64 << 10,

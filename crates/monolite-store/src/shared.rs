@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) copied_at_close: AtomicBool,
     pub(crate) standing: Standing,
     pub(crate) placed: Mutex<Placed>,
+    /// How long the writer has rested.
+    pub(crate) rested_us: AtomicU64,
     /// Where the file began other histories.
     pub(crate) forks: Vec<(u64, u64)>,
 }
@@ -102,9 +104,15 @@ impl Shared {
             copied_at_close: AtomicBool::new(false),
             standing: Standing::default(),
             placed: Mutex::default(),
+            rested_us: AtomicU64::new(0),
             forks: Vec::new(),
             config,
         }
+    }
+
+    /// The writer has rested for so long.
+    pub(crate) fn rested(&self, time: Duration) {
+        self.rested_us.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn holder_with_statement(&self) -> Option<Holder> {

@@ -107,7 +107,8 @@ pub struct Status {
     pub queued_tenants: usize,
     /// Bytes of the WAL in use.
     pub wal_bytes: u64,
-    /// How long the writer has rested for a follower that was late, since the store was opened.
+    /// How long the writer has rested for a follower that was late, or for a checkpoint that did not catch up, since the store
+    /// was opened.
     pub rested: Duration,
     /// Bytes of the database file.
     pub file_bytes: u64,

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, ThreadId};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One SQLite file with its writer, readers and checkpoints. Clones are handles to the same store.
 #[derive(Clone)]
@@ -238,7 +238,7 @@ impl Store {
             queued,
             queued_tenants,
             wal_bytes: shared.wal_frames.load(Ordering::Relaxed) * shared.frame_bytes(),
-            rested: shared.following.rested(),
+            rested: Duration::from_micros(shared.rested_us.load(Ordering::Relaxed)),
             file_bytes: std::fs::metadata(&shared.path).map_or(0, |m| m.len()),
             slow_queued: shared.reads.slow.waiting.load(Ordering::Relaxed),
             slow_running: shared.reads.slow.running(),

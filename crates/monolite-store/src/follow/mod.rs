@@ -63,8 +63,6 @@ pub(crate) struct Following {
     epoch_least: AtomicI64,
     /// From which age of the oldest unreleased commit on the writer slows down, in milliseconds; 0: never.
     late_ms: AtomicU64,
-    /// How long it has rested for that.
-    rested_us: AtomicU64,
     /// The database file as it was opened.
     inode: Option<(u64, u64)>,
 }
@@ -85,7 +83,6 @@ impl Following {
             opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
             epoch_least: AtomicI64::new(0),
             late_ms: AtomicU64::new(0),
-            rested_us: AtomicU64::new(0),
             inode,
         }
     }
@@ -157,11 +154,6 @@ impl Following {
     /// Whether its follower named an age from which on the writer slows down.
     pub(crate) fn is_paced(&self) -> bool {
         self.late_ms.load(Ordering::Relaxed) != 0
-    }
-
-    /// How long the writer has rested for a follower that was late.
-    pub(crate) fn rested(&self) -> Duration {
-        Duration::from_micros(self.rested_us.load(Ordering::Relaxed))
     }
 
     /// Whether there is a follower that has not released this commit.

@@ -102,7 +102,7 @@ impl Pace {
         shared.holding.set(&Ticket::label("follower"), now);
         following.wait_for(self.not_late(near, now), rest);
         shared.holding.clear();
-        following.rested_us.fetch_add(now.elapsed().as_micros() as u64, Ordering::Relaxed);
+        shared.rested(now.elapsed());
     }
 
     fn note(&mut self, sequence: u64, now: Instant) {

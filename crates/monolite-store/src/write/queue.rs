@@ -272,6 +272,12 @@ impl Queue {
         }
     }
 
+    /// The writer rests for so long, or until it is asked for.
+    pub(crate) fn rest(&self, most: Duration) {
+        let wanted = |state: &mut QueueState| !state.errand && state.closed.is_none();
+        let _ = self.arrived.wait_timeout_while(lock(&self.state), most, wanted);
+    }
+
     /// Waits until the store's handles close it.
     pub(crate) fn wait_for_close(&self) {
         let mut state = lock(&self.state);

@@ -57,6 +57,8 @@ pub(crate) struct Writer {
     small_commit_ns: u64,
     pub(super) steps: VecDeque<PendingStepwise>,
     last_group: usize,
+    /// Frames of the last commit.
+    commit_frames: u64,
     pub(crate) wal: checkpoint::Progress,
     pace: Pace,
 }
@@ -64,8 +66,8 @@ pub(crate) struct Writer {
 /// Groups from this size on wait a moment for their callers to come back.
 const GATHER_FROM: usize = 8;
 
-/// A group that ran no longer is a small one.
-const SMALL_GROUP_NS: u64 = 100_000;
+/// A group of no more pages is a small one: its commit takes what any commit takes.
+const SMALL_GROUP_FRAMES: u64 = 32;
 /// Most of a write's run that is charged for the commit beside the run.
 const COMMIT_TIMES_MAX: u64 = 3;
 
@@ -89,6 +91,7 @@ impl Writer {
             commit_ns: 0,
             usual_commit_ns: 0,
             small_commit_ns: 0,
+            commit_frames: 0,
             steps: steps.into(),
             last_group: 0,
             wal: checkpoint::Progress::default(),
@@ -134,7 +137,8 @@ impl Writer {
                     self.pause();
                 }
                 Next::Jobs => {
-                    let began = self.shared.following.is_paced().then(Instant::now);
+                    let is_paced = self.shared.following.is_paced() || self.shared.rounds.presses();
+                    let began = is_paced.then(Instant::now);
                     if !self.taken.is_empty() {
                         self.group();
                         self.gather();
@@ -143,8 +147,10 @@ impl Writer {
                         self.step();
                     }
                     if let Some(began) = began {
+                        let worked = began.elapsed();
                         let (frames, large) = (self.connection.wal_frames.load(Ordering::Relaxed), self.is_wal_large());
-                        self.pace.after_group(&self.shared, self.sequence, frames, began.elapsed(), large);
+                        self.pace.after_group(&self.shared, self.sequence, frames, worked, large);
+                        self.give_way(worked);
                     }
                 }
             }
@@ -314,7 +320,7 @@ impl Writer {
         if committed {
             let ran: u64 = members.iter().map(|m| m.run_ns).sum();
             let before = if self.small_commit_ns == 0 { self.commit_ns } else { self.small_commit_ns };
-            if ran <= SMALL_GROUP_NS {
+            if self.commit_frames <= SMALL_GROUP_FRAMES {
                 self.small_commit_ns = (before * 15 + self.commit_ns) / 16;
             }
             share = (self.commit_ns.saturating_sub(before) * 1024 / ran.max(1)).min(COMMIT_TIMES_MAX * 1024);
@@ -357,7 +363,7 @@ impl Writer {
         self.refuse_replaced(false)?;
         let sequence = self.sequence + 1;
         // The last statement counts: it makes virtual tables (full-text search) write out what the group gave them.
-        let start = Instant::now();
+        let (start, frames) = (Instant::now(), self.connection.wal_frames.load(Ordering::Relaxed));
         self.epoch = self.shared.following.epoch(self.epoch);
         match self.connection.set_sequence(sequence, self.epoch, self.epoch_in_file) {
             Ok(true) => {}
@@ -376,6 +382,8 @@ impl Writer {
         }
         let took = start.elapsed();
         self.commit_ns = took.as_nanos() as u64;
+        let now = self.connection.wal_frames.load(Ordering::Relaxed);
+        self.commit_frames = now.checked_sub(frames).unwrap_or(now); // or it started the WAL over
         self.usual_commit_ns = (self.usual_commit_ns * 7 + self.commit_ns) / 8;
         self.epoch_in_file = self.epoch;
         self.sequence = sequence;
