@@ -10,6 +10,7 @@ use crate::stats::Stats;
 use crate::timer::Timer;
 use monolite_service::engine::{Site, Watch};
 use monolite_service::{Authenticator, Background, Clock, HandlerSpec, Ids, Service, SystemClock, TimeOrdered};
+use monolite_store::rusqlite::{self, ffi};
 use monolite_store::{Config, Kind, LARGE_VALUE_MAX, Observer, Store};
 use std::collections::HashSet;
 use std::os::unix::fs::DirBuilderExt;
@@ -272,9 +273,13 @@ impl Assembly {
     }
 }
 
-/// A damaged file, or a disk that cannot read it; not a folder without rights or room.
+/// A damaged file, or a disk that cannot read it; not a folder without rights or room, nor a process without descriptors.
 fn is_damage(error: &monolite_store::Error) -> bool {
-    error.kind() == Kind::Corrupt || (error.kind() == Kind::Io && error.sqlite().is_some())
+    let is_disk = |code: i32| code & 0xFF == ffi::SQLITE_IOERR && code != ffi::SQLITE_IOERR_NOMEM;
+    match error.sqlite() {
+        Some(rusqlite::Error::SqliteFailure(e, _)) if error.kind() == Kind::Io => is_disk(e.extended_code),
+        _ => error.kind() == Kind::Corrupt,
+    }
 }
 
 /// A body that no value may hold is refused before anybody sends one.
@@ -330,6 +335,24 @@ fn full_name(service: &str, message: &str) -> &'static str {
             let kept: &'static str = Box::leak(name.into_boxed_str());
             names.insert(kept);
             kept
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_rights_or_memory_is_no_damage() {
+        let is_damage = |code| is_damage(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into());
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_FSYNC] {
+            assert!(is_damage(code), "{code}");
+        }
+        for code in
+            [ffi::SQLITE_CANTOPEN, ffi::SQLITE_PERM, ffi::SQLITE_NOMEM, ffi::SQLITE_IOERR_NOMEM, ffi::SQLITE_FULL]
+        {
+            assert!(!is_damage(code), "{code}");
         }
     }
 }
