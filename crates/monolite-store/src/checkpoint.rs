@@ -248,8 +248,8 @@ impl Writer {
                         self.shared.file_is_torn(false);
                     }
                     self.wal.waits_for_follower = !now.done && self.shared.following.is_behind(self.sequence);
-                    // What it releases is no reason for another try where somebody else is in the way.
-                    if now.done || !now.is_all() || !self.wal.waits_for_follower {
+                    // Where a read is in the way, what the follower releases is no reason for another try.
+                    if now.done || (now.begun && !now.is_all()) {
                         self.shared.following.calm();
                     }
                     if now.done {
