@@ -111,3 +111,45 @@ fn a_slow_read_is_stopped_at_its_deadline() {
     .unwrap_err();
     assert_eq!(error.kind(), Kind::TooLong);
 }
+
+#[test]
+fn a_read_that_takes_long_does_not_hold_up_the_threads_that_share_its_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(
+        folder.path().join("S/S.db"),
+        Config { slots_max: 2, ..Config::default() },
+        Migrations::new(vec![]),
+    )
+    .unwrap();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(0);
+    let (tell, begun) = std::sync::mpsc::sync_channel::<()>(1);
+    let slow = std::thread::spawn({
+        let store = store.clone();
+        move || {
+            store.read_blocking(|_| {
+                let _ = tell.try_send(());
+                let _ = wait.recv();
+                Ok::<_, Error>(())
+            })
+        }
+    });
+    begun.recv().unwrap();
+    // Threads with numbers one after another: some have the place of the slow one.
+    for _ in 0..4 {
+        let (done, answer) = std::sync::mpsc::sync_channel(1);
+        let store = store.clone();
+        std::thread::spawn(move || {
+            let one = store.read_blocking::<i64, Error, _>(|s| s.query_row("SELECT 1", [], |r| r.get(0)));
+            let nested = store.read_blocking(|_| store.read_blocking(|_| Ok::<_, Error>(())));
+            done.send((one.unwrap(), nested.unwrap_err().kind()))
+        });
+        assert_eq!(
+            answer.recv_timeout(Duration::from_secs(60)),
+            Ok((1, Kind::Nested)),
+            "it waits for another thread's read"
+        );
+    }
+    drop(go);
+    slow.join().unwrap().unwrap();
+    assert_eq!(store.status().reader_connections, 2);
+}

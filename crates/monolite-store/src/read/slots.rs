@@ -26,6 +26,9 @@ use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 /// are walked in about a microsecond.
 const CACHE_KEPT_MAX: u64 = 8 << 20;
 
+/// Looks at a slot in use before another is taken: some microseconds.
+const LOOKS: u32 = 100;
+
 /// Connections that wait to be closed by another thread; beyond, whoever retires one closes it.
 const RETIRED_MAX: usize = 4;
 
@@ -117,6 +120,17 @@ struct Slot {
     reader: Mutex<Option<Reader>>,
 }
 
+impl Slot {
+    #[inline]
+    fn free(&self) -> Option<MutexGuard<'_, Option<Reader>>> {
+        match self.reader.try_lock() {
+            Ok(reader) => Some(reader),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
 /// A locked slot.
 pub(crate) struct Held<'a> {
     slots: &'a Slots,
@@ -142,25 +156,40 @@ impl Slots {
     #[inline]
     pub(crate) fn hold(&self) -> Result<Option<Held<'_>>> {
         let me = thread_number();
-        let slot = &self.slots[me % self.slots.len()];
-        if slot.owner.load(Ordering::Relaxed) == me {
+        let own = &self.slots[me % self.slots.len()];
+        if own.owner.load(Ordering::Relaxed) == me || (is_reading() && self.is_read_by(me)) {
             return Err(Error::new(
                 Kind::Nested,
                 "a read was started inside a read of the same store; use the snapshot at hand instead",
             ));
         }
-        let reader = if is_reading() {
-            match slot.reader.try_lock() {
-                Ok(reader) => reader,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return Ok(None),
-            }
-        } else {
-            lock(&slot.reader)
+        let (slot, reader) = match own.free().map(|reader| (own, reader)).or_else(|| self.another(own)) {
+            Some(found) => found,
+            None if is_reading() => return Ok(None),
+            None => (own, lock(&own.reader)),
         };
         slot.owner.store(me, Ordering::Relaxed);
         READING.with(|n| n.set(n.get() + 1));
         Ok(Some(Held { slots: self, slot, reader }))
+    }
+
+    /// Whether this thread has a slot, perhaps not its own.
+    #[cold]
+    fn is_read_by(&self, thread: usize) -> bool {
+        self.slots.iter().any(|slot| slot.owner.load(Ordering::Relaxed) == thread)
+    }
+
+    /// A slot for a thread whose own is in use. Its own again where that is soon free: who ends idle snapshots has it for an
+    /// instant. Else that of another thread: one long read must not hold up those who share its slot.
+    #[cold]
+    fn another<'a>(&'a self, own: &'a Slot) -> Option<(&'a Slot, MutexGuard<'a, Option<Reader>>)> {
+        for _ in 0..LOOKS {
+            std::hint::spin_loop();
+            if let Some(reader) = own.free() {
+                return Some((own, reader));
+            }
+        }
+        self.slots.iter().find_map(|slot| slot.free().map(|reader| (slot, reader)))
     }
 
     /// From now on snapshots end with the reads that use them, or are kept again.
@@ -175,17 +204,10 @@ impl Slots {
         }
         let mut all = true;
         for slot in &self.slots {
-            let mut reader = match slot.reader.try_lock() {
-                Ok(reader) => reader,
-                // A caller's own code panicked there once; the slot is used all the same.
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => {
-                    all = false;
-                    continue;
-                }
-            };
-            if let Some(reader) = reader.as_mut() {
-                all &= reader.end().is_ok();
+            // Also one where a caller's own code panicked: it is used all the same.
+            match slot.free() {
+                Some(mut reader) => all &= reader.as_mut().is_none_or(|reader| reader.end().is_ok()),
+                None => all = false,
             }
         }
         all
