@@ -1,7 +1,7 @@
 //! The caretaker: one thread of the process that does what is due a little later.
 //!
 //! It writes the marks of stores that committed: a store asks for it at its first commit after the last writing, so a busy
-//! one costs two small writes a second and an idle one nothing. And it scrubs, a piece at a time.
+//! one costs two small writes a second and an idle one nothing. It scrubs, a piece at a time, and wakes writers that rest.
 //!
 //! **Invariants**
 //! - A store is in the queue at most once for each sort of work, and the queue keeps none of them alive.
@@ -43,6 +43,11 @@ impl Shared {
         submit(self, wait, Due::Scrub);
     }
 
+    /// The writer looks after its errands after this time.
+    pub(crate) fn errand_later(self: &Arc<Self>, wait: Duration) {
+        submit(self, wait, Due::Errand);
+    }
+
     /// The store is open: its mark is written now, and from now on after commits.
     pub(crate) fn begin_marking(&self, history: [u8; 16]) {
         *lock(&self.marking.history) = Some(history);
@@ -78,6 +83,7 @@ impl Shared {
 enum Due {
     Mark,
     Scrub,
+    Errand,
 }
 
 /// When, and the number of the request.
@@ -126,6 +132,7 @@ fn serve(caretaker: &'static Caretaker) {
         let Some(shared) = shared.upgrade() else { continue };
         match what {
             Due::Mark => shared.write_mark(),
+            Due::Errand => shared.queue.errand(),
             Due::Scrub => {
                 if let Ok(Some(wait)) = catch_unwind(AssertUnwindSafe(|| shared.scrub_some())) {
                     shared.scrub_later(wait);

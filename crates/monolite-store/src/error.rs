@@ -214,11 +214,12 @@ fn kind_of(e: &rusqlite::Error) -> Kind {
             C::OperationInterrupted => Kind::TooLong,
             C::DiskFull => Kind::Full,
             C::DatabaseCorrupt | C::NotADatabase => Kind::Corrupt,
-            C::DatabaseBusy | C::DatabaseLocked => Kind::Busy,
+            C::DatabaseBusy | C::DatabaseLocked | C::FileLockingProtocolFailed => Kind::Busy,
             C::ReadOnly => Kind::Denied,
             C::SystemIoFailure | C::CannotOpen | C::PermissionDenied => Kind::Io,
             C::OutOfMemory => Kind::Overloaded,
             C::TooBig => Kind::TooLarge,
+            C::InternalMalfunction => Kind::Internal,
             _ => Kind::Invalid,
         },
         _ => Kind::Invalid,
@@ -255,5 +256,19 @@ impl std::error::Error for Error {
             Some(Source::Io(e)) => Some(e),
             None => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    #[test]
+    fn what_sqlite_lost_or_broke_is_no_bug_of_the_caller() {
+        let kind = |code| Error::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)).kind();
+        assert_eq!(kind(ffi::SQLITE_PROTOCOL), Kind::Busy, "a reader that lost its race too often");
+        assert_eq!(kind(ffi::SQLITE_INTERNAL), Kind::Internal);
+        assert_eq!(kind(ffi::SQLITE_RANGE), Kind::Invalid);
     }
 }

@@ -24,7 +24,7 @@ use crate::write::writer::Writer;
 use rusqlite::OptionalExtension;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 /// What the writer knows of its file.
@@ -132,6 +132,21 @@ impl Placed {
     }
 }
 
+/// Gives the WAL another name, which nothing has: what was put aside before stays.
+fn put_aside(path: &Path) -> std::io::Result<PathBuf> {
+    let wal = place::beside(path, "-wal");
+    let mut aside = place::beside(path, "-wal.replaced");
+    for number in 2.. {
+        match place::rename_new(&wal, &aside) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                aside = place::beside(path, &format!("-wal.replaced.{number}"));
+            }
+            renamed => return renamed.map(|()| aside),
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
 impl Shared {
     /// Whether a checkpoint of our own may have left pages in part.
     pub(crate) fn file_is_torn(&self, is_torn: bool) {
@@ -161,7 +176,6 @@ impl Writer {
             return Ok(());
         };
         let shared = &self.shared;
-        let (wal, aside) = (place::beside(&shared.path, "-wal"), place::beside(&shared.path, "-wal.replaced"));
         let text = |of_wal: &str| {
             format!(
                 "{} is not the file that was opened: {what} while the server had it. Nothing was written to it since that was \
@@ -174,8 +188,8 @@ impl Writer {
         shared.close_reads();
         shared.copied_at_close.store(true, Ordering::Relaxed); // nothing may be copied any more
         // SQLite deletes the WAL of a file that it finds empty, as `cp` leaves it for a moment.
-        let text = match std::fs::rename(&wal, &aside) {
-            Ok(()) => text(&format!(" Its WAL is kept as {}.", aside.display())),
+        let text = match put_aside(&shared.path) {
+            Ok(aside) => text(&format!(" Its WAL is kept as {}.", aside.display())),
             Err(e) => text(&format!(" Its WAL could not be kept: {e}.")),
         };
         shared.standing.quarantine(text.clone());

@@ -8,8 +8,12 @@ mod faulty;
 
 use faulty::{Fault, On, Op, calls, config, heal, inject};
 use monolite_store::rusqlite::ffi;
-use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store, Ticket};
+use monolite_store::{
+    Config, Cursor, Error, Kind, Migration, Migrations, Progress, State, Stepwise, Store, Ticket, Tx,
+};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT) STRICT; CREATE TABLE big(b BLOB) STRICT";
 
@@ -309,4 +313,35 @@ fn a_failed_sync_of_a_checkpoint_keeps_the_wal_and_the_store_only_reads() {
     let (again, _) = after_a_crash(store, &path);
     assert_eq!(count(&again), written);
     insert(&again, "z").unwrap();
+}
+
+#[test]
+fn a_stepwise_migration_goes_on_by_itself_once_there_is_room() {
+    static GO: AtomicBool = AtomicBool::new(false);
+    fn step(tx: &Tx<'_>, cursor: &mut Cursor) -> Result<Progress, Error> {
+        while !GO.load(SeqCst) {
+            std::thread::yield_now();
+        }
+        tx.execute("INSERT INTO t(v) VALUES ('s')", [])?;
+        cursor.0 += 1;
+        Ok(if cursor.0 == 5 { Progress::Done } else { Progress::More })
+    }
+    static STEPS: Stepwise = Stepwise { name: "2", step };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let steps = [Migration::Quick { name: "1", sql: SCHEMA }, Migration::Stepwise(&STEPS)];
+    let store = Store::open(&path, config(), Migrations::new(steps)).unwrap();
+    inject(&path, Fault { times: u32::MAX, ..Fault::new(Op::Write, On::Wal, ffi::SQLITE_FULL) });
+    GO.store(true, SeqCst);
+    let wait_until = |what: &str, holds: &dyn Fn() -> bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !holds() {
+            assert!(Instant::now() < end, "{what}: {:?}", store.status());
+            std::thread::yield_now();
+        }
+    };
+    wait_until("it has not failed", &|| store.status().trouble.is_some_and(|why| why.contains("goes on")));
+    heal(&path);
+    wait_until("it does not go on", &|| texts(&store) == "sssss");
+    assert_eq!(store.status().state, State::Serving);
 }

@@ -228,3 +228,18 @@ fn a_page_of_which_a_checkpoint_wrote_half_is_no_replacement() {
     store.close().unwrap();
     assert!(read(&open(&path)).unwrap() > 128);
 }
+
+#[test]
+fn the_wal_that_was_put_aside_before_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let store = open(&path);
+    let before = path.with_file_name("S.db-wal.replaced");
+    std::fs::write(&before, "of an earlier time").unwrap();
+    (0..5).for_each(|_| write(&store).unwrap());
+    std::fs::remove_file(&path).unwrap();
+    let refused = write(&store).unwrap_err();
+    assert!(refused.to_string().contains("S.db-wal.replaced.2"), "{refused}");
+    assert_eq!(std::fs::read(&before).unwrap(), b"of an earlier time");
+    assert!(std::fs::metadata(path.with_file_name("S.db-wal.replaced.2")).unwrap().len() > 5 * 4096);
+}

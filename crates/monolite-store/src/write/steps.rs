@@ -1,25 +1,52 @@
 //! Stepwise migrations: batch after batch, each a transaction of its own between the groups.
 //!
 //! **Invariants**
-//! - One that failed goes on at the next start; the store serves meanwhile.
+//! - One that failed goes on at the next start; where what it met may pass, a full disk above all, a moment later. The store
+//!   serves meanwhile.
 //!
 //! Never here: which migrations a file needs (`migrate`).
 
 use super::Tx;
 use super::writer::Writer;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::migrate::{self, PendingStepwise, Progress};
 use crate::reply::{far_from_now, lock};
 use crate::ticket::Ticket;
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How long a migration rests that met what may pass.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The stepwise migrations that are not finished.
+pub(super) struct Steps {
+    pending: VecDeque<PendingStepwise>,
+    /// When the first of them goes on, where it rests.
+    rests: Option<Instant>,
+}
+
+impl Steps {
+    pub(super) fn new(pending: Vec<PendingStepwise>) -> Self {
+        Steps { pending: pending.into(), rests: None }
+    }
+
+    /// Whether there is one, and it does not rest.
+    pub(super) fn are_due(&self) -> bool {
+        !self.pending.is_empty() && self.rests.is_none_or(|until| until <= Instant::now())
+    }
+}
 
 impl Writer {
     /// One batch of a stepwise migration, in a transaction of its own.
     pub(super) fn step(&mut self) {
-        let Some(pending) = self.steps.front().copied() else { return };
+        let Some(pending) = self.steps.pending.front().copied() else { return };
         if self.shared.read_only_error().is_some() {
-            return self.steps.clear();
+            return self.steps.pending.clear();
         }
+        if let Some(error) = self.shared.following.refusal() {
+            return self.rest(pending.name(), &error);
+        }
+        self.steps.rests = None;
         self.shared.holding.set(&Ticket::label("migration"), Instant::now());
         let result = self.begin().and_then(|()| self.run_step(&pending)).and_then(|progress| {
             self.commit(1)?;
@@ -27,14 +54,24 @@ impl Writer {
         });
         match result {
             Ok(Progress::More) => {}
-            Ok(Progress::Done) => drop(self.steps.pop_front()),
+            Ok(Progress::Done) => drop(self.steps.pending.pop_front()),
             Err(error) => {
                 let _ = self.connection.rollback();
-                self.steps.clear();
+                if matches!(error.kind(), Kind::Full | Kind::Busy | Kind::Overloaded) {
+                    return self.rest(pending.name(), &error);
+                }
+                self.steps.pending.clear();
                 let text = format!("{} stopped and goes on at the next start: {error}", pending.name());
                 *lock(&self.shared.trouble) = Some(text);
             }
         }
+    }
+
+    /// It goes on a moment later, without waiting for a write.
+    fn rest(&mut self, name: &str, error: &Error) {
+        *lock(&self.shared.trouble) = Some(format!("{name} goes on when this has passed: {error}"));
+        self.steps.rests = Some(Instant::now() + AGAIN);
+        self.shared.errand_later(AGAIN);
     }
 
     fn run_step(&self, pending: &PendingStepwise) -> Result<Progress> {

@@ -15,6 +15,7 @@ use super::costs::Costs;
 use super::group::{Filled, Lost, Member, lose};
 use super::job::{Job, mark_writer_thread};
 use super::queue::{Bill, Closing, GroupSize, Next, Queued};
+use super::steps::Steps;
 use crate::checkpoint;
 use crate::error::{Error, Kind, Result};
 use crate::follow::pace::Pace;
@@ -55,7 +56,7 @@ pub(crate) struct Writer {
     commit_ns: u64,
     usual_commit_ns: u64,
     small_commit_ns: u64,
-    pub(super) steps: VecDeque<PendingStepwise>,
+    pub(super) steps: Steps,
     last_group: usize,
     /// Frames of the last commit.
     commit_frames: u64,
@@ -65,7 +66,6 @@ pub(crate) struct Writer {
 
 /// Groups from this size on wait a moment for their callers to come back.
 const GATHER_FROM: usize = 8;
-
 /// A group of no more pages is a small one: its commit takes what any commit takes.
 const SMALL_GROUP_FRAMES: u64 = 32;
 /// Most of a write's run that is charged for the commit beside the run.
@@ -92,7 +92,7 @@ impl Writer {
             usual_commit_ns: 0,
             small_commit_ns: 0,
             commit_frames: 0,
-            steps: steps.into(),
+            steps: Steps::new(steps),
             last_group: 0,
             wal: checkpoint::Progress::default(),
             pace: Pace::new(),
@@ -119,7 +119,7 @@ impl Writer {
 
     fn work(&mut self) {
         loop {
-            let (wait, size) = (self.steps.is_empty(), self.group_size());
+            let (wait, size) = (!self.steps.are_due(), self.group_size());
             match self.shared.clone().queue.next(&mut self.bills, &mut self.taken, &self.costs, size, wait) {
                 Next::Close(how) => {
                     self.shared.close_reads();
@@ -143,7 +143,7 @@ impl Writer {
                         self.group();
                         self.gather();
                     }
-                    if !self.steps.is_empty() {
+                    if self.steps.are_due() {
                         self.step();
                     }
                     if let Some(began) = began {
