@@ -25,8 +25,9 @@ const TENANTS: usize = 50;
 const PEAK_CONNECTIONS: usize = 128;
 const CONNECTIONS: usize = 1000;
 const FACTOR: f64 = 5.0;
-/// A success later than this is not yet recovery.
+/// A success later than this is not yet recovery, nor is it before so many pieces of time in a row were without one.
 const RECOVERED_US: u64 = 250_000;
+const RECOVERED_BINS: usize = 10;
 const FSYNC: &str = "fsync before each reply (synchronous=FULL)";
 /// The sizes of document: many small writes, which the processor bounds, and texts to index, which the writer bounds.
 const KINDS: [(&str, usize); 2] = [("small", 0), ("text_16k", 16 << 10)];
@@ -125,11 +126,14 @@ fn rows(report: &mut Report, name: &str, peaks: (f64, f64), over_ms: u64, seen: 
     report.add(row);
     let note = format!("{} refusals without Retry-After, {} broken", over.without_retry_after, over.broken);
     report.add(durable(Row::alone(format!("overload_{name}_wrong"), over.wrong() as f64, "answers").note(note)));
-    let late = after.iter().rposition(|bin| bin.1 > 0 || bin.2 > RECOVERED_US).map_or(0, |at| at + 1);
+    let is_late = |bin: &(u64, u64, u64)| bin.1 > 0 || bin.2 > RECOVERED_US;
+    let late = recovered(after, is_late);
+    let again = after[late..].iter().filter(|bin| is_late(bin)).count();
     let recovery = late as f64 * BIN.as_secs_f64();
     let note = format!(
-        "until nothing is refused and nothing takes {} ms any more; {}",
+        "until nothing was refused and nothing took {} ms for {:?}; {again} such pieces later; {}",
         RECOVERED_US / 1000,
+        BIN * RECOVERED_BINS as u32,
         afterwards(&after[..late.min(after.len())])
     );
     report.add(durable(Row::alone(format!("overload_{name}_recovery"), recovery, "s").note(note)));
@@ -144,6 +148,19 @@ fn rows(report: &mut Report, name: &str, peaks: (f64, f64), over_ms: u64, seen: 
     row.ours_p50_us = Some(times.us(50.0));
     row.ours_p99_us = Some(times.us(99.0));
     report.add(row);
+}
+
+/// The piece of time from which on some in a row were not late; all of them where there were none such.
+fn recovered(bins: &[(u64, u64, u64)], is_late: impl Fn(&(u64, u64, u64)) -> bool) -> usize {
+    let mut from = 0;
+    for (at, bin) in bins.iter().enumerate() {
+        if is_late(bin) {
+            from = at + 1;
+        } else if at + 1 - from == RECOVERED_BINS {
+            return from;
+        }
+    }
+    bins.len()
 }
 
 /// What was refused and how long the slowest took, piece by piece, until it had recovered.
@@ -190,4 +207,21 @@ fn resident(pid: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recovery_is_half_a_second_in_a_row_without_a_late_answer() {
+        let (good, late) = ((10, 0, 1), (10, 1, 1));
+        let is_late = |bin: &(u64, u64, u64)| bin.1 > 0;
+        let mut bins = vec![late, late, good, late];
+        bins.extend([good; 12]);
+        bins.push(late);
+        assert_eq!(recovered(&bins, is_late), 4);
+        assert_eq!(recovered(&bins[..10], is_late), 10, "not seen to recover");
+        assert_eq!(recovered(&[good; 20], is_late), 0);
+    }
 }
