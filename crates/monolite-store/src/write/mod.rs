@@ -4,6 +4,7 @@
 //! - A reply implies durability: none is sent before its group's commit returned.
 //! - A write that fails undoes its own changes only.
 
+mod billing;
 pub(crate) mod costs;
 pub(crate) mod group;
 pub(crate) mod holding;

@@ -50,26 +50,22 @@ pub(crate) struct Writer {
     /// The group that was taken; empty between two groups.
     taken: VecDeque<Queued>,
     /// What ran and is not settled yet.
-    bills: Vec<Bill>,
+    pub(super) bills: Vec<Bill>,
     pub(crate) costs: Costs,
-    /// How long the last commit took, what one takes on average, and one of a small group; 0 before the first.
-    commit_ns: u64,
+    /// How long the last commit took, what one takes on average, and one of a small group; 0 before the first. And the frames
+    /// of the last one.
+    pub(super) commit_ns: u64,
     usual_commit_ns: u64,
-    small_commit_ns: u64,
+    pub(super) small_commit_ns: u64,
+    pub(super) commit_frames: u64,
     pub(super) steps: Steps,
     last_group: usize,
-    /// Frames of the last commit.
-    commit_frames: u64,
     pub(crate) wal: checkpoint::Progress,
     pace: Pace,
 }
 
 /// Groups from this size on wait a moment for their callers to come back.
 const GATHER_FROM: usize = 8;
-/// A group of no more pages is a small one: its commit takes what any commit takes.
-const SMALL_GROUP_FRAMES: u64 = 32;
-/// Most of a write's run that is charged for the commit beside the run.
-const COMMIT_TIMES_MAX: u64 = 3;
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection, steps: Vec<PendingStepwise>) -> Result<Self> {
@@ -301,31 +297,6 @@ impl Writer {
         if !rest.is_empty() {
             self.shared.queue.give_back(rest.into_iter().map(Member::into_queued));
         }
-    }
-
-    /// Notes what a member cost: its run, `commit_of_1024` of commit for each 1,024 of it, and the runs that were for
-    /// nothing by its fault. What those come to is no guide to its kind.
-    fn bill(&mut self, member: &Member, commit_of_1024: u64) {
-        let order = member.job.order();
-        let charge_ns = member.run_ns + member.run_ns * commit_of_1024 / 1024;
-        self.costs.learn(order.kind, order.ticket.tenant, self.looked, member.run_ns, charge_ns);
-        let charge_ns = charge_ns + member.lost_ns;
-        self.bills.push(Bill { tenant: order.ticket.tenant, cost: member.cost, charge_ns, is_husk: false });
-    }
-
-    /// Notes what a group cost. What its commit took beyond that of a small group is shared by the time that the members
-    /// ran, a few times that at most: a hiccup of the disk is nobody's.
-    fn bill_group(&mut self, members: &[Member], committed: bool) {
-        let mut share = 0;
-        if committed {
-            let ran: u64 = members.iter().map(|m| m.run_ns).sum();
-            let before = if self.small_commit_ns == 0 { self.commit_ns } else { self.small_commit_ns };
-            if self.commit_frames <= SMALL_GROUP_FRAMES {
-                self.small_commit_ns = (before * 15 + self.commit_ns) / 16;
-            }
-            share = (self.commit_ns.saturating_sub(before) * 1024 / ran.max(1)).min(COMMIT_TIMES_MAX * 1024);
-        }
-        members.iter().for_each(|member| self.bill(member, share));
     }
 
     /// Commits or rolls back, raises the epoch, answers.
