@@ -38,8 +38,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes of a WAL frame's header.
-const FRAME_HEADER: u64 = 24;
 /// Rounds beside the writer before the last one, at most.
 const ROUNDS_MAX: usize = 16;
 /// Frames that are left to the writer's own last round.
@@ -129,16 +127,6 @@ impl Rounds {
 }
 
 impl Shared {
-    /// Bytes of a WAL frame.
-    pub(crate) fn frame_bytes(&self) -> u64 {
-        u64::from(self.following.found().page_size) + FRAME_HEADER
-    }
-
-    /// Frames from which on a checkpoint begins.
-    fn soft_frames(&self) -> u64 {
-        self.config.wal_soft_bytes / self.frame_bytes()
-    }
-
     /// A failed round: after a failed sync the WAL must be kept, anything else is tried again.
     fn checkpoint_failed(&self, error: &Error) {
         self.scrub.whole.store(false, Relaxed); // a page may be written in part
@@ -252,6 +240,7 @@ impl Writer {
                     if now.done || (now.begun && !now.is_all()) {
                         self.shared.following.calm();
                     }
+                    self.shared.tell_who_keeps_the_wal(&now);
                     if now.done {
                         self.wal.times_in_vain = 0;
                         self.connection.wal_frames.store(0, Relaxed);

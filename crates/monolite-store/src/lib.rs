@@ -46,6 +46,7 @@ mod threads;
 mod ticket;
 mod wal;
 mod wal_behind;
+mod wal_bounds;
 mod wal_scan;
 mod write;
 

@@ -212,3 +212,30 @@ fn a_group_that_may_last_for_ever_is_a_group_all_the_same() {
     let store = open(&folder.path().join("S.db"), Config { group_time_max: Duration::MAX, ..config() });
     within(30, move || (0..5).for_each(|id| write(&store, id)));
 }
+
+#[test]
+fn a_wal_that_another_program_keeps_above_its_limit_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let store = open(&path, Config { wal_soft_bytes: 256 << 10, wal_hard_bytes: 1 << 20, ..config() });
+    write(&store, 0);
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+    let mut id = 0;
+    let told = loop {
+        write(&store, id);
+        id += 1;
+        if let Some(trouble) = store.status().trouble {
+            break trouble;
+        }
+        assert!(id < 600, "{:?}", store.status());
+    };
+    assert!(told.contains("wal_hard_bytes") && told.contains("another program"), "{told}");
+    assert!(store.status().wal_bytes > 1 << 20);
+    drop(reader);
+    while store.status().trouble.is_some() {
+        write(&store, id);
+        id += 1;
+        assert!(id < 1200, "{:?}", store.status());
+    }
+}
