@@ -99,13 +99,13 @@ impl Rounds {
     }
 
     /// A round copied all that there was, and so much was written meanwhile: has the writer rest so long that the next one
-    /// leaves little enough. Answers whether that can be hoped for.
+    /// leaves little enough, then twice as long, since a rest is bounded. Answers whether there is hope.
     fn press(&self, copied: u64, written: u64) -> bool {
         let pressed = u64::from(self.press.load(Relaxed));
-        let unpressed = written * (1 + pressed);
-        let wanted = (unpressed * CONVERGES_BY).div_ceil(copied.max(1)).saturating_sub(1).min(PRESS_MAX);
         if written > copied / 2 {
-            self.press.store(wanted.max(pressed) as u32, Relaxed);
+            let first = (written * CONVERGES_BY).div_ceil(copied.max(1)).saturating_sub(1);
+            let harder = if pressed == 0 { first } else { pressed * 2 };
+            self.press.store(harder.min(PRESS_MAX) as u32, Relaxed);
         }
         written <= copied || pressed < PRESS_MAX
     }
@@ -130,7 +130,6 @@ impl Shared {
     /// A failed round: after a failed sync the WAL must be kept, anything else is tried again.
     fn checkpoint_failed(&self, error: &Error) {
         self.scrub.whole.store(false, Relaxed); // a page may be written in part
-        self.file_is_torn(true);
         *lock(&self.trouble) = Some(format!("a checkpoint failed: {error}"));
         let failed_disk = match error.sqlite() {
             Some(rusqlite::Error::SqliteFailure(e, _)) => e.extended_code & 0xFF == ffi::SQLITE_IOERR,
@@ -254,6 +253,7 @@ impl Writer {
                 Ok(_) => self.shared.reads.slow.wait_for_an_end(LOOK_AGAIN),
                 Err(error) => {
                     self.wal.next_frames = frames + soft / 4;
+                    self.shared.file_is_torn(true);
                     self.shared.checkpoint_failed(&error.into());
                     break;
                 }
@@ -359,18 +359,24 @@ fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> 
     for _ in 0..ROUNDS_MAX {
         let start = Instant::now();
         shared.reads.slots.end_idle();
-        let now = connection.privileged(|c| raw::checkpoint(c, Checkpoint::Passive))?;
+        let round = connection.privileged(|c| raw::checkpoint(c, Checkpoint::Passive));
+        let now = round.inspect_err(|_| shared.file_is_torn(true))?;
         raw::sync_database_file(connection.sqlite())?;
         shared.mark_later(); // the file's time moved
         if let Some(o) = &shared.config.observer {
             o.checkpointed(CheckpointMode::Beside, now.frames, now.copied, start.elapsed());
         }
         let left = shared.wal_frames.load(Relaxed).saturating_sub(now.copied);
-        let goes_on = match now.copied == now.frames {
-            true => shared.rounds.press(now.copied.saturating_sub(copied_before), left),
-            false => left <= left_before / 10 * 9,
+        if !now.begun || left < LAST_ROUND_FRAMES {
+            break;
+        }
+        let goes_on = if now.copied == now.frames {
+            shared.rounds.press(now.copied.saturating_sub(copied_before), left)
+        } else {
+            shared.rounds.press.store(0, Relaxed); // a reader keeps it, not the writer
+            left <= left_before / 10 * 9
         };
-        if !now.begun || left < LAST_ROUND_FRAMES || !goes_on {
+        if !goes_on {
             break;
         }
         (left_before, copied_before) = (left, now.copied);

@@ -10,6 +10,7 @@
 //! - A file that changed is not judged by its time: `sqlite3` may copy the WAL too. It may not hold another store's row, nor the
 //!   own one of an older commit than it surely held, nor none where it had one.
 //! - Nothing is copied into a file before it was looked at. What `cp` writes while a round copies is not noticed by this.
+//! - Where a checkpoint failed in the middle of a page, that page says nothing: it has no right sum.
 //! - A store whose file was replaced is quarantined: nothing is written, read, copied or followed any more. Its WAL is put
 //!   aside, since SQLite would lay it over the other file at the next opening.
 
@@ -18,7 +19,7 @@ use crate::follow::row;
 use crate::place;
 use crate::reply::lock;
 use crate::sqlite::connection::Connection;
-use crate::sqlite::pages;
+use crate::sqlite::{pages, sums};
 use crate::store::Shared;
 use crate::write::writer::Writer;
 use rusqlite::OptionalExtension;
@@ -35,17 +36,17 @@ pub(crate) struct Placed {
     /// A commit that it surely holds, and the page of the row that says so.
     copied: u64,
     root: u32,
-    /// What the file's header said at the opening: a crash may have left a first page that only the WAL holds whole.
-    mode: Mode,
-    /// A checkpoint failed: any page may be there in part, until all is copied again.
+    /// What the file's header said at the opening: a crash may have left a first page that only the WAL holds whole, or none,
+    /// which becomes zeroes when the file grows.
+    mode: [u8; 2],
+    /// A checkpoint failed in the middle: any page may be there in part, until all is copied again.
     is_torn: bool,
 }
 
 /// The header's write and read versions; a file in WAL mode has 2 in both ("Database File Format", section 1.3.3).
-type Mode = Option<[u8; 2]>;
-const WAL_MODE: Mode = Some([2, 2]);
+const WAL_MODE: [u8; 2] = [2, 2];
 
-fn mode(first: &[u8]) -> Mode {
+fn mode(first: &[u8]) -> Option<[u8; 2]> {
     first.get(18..20)?.try_into().ok()
 }
 
@@ -71,7 +72,7 @@ impl Placed {
         let mut placed = Placed { seen: Stamp::of(&shared.path).ok().flatten(), ..Placed::default() };
         if placed.seen.is_some() {
             let first = pages::raw(connection.sqlite(), 1, shared.following.found().page_size);
-            placed.mode = first.ok().flatten().and_then(|first| mode(&first));
+            placed.mode = first.ok().flatten().and_then(|first| mode(&first)).unwrap_or_default();
             let _ = placed.is_own(shared, connection); // notes what it holds
         }
         placed
@@ -89,7 +90,7 @@ impl Placed {
             return Ok(Some("another file was put in its place"));
         }
         // Rounds of our own change it all the time; it is looked at once they have ended.
-        if self.is_torn || (shared.rounds.is_active() && !copying) {
+        if shared.rounds.is_active() && !copying {
             return Ok(None);
         }
         match self.is_own(shared, connection) {
@@ -114,7 +115,9 @@ impl Placed {
         ) else {
             return Ok(None);
         };
-        match row::any(&page) {
+        // Half a page tells of nothing; one that is missing is not half written.
+        let is_half = self.is_torn && !page.is_empty() && !sums::is_sound(&page);
+        match row::any(&page).filter(|_| !is_half) {
             Some((row, history)) if history == found.history => {
                 let is_older = root == self.root && row.sequence < self.copied;
                 if !is_older {
@@ -126,9 +129,10 @@ impl Placed {
             None => {}
         }
         // A round that a reader held back leaves the row out, as long as the file never had it there; so it does the first
-        // page. Every other store's file is in WAL mode.
-        let had_it = self.copied > 0 && root == self.root;
-        Ok(Some(!had_it && [WAL_MODE, self.mode].contains(&mode(&first))))
+        // page. Every other store's file is in WAL mode, also in half a page: the header lies in one sector.
+        let had_it = self.copied > 0 && root == self.root && !is_half;
+        let has_mode = |mode: [u8; 2]| mode == WAL_MODE || mode == self.mode;
+        Ok(Some(!had_it && mode(&first).is_some_and(has_mode)))
     }
 }
 

@@ -243,3 +243,30 @@ fn the_wal_that_was_put_aside_before_stays() {
     assert_eq!(std::fs::read(&before).unwrap(), b"of an earlier time");
     assert!(std::fs::metadata(path.with_file_name("S.db-wal.replaced.2")).unwrap().len() > 5 * 4096);
 }
+
+#[test]
+fn bytes_that_another_program_copied_in_are_noticed_also_while_checkpoints_fail() {
+    for of_store in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("S.db");
+        let config = Config { vfs: faulty::config().vfs, wal_soft_bytes: 1 << 20, ..config() };
+        let store = open_with(&path, config);
+        inject(&path, Fault { times: u32::MAX, lacks: 2048, ..Fault::new(Op::Write, On::Db, ffi::SQLITE_FULL) });
+        let end = Instant::now() + Duration::from_secs(120);
+        while !store.status().trouble.is_some_and(|trouble| trouble.contains("a checkpoint failed")) {
+            assert!(Instant::now() < end, "{:?}", store.status());
+            write(&store).unwrap();
+        }
+        let now = std::fs::read(other(folder.path(), of_store)).unwrap();
+        std::fs::write(&path, &now).unwrap();
+        faulty::heal(&path);
+        let refused = loop {
+            match write(&store) {
+                Ok(()) => assert!(Instant::now() < end, "{:?}", store.status()),
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(refused.kind(), Kind::Corrupt, "{refused}");
+        assert_quarantined(store, &path, &now);
+    }
+}

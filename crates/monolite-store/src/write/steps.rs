@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long a migration rests that met what may pass.
 const AGAIN: Duration = Duration::from_secs(1);
+/// What is told of it meanwhile.
+const RESTS: &str = "goes on when this has passed";
 
 /// The stepwise migrations that are not finished.
 pub(super) struct Steps {
@@ -53,8 +55,12 @@ impl Writer {
             Ok(progress)
         });
         match result {
-            Ok(Progress::More) => {}
-            Ok(Progress::Done) => drop(self.steps.pending.pop_front()),
+            Ok(progress) => {
+                lock(&self.shared.trouble).take_if(|told| told.contains(RESTS));
+                if progress == Progress::Done {
+                    self.steps.pending.pop_front();
+                }
+            }
             Err(error) => {
                 let _ = self.connection.rollback();
                 if matches!(error.kind(), Kind::Full | Kind::Busy | Kind::Overloaded) {
@@ -69,7 +75,7 @@ impl Writer {
 
     /// It goes on a moment later, without waiting for a write.
     fn rest(&mut self, name: &str, error: &Error) {
-        *lock(&self.shared.trouble) = Some(format!("{name} goes on when this has passed: {error}"));
+        lock(&self.shared.trouble).get_or_insert_with(|| format!("{name} {RESTS}: {error}"));
         self.steps.rests = Some(Instant::now() + AGAIN);
         self.shared.errand_later(AGAIN);
     }
