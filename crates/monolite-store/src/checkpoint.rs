@@ -370,7 +370,7 @@ fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> 
         if !now.begun || left < LAST_ROUND_FRAMES {
             break;
         }
-        let goes_on = if now.copied == now.frames {
+        let goes_on = if now.is_all() {
             shared.rounds.press(now.copied.saturating_sub(copied_before), left)
         } else {
             shared.rounds.press.store(0, Relaxed); // a reader keeps it, not the writer

@@ -169,16 +169,11 @@ impl Writer {
         if self.shared.standing.is_quarantined() {
             return Err(self.shared.closed_error());
         }
-        let found = self.shared.look_replaced(&self.connection, copying);
-        if matches!(found, Ok(None)) {
-            return Ok(());
-        }
+        let Some(found) = self.shared.look_replaced(&self.connection, copying).transpose() else { return Ok(()) };
         if !self.connection.sqlite().is_autocommit() {
             let _ = self.connection.rollback();
         }
-        let Some(what) = found.map_err(|e| e.within("nothing was done, since its file may be another one"))? else {
-            return Ok(());
-        };
+        let what = found.map_err(|e| e.within("nothing was done, since its file may be another one"))?;
         let shared = &self.shared;
         let text = |of_wal: &str| {
             format!(

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::beside;
 use monolite_store::{Config, Error, Kind, Migration, Migrations, Store};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 fn try_open(path: &Path) -> Result<Store, Error> {
@@ -16,10 +19,6 @@ fn write(store: &Store, n: usize) {
     for _ in 0..n {
         store.write_blocking(|tx| tx.execute("INSERT INTO t(v) VALUES ('x')", [])).unwrap();
     }
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    PathBuf::from(format!("{}{suffix}", path.display()))
 }
 
 fn marked(path: &Path) -> Option<u64> {

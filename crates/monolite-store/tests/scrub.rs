@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{beside, unsound, wait_until};
 use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT) STRICT";
 const PAGE: usize = 4096;
@@ -21,34 +24,6 @@ fn fill(store: &Store, n: usize) -> Result<(), Error> {
         store.write_blocking(|tx| tx.execute("INSERT INTO t(v) VALUES (hex(randomblob(700)))", []))?;
     }
     Ok(())
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    PathBuf::from(format!("{}{suffix}", path.display()))
-}
-
-fn wait_until(store: &Store, what: &str, holds: impl Fn(&Store) -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !holds(store) {
-        assert!(Instant::now() < end, "{what}: {:?}", store.status());
-        std::thread::yield_now();
-    }
-}
-
-/// The definition of SQLite's checksum VFS.
-fn sum(page: &[u8]) -> [u8; 8] {
-    let (mut s1, mut s2) = (0u32, 0u32);
-    for pair in page[..PAGE - 8].chunks_exact(8) {
-        s1 = s1.wrapping_add(u32::from_le_bytes(pair[..4].try_into().unwrap())).wrapping_add(s2);
-        s2 = s2.wrapping_add(u32::from_le_bytes(pair[4..].try_into().unwrap())).wrapping_add(s1);
-    }
-    [s1.to_le_bytes(), s2.to_le_bytes()].concat().try_into().unwrap()
-}
-
-fn unsound(path: &Path) -> Vec<usize> {
-    let bytes = fs::read(path).unwrap();
-    let pages = bytes.chunks_exact(PAGE).enumerate();
-    pages.filter(|(_, page)| page[PAGE - 8..] != sum(page)).map(|(i, _)| i + 1).collect()
 }
 
 /// Changes a byte as a failing disk does: nothing tells of it, not even the file's time.

@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{beside, unsound, wait_until};
 use monolite_store::rusqlite::Connection;
 use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PAGE: usize = 4096;
 
@@ -38,34 +41,8 @@ fn rows(store: &Store) -> i64 {
     store.read_blocking::<_, Error, _>(|s| s.query_row("SELECT count(*) FROM t", [], |r| r.get(0))).unwrap()
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    PathBuf::from(format!("{}{suffix}", path.display()))
-}
-
-fn wait_until(store: &Store, what: &str, holds: impl Fn(&Store) -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !holds(store) {
-        assert!(Instant::now() < end, "{what}: {:?}", store.status());
-        std::thread::yield_now();
-    }
-}
-
 fn wait_for_a_mark_that_trusts_sums(store: &Store) {
     wait_until(store, "the mark", |s| fs::read_to_string(beside(s.path(), ".mark")).unwrap().contains(" k "));
-}
-
-/// Pages without their sum, by the definition of SQLite's checksum VFS.
-fn unsound(path: &Path) -> Vec<usize> {
-    let is_sound = |page: &[u8]| {
-        let (mut s1, mut s2) = (0u32, 0u32);
-        for pair in page[..PAGE - 8].chunks_exact(8) {
-            s1 = s1.wrapping_add(u32::from_le_bytes(pair[..4].try_into().unwrap())).wrapping_add(s2);
-            s2 = s2.wrapping_add(u32::from_le_bytes(pair[4..].try_into().unwrap())).wrapping_add(s1);
-        }
-        page[PAGE - 8..] == [s1.to_le_bytes(), s2.to_le_bytes()].concat()
-    };
-    let bytes = fs::read(path).unwrap();
-    (1..).zip(bytes.chunks_exact(PAGE)).filter(|(_, page)| !is_sound(page)).map(|(number, _)| number).collect()
 }
 
 /// Another program in a read.

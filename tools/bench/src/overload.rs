@@ -152,15 +152,8 @@ fn rows(report: &mut Report, name: &str, peaks: (f64, f64), over_ms: u64, seen: 
 
 /// The piece of time from which on some in a row were not late; all of them where there were none such.
 fn recovered(bins: &[(u64, u64, u64)], is_late: impl Fn(&(u64, u64, u64)) -> bool) -> usize {
-    let mut from = 0;
-    for (at, bin) in bins.iter().enumerate() {
-        if is_late(bin) {
-            from = at + 1;
-        } else if at + 1 - from == RECOVERED_BINS {
-            return from;
-        }
-    }
-    bins.len()
+    let is_calm = |some: &[(u64, u64, u64)]| !some.iter().any(&is_late);
+    bins.windows(RECOVERED_BINS).position(is_calm).unwrap_or(bins.len())
 }
 
 /// What was refused and how long the slowest took, piece by piece, until it had recovered.

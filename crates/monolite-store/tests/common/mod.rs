@@ -1,4 +1,5 @@
-//! What several files of tests need: a held writer, futures without a runtime, an end to what hangs, processes of their own.
+//! What several files of tests need: a held writer, futures without a runtime, an end to what hangs, processes of their own,
+//! and looks at the files.
 //!
 //! Each file is a program that uses its part of this.
 
@@ -6,14 +7,14 @@
 
 use monolite_store::{Error, Store, Ticket};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Command;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Keeps the writer busy until the sender is used or dropped: what is queued meanwhile forms one group.
 pub(crate) fn hold_writer(store: &Store, ticket: Ticket) -> (JoinHandle<()>, SyncSender<()>) {
@@ -114,4 +115,33 @@ pub(crate) fn limit_memory(bytes: Option<u64>) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::As).maximum;
     setrlimit(Resource::As, Rlimit { current: bytes.or(maximum), maximum }).unwrap();
+}
+
+/// The file of this suffix beside a database.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", path.display()))
+}
+
+/// Waits for what another thread of the store does.
+pub(crate) fn wait_until(store: &Store, what: &str, holds: impl Fn(&Store) -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !holds(store) {
+        assert!(Instant::now() < end, "{what}: {:?}", store.status());
+        std::thread::yield_now();
+    }
+}
+
+/// Pages of 4,096 bytes without their sum, counted from 1, by the definition of SQLite's checksum VFS.
+pub(crate) fn unsound(path: &Path) -> Vec<usize> {
+    let sum = |page: &[u8]| {
+        let (mut s1, mut s2) = (0u32, 0u32);
+        for pair in page.chunks_exact(8) {
+            s1 = s1.wrapping_add(u32::from_le_bytes(pair[..4].try_into().unwrap())).wrapping_add(s2);
+            s2 = s2.wrapping_add(u32::from_le_bytes(pair[4..].try_into().unwrap())).wrapping_add(s1);
+        }
+        [s1.to_le_bytes(), s2.to_le_bytes()].concat()
+    };
+    let bytes = std::fs::read(path).unwrap();
+    let is_unsound = |page: &[u8]| page[4096 - 8..] != sum(&page[..4096 - 8]);
+    (1..).zip(bytes.chunks_exact(4096)).filter(|(_, page)| is_unsound(page)).map(|(number, _)| number).collect()
 }
