@@ -120,6 +120,12 @@ struct PointsArguments {
     /// Only syncs, and only the device's errors.
     #[arg(long)]
     syncs: bool,
+    /// Syncs take a while and meet: the writer's and the checkpointer's.
+    #[arg(long)]
+    overlap: bool,
+    /// Keeps nothing of a point that fails.
+    #[arg(long)]
+    forget: bool,
     /// Only so many points, chosen at random.
     #[arg(long)]
     sample: Option<usize>,
@@ -216,8 +222,16 @@ pub fn run() -> ExitCode {
         }
         Rig::Points(a) => {
             println!("points: seed {}", a.seed);
-            let points =
-                Points { seed: a.seed, sample: a.sample, call: a.call, syncs: a.syncs, jobs: a.jobs, within: a.dir };
+            let points = Points {
+                seed: a.seed,
+                sample: a.sample,
+                call: a.call,
+                syncs: a.syncs,
+                overlap: a.overlap,
+                forget: a.forget,
+                jobs: a.jobs,
+                within: a.dir,
+            };
             points::run(&points).map(|seen| print!("{seen}"))
         }
         Rig::History(a) => {

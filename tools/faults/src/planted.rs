@@ -59,7 +59,7 @@ const RIGS: [(&str, &[&str]); 8] = [
     ("images", &["images", "--count", "1500", "--seed", "7", "--jobs", "1", "--forget"]),
     ("archive", &["archive", "--images", "200", "--kills", "4", "--seed", "7", "--forget"]),
     ("rewind", &["rewind", "--images", "100", "--seed", "7"]),
-    ("points", &["points", "--syncs", "--seed", "3", "--jobs", "1"]),
+    ("points", &["points", "--syncs", "--seed", "3", "--jobs", "1", "--forget"]),
     ("kill", &["kill", "--cycles", "8", "--seed", "11"]),
     ("power", &["power", "--cycles", "6", "--seed", "11"]),
 ];

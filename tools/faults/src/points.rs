@@ -24,12 +24,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The longest that one point may take.
 pub const POINT_MAX: Duration = Duration::from_secs(60);
 
+/// How long a sync takes where they are to meet.
+const SYNC: Duration = Duration::from_millis(2);
 /// Images of one run at random moments.
 const MOMENTS: usize = 3;
 /// Operations behind a failed sync that such moments are chosen from.
@@ -50,6 +52,10 @@ pub struct Points {
     pub call: Option<u64>,
     /// Only syncs, and only the device's errors.
     pub syncs: bool,
+    /// Each sync takes a while and checkpoints are not waited for, so that the writer's meet the checkpointer's.
+    pub overlap: bool,
+    /// Keeps nothing of a point at which something did not hold.
+    pub forget: bool,
     /// Threads.
     pub jobs: usize,
     /// A folder on tmpfs.
@@ -130,7 +136,7 @@ pub fn run(points: &Points) -> Result<Passed> {
     let (progress, pauses) = (Progress::new("points", all.len() as u64), Pauses::watch());
     let worker = || -> Result<()> {
         while let Some(point) = all.get(next.fetch_add(1, SeqCst)) {
-            let one = unpaused(&pauses, || bounded(*point, points.seed, &points.within))
+            let one = unpaused(&pauses, || bounded(*point, points))
                 .map_err(|e| e.context(format!("seed {}, {point:?}", points.seed)))
                 .inspect_err(|_| {
                     next.store(usize::MAX / 2, SeqCst);
@@ -165,8 +171,8 @@ impl Passed {
 /// The workload without faults: its calls, and the points that they make.
 fn list(points: &Points) -> Result<(usize, Vec<Point>)> {
     let folder = tempfile::Builder::new().prefix("points-").tempdir_in(&points.within)?;
-    let disk = Disk::watch(folder.path())?;
-    work::run(folder.path(), &disk, &shape(points.seed, true)).context("the run without faults")?;
+    let disk = points.disk(folder.path())?;
+    work::run(folder.path(), &disk, &points.shape(true)).context("the run without faults")?;
     let trace = disk.trace();
     let mut all = Vec::new();
     for (&(method, kind), call) in trace.iter().zip(1..) {
@@ -181,8 +187,18 @@ fn list(points: &Points) -> Result<(usize, Vec<Point>)> {
     Ok((trace.len(), all))
 }
 
-fn shape(seed: u64, sound: bool) -> Shape {
-    Shape { seed, groups: 4, group_max: 5, settle: true, killed_at: None, sound }
+impl Points {
+    fn shape(&self, sound: bool) -> Shape {
+        Shape { seed: self.seed, groups: 4, group_max: 5, settle: !self.overlap, killed_at: None, sound }
+    }
+
+    fn disk(&self, folder: &Path) -> Result<Arc<Disk>> {
+        let disk = Disk::watch(folder)?;
+        if self.overlap {
+            disk.slow_syncs(SYNC);
+        }
+        Ok(disk)
+    }
 }
 
 /// Tries again where it failed and the process was stopped meanwhile.
@@ -197,10 +213,10 @@ fn unpaused(pauses: &Pauses, mut point: impl FnMut() -> Result<Passed>) -> Resul
 }
 
 /// A point on a thread of its own, so that one that hangs is seen; its thread is then left behind.
-fn bounded(point: Point, seed: u64, within: &Path) -> Result<Passed> {
+fn bounded(point: Point, points: &Points) -> Result<Passed> {
     let (done, result) = sync_channel(1);
-    let within = within.to_owned();
-    std::thread::spawn(move || done.send(one(point, seed, &within)));
+    let points = points.clone();
+    std::thread::spawn(move || done.send(one(point, &points)));
     for _ in 0..POINT_MAX.as_secs() {
         // By the second: time in which the machine let nobody run does not count.
         match result.recv_timeout(Duration::from_secs(1)) {
@@ -212,20 +228,34 @@ fn bounded(point: Point, seed: u64, within: &Path) -> Result<Passed> {
     bail!("it hangs")
 }
 
-fn one(point: Point, seed: u64, within: &Path) -> Result<Passed> {
-    let mut random = Random::new(seed ^ point.call << 8);
-    let folder = tempfile::Builder::new().prefix("point-").tempdir_in(within)?;
-    let disk = Disk::watch(folder.path())?;
+/// One point in a folder of its own, which is kept where something did not hold.
+fn one(point: Point, points: &Points) -> Result<Passed> {
+    let folder = tempfile::Builder::new().prefix("point-").tempdir_in(&points.within)?;
+    let disk = points.disk(folder.path())?;
+    tried(point, points, folder.path(), &disk).or_else(|error| {
+        if points.forget {
+            return Err(error);
+        }
+        let kept = folder.keep();
+        let calls: Vec<String> = (1..).zip(disk.trace()).map(|(n, call)| format!("{n} {call:?}")).collect();
+        std::fs::write(kept.join("calls.txt"), calls.join("\n"))?;
+        let log: Vec<String> = (0..).zip(disk.log()).map(|(n, op)| format!("{n} {}", op.brief())).collect();
+        std::fs::write(kept.join("log.txt"), log.join("\n"))?;
+        Err(error.context(format!("what is left of it lies in {}", kept.display())))
+    })
+}
+
+fn tried(point: Point, points: &Points, folder: &Path, disk: &Arc<Disk>) -> Result<Passed> {
+    let mut random = Random::new(points.seed ^ point.call << 8);
     disk.plan(Plan { forever: point.forever, ..Plan::once(point.call, point.fault) });
-    let run = work::run(folder.path(), &disk, &shape(seed, false))?;
+    let run = work::run(folder, disk, &points.shape(false))?;
     let mut passed = Passed { tried: 1, fired: usize::from(disk.heal() > 0), ..Passed::default() };
     judge_errors(&run.errors, &mut passed.errors)?;
     let log = disk.log();
-    drop(disk);
     if point.fault != Fault::Crash {
-        check::check(folder.path(), &run.knowledge, Look::Write).context("opened again on the healed disk")?;
+        check::check(folder, &run.knowledge, Look::Write).context("opened again on the healed disk")?;
     }
-    let looking = tempfile::Builder::new().prefix("image-").tempdir_in(within)?;
+    let looking = tempfile::Builder::new().prefix("image-").tempdir_in(&points.within)?;
     let styles = [Style::Bare, Style::Whole, STYLES[random.below(STYLES.len() as u64) as usize]];
     for style in styles {
         let image = at_the_end(&log, style, &mut random);

@@ -78,6 +78,19 @@ pub enum Op {
     Note(Note),
 }
 
+impl Op {
+    /// In a line, with the number of bytes in place of the bytes.
+    pub fn brief(&self) -> String {
+        match self {
+            Op::Found { file, name, bytes } => format!("found {file} {name}, {} bytes", bytes.len()),
+            Op::Write { file, at, data } => format!("write {file} at {at}, {} bytes", data.len()),
+            Op::Reread { file, bytes } => format!("reread {file}, {} bytes", bytes.len()),
+            Op::Beside { name, bytes } => format!("beside {name}: {:?}", String::from_utf8_lossy(bytes)),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
 /// What a client knows of its writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {

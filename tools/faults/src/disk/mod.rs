@@ -9,6 +9,8 @@
 //! - Only a sync makes bytes durable, and only those written before it began. Closing never does.
 //! - A name is durable only once its folder was synced.
 //! - After a failed sync the bytes it was to make durable are doubtful for ever, whatever later syncs say.
+//! - Every handle of a file that was open when a sync of it failed is told once, at its own next sync, as Linux does since 4.13
+//!   (`errseq_t`): what one handle wrote and another one failed to sync is not called durable.
 
 mod fault;
 mod log;
@@ -38,9 +40,12 @@ struct State {
     log: Vec<Op>,
     names: HashMap<PathBuf, FileId>,
     files: usize,
+    /// Failed syncs of each file.
+    failures: HashMap<FileId, u64>,
     trace: Vec<(Method, FileKind)>,
     plan: Option<Plan>,
     fired: u64,
+    sync_time: Duration,
     dead: bool,
 }
 
@@ -76,6 +81,11 @@ impl Disk {
         state.plan = Some(plan);
         state.fired = 0;
         state.trace.clear();
+    }
+
+    /// Syncs take so long from here on.
+    pub fn slow_syncs(&self, time: Duration) {
+        self.state().sync_time = time;
     }
 
     /// No faults from here on, and answers how many happened.
@@ -209,9 +219,33 @@ impl Disk {
         Ok(())
     }
 
+    /// A sync of a file ended: notes it, or that it failed. `told` is how many failures its handle has answered; a failure of
+    /// another handle is answered now.
+    pub(crate) fn synced(&self, file: FileId, upto: usize, fails: bool, told: &mut u64) -> bool {
+        let mut state = self.state();
+        let failures = state.failures.entry(file).or_default();
+        *failures += u64::from(fails);
+        let well = *failures == std::mem::replace(told, *failures);
+        let op = if well { Op::Sync { file, upto } } else { Op::SyncFailed { file } };
+        if !state.dead {
+            state.log.push(op);
+        }
+        well
+    }
+
+    /// How many syncs of a file have failed: what a handle that is opened now was not there for.
+    pub(crate) fn failures(&self, file: FileId) -> u64 {
+        self.state().failures.get(&file).copied().unwrap_or(0)
+    }
+
     /// What a sync that begins now will cover.
     pub(crate) fn now(&self) -> usize {
         self.state().log.len()
+    }
+
+    /// How long a sync takes.
+    pub(crate) fn sync_time(&self) -> Duration {
+        self.state().sync_time
     }
 
     /// Waits as a slow disk does.

@@ -9,6 +9,7 @@ use monolite_store::rusqlite::ffi;
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A watched file.
 pub(super) struct Handle {
@@ -16,6 +17,8 @@ pub(super) struct Handle {
     pub(super) file: FileId,
     pub(super) kind: FileKind,
     pub(super) syncs_folder: bool,
+    /// Failed syncs of the file that this handle has answered, or was not there for.
+    pub(super) told: u64,
 }
 
 #[repr(C)]
@@ -221,17 +224,23 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     // SAFETY: as in read.
     let Some(h) = (unsafe { handle(file) }) else { return below!(file.xSync(flags)) };
     let upto = h.disk.now();
-    match h.disk.enter(Method::Sync, h.kind) {
-        Verdict::Fail(code) => {
-            h.disk.push(Op::SyncFailed { file: h.file });
-            return code;
-        }
-        Verdict::Lie => return ffi::SQLITE_OK,
-        Verdict::Slow(wait) => Disk::delay(wait),
-        _ => {}
+    match h.disk.sync_time() {
+        Duration::ZERO => {}
+        time => Disk::delay(time),
     }
+    let failure = match h.disk.enter(Method::Sync, h.kind) {
+        Verdict::Fail(code) => Some(code),
+        Verdict::Lie => return ffi::SQLITE_OK,
+        Verdict::Slow(wait) => {
+            Disk::delay(wait);
+            None
+        }
+        _ => None,
+    };
     // The real file is on a disk that is never cut: what counts is the log.
-    h.disk.push(Op::Sync { file: h.file, upto });
+    if !h.disk.synced(h.file, upto, failure.is_some(), &mut h.told) {
+        return failure.unwrap_or(Method::Sync.failure());
+    }
     if std::mem::take(&mut h.syncs_folder) {
         h.disk.push(Op::SyncFolder { upto });
     }

@@ -105,7 +105,7 @@ unsafe extern "C" fn open(
         let id = disk.opened(path, before);
         // unixOpen: the first sync of a journal or WAL that it may have created syncs the folder too.
         let new = flags & ffi::SQLITE_OPEN_CREATE != 0 && kind != FileKind::Database;
-        Handle { disk: Arc::clone(&disk), file: id, kind, syncs_folder: new }
+        Handle { told: disk.failures(id), disk: Arc::clone(&disk), file: id, kind, syncs_folder: new }
     });
     // SAFETY: as above.
     unsafe { files::opened(file, code, handle) }
