@@ -68,6 +68,36 @@ fn check_sees_a_sound_store_while_it_is_written() {
     assert_eq!(again.check().err().map(|e: Error| e.kind()), Some(Kind::Closed));
 }
 
+#[test]
+fn a_copy_that_is_synced_and_checked_ends_with_its_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let store = open(&path);
+    let target = folder.path().join("copies/S.db");
+    let (filled, is_filled) = std::sync::mpsc::sync_channel(1);
+    let copied = std::thread::scope(|scope| {
+        let source = store.clone();
+        let copy = scope.spawn(|| {
+            let source = source;
+            source.copy_to(&target, &mut |done, total| {
+                if done == total {
+                    let _ = filled.try_send(());
+                    while source.is_open() {
+                        std::thread::yield_now();
+                    }
+                }
+            })
+        });
+        is_filled.recv().unwrap();
+        store.close().unwrap();
+        open(&path).close().expect("nothing has its lock any more");
+        copy.join().unwrap()
+    });
+    let error = copied.expect_err("of a store that has ended");
+    assert_eq!(error.kind(), Kind::Closed, "{error}");
+    assert_eq!(std::fs::read_dir(target.parent().unwrap()).unwrap().count(), 0, "nothing is left of it");
+}
+
 fn narrow(path: &std::path::Path) -> Store {
     let sql = "CREATE TABLE bulk(id INTEGER PRIMARY KEY, b BLOB) STRICT;
                WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i < 20000) INSERT INTO bulk SELECT i, randomblob(600) FROM s;";

@@ -6,7 +6,7 @@
 
 use super::open::{Permit, Pinned};
 use crate::error::{Error, Kind, Result};
-use crate::maintain;
+use crate::maintain::{self, Stops};
 use crate::read::{Active, Length, Reader, Snapshot, panicked, thread_number};
 use crate::reply::{far_from_now, lock};
 use crate::sqlite::watch::{Tripped, Watch};
@@ -214,8 +214,9 @@ impl Held<Reader> {
     /// Copies the file as the snapshot shows it, and ends the snapshot.
     pub(super) fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
         let copied = self.run(None, |reader| {
-            let stopped = || reader.connection.watch.look();
-            maintain::copy_snapshot(reader.connection.sqlite(), reader.sequence, path, progress, &stopped)
+            let watch = self.watch.clone();
+            let stops = Stops { filling: &|| self.watch.look(), proving: Arc::new(move || watch.look()) };
+            maintain::copy_snapshot(reader.connection.sqlite(), reader.sequence, path, progress, &stops)
         });
         self.end(Ended::Done);
         copied?

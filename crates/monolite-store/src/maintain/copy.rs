@@ -8,12 +8,16 @@
 //! - The target's name appears once the copy is whole, read back, checked and on disk; an existing file is never touched.
 //! - Each step copies a bounded number of pages; between them nothing is held but the snapshot. The WAL is not recycled
 //!   while that is held, so it grows by what is written during the copy.
+//! - It asks whether it is to stop between two steps, while it syncs and reads back between two pieces, and while it checks: a
+//!   store that ends does not wait for it, and nothing is left of it.
 
 use super::check::check;
 use super::one_snapshot::one_snapshot;
 use crate::error::{Error, Kind, Result};
 use crate::place;
+use crate::sqlite::connection::STEPS_PER_LOOK;
 use crate::sqlite::raw;
+use crate::sqlite::write_back::WriteBack;
 use crate::status::Copied;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -24,27 +28,38 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Pages copied in one step: about a millisecond.
 const STEP_PAGES: c_int = 512;
+/// Bytes that are synced or read back in one piece.
+const PIECE: usize = 1 << 20;
+
+/// Whether a copy is to stop.
+pub(crate) struct Stops<'a> {
+    /// Asked while its snapshot is open.
+    pub(crate) filling: &'a dyn Fn() -> bool,
+    /// Asked after that; by the connection that checks the copy too.
+    pub(crate) proving: Arc<dyn Fn() -> bool + Send + Sync>,
+}
 
 /// Copies the database of a connection without authorizer and transaction, of a store or of a file that no store has
 /// open, into `target`, which must not exist.
 /// `progress` hears of pages done and pages in all after each step.
 pub fn copy_to(source: &Connection, target: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
-    copy_unless(source, target, progress, &|| false)
+    copy_unless(source, target, progress, &Stops { filling: &|| false, proving: Arc::new(|| false) })
 }
 
-/// The same, unless it is stopped between two steps.
+/// The same, unless it is stopped.
 pub(super) fn copy_unless(
     source: &Connection,
     target: &Path,
     progress: &mut dyn FnMut(u64, u64),
-    stopped: &dyn Fn() -> bool,
+    stops: &Stops<'_>,
 ) -> Result<Copied> {
-    copy_by(source, target, |partial| {
-        one_snapshot(source, |sequence| Ok((fill(source, partial, progress, stopped)?, sequence)))
+    copy_by(source, target, stops, |partial| {
+        one_snapshot(source, |sequence| Ok((fill(source, partial, progress, stops)?, sequence)))
     })
 }
 
@@ -54,20 +69,25 @@ pub(crate) fn copy_snapshot(
     sequence: u64,
     target: &Path,
     progress: &mut dyn FnMut(u64, u64),
-    stopped: &dyn Fn() -> bool,
+    stops: &Stops<'_>,
 ) -> Result<Copied> {
-    copy_by(source, target, |partial| Ok((fill(source, partial, progress, stopped)?, sequence)))
+    copy_by(source, target, stops, |partial| Ok((fill(source, partial, progress, stops)?, sequence)))
 }
 
 /// Makes a copy, which `fill` writes, and proves it before it has its name.
-fn copy_by(source: &Connection, target: &Path, fill: impl FnOnce(&Path) -> Result<(u64, u64)>) -> Result<Copied> {
+fn copy_by(
+    source: &Connection,
+    target: &Path,
+    stops: &Stops<'_>,
+    fill: impl FnOnce(&Path) -> Result<(u64, u64)>,
+) -> Result<Copied> {
     let began = Instant::now();
     refuse_existing(target)?;
     let partial = place::beside(target, ".partial");
     create(&partial)?;
     let copied = fill(&partial).and_then(|(pages, sequence)| {
-        sync(&partial)?;
-        verify(source, &partial, pages, sequence)?;
+        sync(&partial, stops)?;
+        verify(source, &partial, stops, pages, sequence)?;
         publish(&partial, target)?;
         Ok(Copied { pages, sequence, took: began.elapsed() })
     });
@@ -106,12 +126,7 @@ fn create(partial: &Path) -> Result<()> {
 }
 
 /// Writes all pages of the open snapshot; answers how many.
-fn fill(
-    source: &Connection,
-    partial: &Path,
-    progress: &mut dyn FnMut(u64, u64),
-    stopped: &dyn Fn() -> bool,
-) -> Result<u64> {
+fn fill(source: &Connection, partial: &Path, progress: &mut dyn FnMut(u64, u64), stops: &Stops<'_>) -> Result<u64> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut copy = raw::open_beside(source, partial, flags)?;
     // Not crash-safe and not meant to be: an unfinished copy is thrown away, a finished one is synced below.
@@ -124,7 +139,7 @@ fn fill(
         progress(total - u64::try_from(p.remaining).unwrap_or_default(), total);
         match step {
             StepResult::Done => break total,
-            StepResult::More if stopped() => return Err(Error::new(Kind::TooLong, "the copy was stopped")),
+            StepResult::More if (stops.filling)() => return Err(stopped()),
             StepResult::More => {}
             _ => return Err(Error::new(Kind::Busy, "another program uses the copy")),
         }
@@ -134,22 +149,37 @@ fn fill(
     Ok(pages)
 }
 
+fn stopped() -> Error {
+    Error::new(Kind::TooLong, "the copy was stopped")
+}
+
 /// Puts the copy on disk, drops it from memory, and reads it back from the disk in large pieces: the check, which reads
 /// page by page, takes more than twice as long from a cold file.
-fn sync(partial: &Path) -> Result<()> {
+fn sync(partial: &Path, stops: &Stops<'_>) -> Result<()> {
     let io = |e: std::io::Error| Error::io(format!("cannot sync {} or read it back", partial.display()), e);
+    let goes_on = || if (stops.proving)() { Err(stopped()) } else { Ok(()) };
     let mut file = File::open(partial).map_err(io)?;
+    // In pieces: nothing stops a sync, and this one has little left to do.
+    let mut write_back = WriteBack::default();
+    for to in (0..=file.metadata().map_err(io)?.len()).step_by(PIECE) {
+        goes_on()?;
+        write_back.wrote(&file, to).map_err(io)?;
+    }
     file.sync_all().map_err(io)?;
     let _ = rustix::fs::fadvise(&file, 0, None, Advice::DontNeed);
-    let mut piece = vec![0; 1 << 20];
-    while file.read(&mut piece).map_err(io)? > 0 {}
+    let mut piece = vec![0; PIECE];
+    while file.read(&mut piece).map_err(io)? > 0 {
+        goes_on()?;
+    }
     Ok(())
 }
 
-fn verify(source: &Connection, partial: &Path, pages: u64, sequence: u64) -> Result<()> {
+fn verify(source: &Connection, partial: &Path, stops: &Stops<'_>, pages: u64, sequence: u64) -> Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // Immutable: no -wal and -shm appear beside a file that nobody else has.
-    let copy = raw::open_beside(source, Path::new(&immutable(partial)?), flags)?;
+    let mut copy = raw::open_beside(source, Path::new(&immutable(partial)?), flags)?;
+    let proving = stops.proving.clone();
+    copy.progress_handler(STEPS_PER_LOOK, Some(move || proving()))?;
     let found = check(&copy)?;
     if let Some(first) = found.problems.first() {
         let what = format!(
@@ -197,6 +227,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     fn database(path: &Path, rows: u32) -> Connection {
         let c = Connection::open(path).unwrap();
@@ -268,6 +299,30 @@ mod tests {
         assert!(!target.exists() && !place::beside(&target, ".partial").exists());
     }
 
+    #[test]
+    fn a_copy_asks_all_the_while_whether_it_is_to_stop_and_leaves_nothing_then() {
+        let t = tempfile::tempdir().unwrap();
+        let c = database(&t.path().join("from.db"), 50_000);
+        let target = t.path().join("copies/copy.db");
+        // Stopped where it asks for this time after its snapshot; answers how often it asked.
+        let copy = |most: usize| {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let counts = asked.clone();
+            let proving = Arc::new(move || counts.fetch_add(1, Relaxed) + 1 > most);
+            let copied = copy_unless(&c, &target, &mut |_, _| {}, &Stops { filling: &|| false, proving });
+            (copied.map(|copied| copied.pages), asked.load(Relaxed))
+        };
+        let (pages, asks) = copy(usize::MAX);
+        let pieces = 2 * (pages.unwrap() as usize * 4096 / PIECE);
+        assert!(asks > pieces + 100, "{asks} asks, {pieces} pieces");
+        fs::remove_file(&target).unwrap();
+        for most in [0, 1, pieces / 2 + 1, pieces + 10, asks - 1] {
+            let (stopped, asked) = copy(most);
+            assert_eq!((stopped.unwrap_err().kind(), asked), (Kind::TooLong, most + 1));
+            assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 0, "after {most}");
+        }
+    }
+
     /// `cargo test --release -p monolite-store copy::tests::cost -- --ignored --nocapture`
     #[test]
     #[ignore = "a measurement"]
@@ -275,20 +330,21 @@ mod tests {
         let t = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let c = database(&t.path().join("from.db"), 1_000_000);
         c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        let stops = Stops { filling: &|| false, proving: Arc::new(|| false) };
         for round in 0..3 {
             let mut last = (0, 0);
             let a = t.path().join(format!("a{round}"));
             let began = Instant::now();
             create(&a).unwrap();
-            one_snapshot(&c, |_| fill(&c, &a, &mut |d, n| last = (d, n), &|| false)).unwrap();
-            sync(&a).unwrap();
+            one_snapshot(&c, |_| fill(&c, &a, &mut |d, n| last = (d, n), &stops)).unwrap();
+            sync(&a, &stops).unwrap();
             let copy = began.elapsed();
-            verify(&c, &a, last.1, 7).unwrap();
+            verify(&c, &a, &stops, last.1, 7).unwrap();
             let verified = began.elapsed();
             let v = t.path().join(format!("v{round}"));
             let began = Instant::now();
             c.execute("VACUUM INTO ?1", [v.to_str().unwrap()]).unwrap();
-            sync(&v).unwrap();
+            sync(&v, &stops).unwrap();
             println!("{} pages: copy {copy:?}, with the check {verified:?}; VACUUM INTO {:?}", last.1, began.elapsed());
         }
     }

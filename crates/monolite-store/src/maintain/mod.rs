@@ -10,8 +10,8 @@ mod fork;
 mod one_snapshot;
 
 pub use check::check;
-pub(crate) use copy::copy_snapshot;
 pub use copy::copy_to;
+pub(crate) use copy::{Stops, copy_snapshot};
 pub(crate) use fork::forks;
 pub use fork::{Fork, fork};
 
@@ -24,6 +24,7 @@ use crate::sqlite::connection::{Connection, Role};
 use crate::status::{Check, Copied};
 use crate::store::{Shared, Store};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 impl Store {
@@ -40,11 +41,16 @@ impl Store {
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid) where `path` exists, [`Kind::Full`](crate::Kind::Full),
     /// [`Kind::Corrupt`](crate::Kind::Corrupt) where the copy fails its check, [`Kind::TooLong`](crate::Kind::TooLong) where
-    /// its snapshot kept the WAL above `Config::wal_hard_bytes`; then nothing is left at `path`.
+    /// its snapshot kept the WAL above `Config::wal_hard_bytes`, [`Kind::Closed`](crate::Kind::Closed) where the store is
+    /// closed meanwhile, which does not wait for the copy; then nothing is left at `path`.
     pub fn copy_to(&self, path: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
         let reader = self.long_reader()?;
-        let stopped = || reader.connection.watch.look() || self.shared().is_closed();
-        reader.told(copy::copy_unless(reader.connection.sqlite(), path, progress, &stopped))
+        let shared = self.shared().clone();
+        let stops = Stops {
+            filling: &|| reader.connection.watch.look() || reader.shared.is_closed(),
+            proving: Arc::new(move || shared.is_closed()),
+        };
+        reader.told(copy::copy_unless(reader.connection.sqlite(), path, progress, &stops))
     }
 
     /// A reader of its own, with the store's rights and no time limit; ended where its snapshot keeps the WAL above
