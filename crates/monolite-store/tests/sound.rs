@@ -7,7 +7,7 @@ mod common;
 
 use common::{beside, unsound, wait_until};
 use monolite_store::rusqlite::Connection;
-use monolite_store::{Config, Error, Kind, Migration, Migrations, State, Store};
+use monolite_store::{Config, Cursor, Error, Kind, Migration, Migrations, Progress, State, Stepwise, Store, Tx};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -160,6 +160,36 @@ fn a_file_whose_name_cannot_be_looked_up_for_a_while_is_not_taken_for_removed() 
     assert_eq!(rows(&store), 6);
     store.close().unwrap();
     assert!(!real.join("S.db-wal.replaced").exists());
+}
+
+#[test]
+fn a_stepwise_migration_goes_on_once_its_file_can_be_looked_up_again() {
+    static GO: AtomicBool = AtomicBool::new(false);
+    fn step(tx: &Tx<'_>, cursor: &mut Cursor) -> Result<Progress, Error> {
+        while !GO.load(SeqCst) {
+            std::thread::yield_now();
+        }
+        tx.execute("INSERT INTO t VALUES (zeroblob(10))", [])?;
+        cursor.0 += 1;
+        Ok(if cursor.0 == 5 { Progress::Done } else { Progress::More })
+    }
+    static STEPS: Stepwise = Stepwise { name: "2", step };
+    let folder = tempfile::tempdir().unwrap();
+    let (real, way) = (folder.path().join("real"), folder.path().join("way"));
+    fs::create_dir(&real).unwrap();
+    symlink(&real, &way).unwrap();
+    let first = Migration::Quick { name: "1", sql: "CREATE TABLE t(v BLOB) STRICT" };
+    let steps = Migrations::new([first, Migration::Stepwise(&STEPS)]);
+    let store = Store::open(way.join("S.db"), config(), steps).unwrap();
+    assert_eq!(rows(&store), 0);
+    fs::remove_file(&way).unwrap();
+    symlink(&way, &way).unwrap(); // a name that leads to itself
+    GO.store(true, SeqCst);
+    wait_until(&store, "it has not failed", |s| s.status().trouble.is_some_and(|why| why.contains("goes on")));
+    fs::remove_file(&way).unwrap();
+    symlink(&real, &way).unwrap();
+    wait_until(&store, "it does not go on", |s| rows(s) == 5);
+    assert_eq!((store.status().state, store.status().trouble), (State::Serving, None));
 }
 
 #[test]
