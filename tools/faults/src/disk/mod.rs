@@ -226,9 +226,14 @@ impl Disk {
         let failures = state.failures.entry(file).or_default();
         *failures += u64::from(fails);
         let well = *failures == std::mem::replace(told, *failures);
-        let op = if well { Op::Sync { file, upto } } else { Op::SyncFailed { file } };
+        // One that only tells of another's failure says nothing of what waits now: the next one may well make it durable.
+        let op = match (fails, well) {
+            (true, _) => Some(Op::SyncFailed { file }),
+            (false, true) => Some(Op::Sync { file, upto }),
+            (false, false) => None,
+        };
         if !state.dead {
-            state.log.push(op);
+            state.log.extend(op);
         }
         well
     }
