@@ -1,6 +1,6 @@
 //! Checkpoints: copying the WAL into the database file, beside the writer.
 //!
-//! A checkpointer thread, shared by all stores of the process, copies in PASSIVE rounds while the writer goes on, and
+//! A checkpointer, a few threads that all stores of the process share, copies in PASSIVE rounds while the writer goes on, and
 //! syncs the database file after each; the writer does the short last round between two groups and starts the WAL over.
 //! The file is recycled, not truncated, since syncing overwritten frames costs half of appended ones.
 //!
@@ -34,7 +34,7 @@ use crate::write::writer::Writer;
 use rusqlite::ffi;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,9 +44,11 @@ const ROUNDS_MAX: usize = 16;
 const LAST_ROUND_FRAMES: u64 = 128;
 /// Each round is to leave this part of what it copied to the next.
 const CONVERGES_BY: u64 = 3;
-/// The most that the writer rests for rounds that do not catch up: in times of what a group worked, and at once.
-const PRESS_MAX: u64 = 64;
+/// The most that the writer rests for rounds that do not catch up: in times of what a group worked, and at once. Where the WAL
+/// is large all the same, groups are so long, or rounds so slow, that such rests do not slow the writer down.
+const PRESS_MAX: u32 = 64;
 const REST_MAX: Duration = Duration::from_millis(20);
+const REST_MAX_LARGE: Duration = Duration::from_secs(2);
 /// How long the writer waits in its last round for quick reads that use the WAL, for each `wal_soft_bytes` in the WAL.
 const PATIENCE: Duration = Duration::from_millis(2);
 /// The most of those.
@@ -60,7 +62,7 @@ const HELD_BACK: Duration = Duration::from_millis(350);
 const FOLLOWER_PATIENCE: Duration = Duration::from_millis(20);
 /// The most of those.
 const FOLLOWER_TIMES_MAX: u32 = 16;
-/// A WAL of so many `wal_soft_bytes` is large: it waits for its follower.
+/// A WAL of so many `wal_soft_bytes` is large: it waits for its follower, and its writer for the rounds.
 const LARGE: u64 = 4;
 /// A read that runs for longer is not short, whatever was expected of it.
 const SHORT_MAX: Duration = Duration::from_millis(20);
@@ -77,6 +79,9 @@ pub(crate) struct Rounds {
     renew: AtomicBool,
     /// How long the writer rests after each group, in times of what it worked.
     press: AtomicU32,
+    /// Of the round under way: frames in the WAL at its beginning, and how many of them it may have to copy; 0 between rounds.
+    from: AtomicU64,
+    copying: AtomicU64,
     pub(crate) connection: Mutex<Option<Connection>>,
 }
 
@@ -101,18 +106,25 @@ impl Rounds {
     /// A round copied all that there was, and so much was written meanwhile: has the writer rest so long that the next one
     /// leaves little enough, then twice as long, since a rest is bounded. Answers whether there is hope.
     fn press(&self, copied: u64, written: u64) -> bool {
-        let pressed = u64::from(self.press.load(Relaxed));
+        let pressed = self.press.load(Relaxed);
         if written > copied / 2 {
-            let first = (written * CONVERGES_BY).div_ceil(copied.max(1)).saturating_sub(1);
-            let harder = if pressed == 0 { first } else { pressed * 2 };
-            self.press.store(harder.min(PRESS_MAX) as u32, Relaxed);
+            let harder = if pressed == 0 { ratio(copied, written) } else { (pressed * 2).min(PRESS_MAX) };
+            self.press.store(harder, Relaxed);
         }
         written <= copied || pressed < PRESS_MAX
     }
 
-    /// Whether the writer is to rest after its groups.
-    pub(crate) fn presses(&self) -> bool {
-        self.press.load(Relaxed) > 0
+    /// The same while a round is under way that copies less than was written since it began: it may take long yet.
+    fn press_on(&self, frames: u64) -> u32 {
+        let copying = self.copying.load(Relaxed);
+        let written = frames.saturating_sub(self.from.load(Relaxed));
+        if copying > 0 && written > copying { ratio(copying, written) } else { 0 }
+    }
+
+    /// A round begins or, with nothing to copy, has ended.
+    fn round(&self, from: u64, copying: u64) {
+        self.from.store(from, Relaxed);
+        self.copying.store(copying, Relaxed);
     }
 
     /// Whether rounds are under way.
@@ -124,6 +136,12 @@ impl Rounds {
     pub(crate) fn renew(&self) {
         self.renew.store(true, Relaxed);
     }
+}
+
+/// How long the writer rests, in times of its work, so that a round as the last one leaves little enough.
+fn ratio(copied: u64, written: u64) -> u32 {
+    let times = (written * CONVERGES_BY).div_ceil(copied.max(1)).saturating_sub(1);
+    u32::try_from(times).unwrap_or(PRESS_MAX).min(PRESS_MAX)
 }
 
 impl Shared {
@@ -162,19 +180,30 @@ impl Writer {
 
     /// Rests after a group that worked so long, where rounds do not catch up with the writer; until they have, at most.
     pub(crate) fn give_way(&self, worked: Duration) {
-        let press = self.shared.rounds.press.load(Relaxed);
+        let press = self.press();
         if press > 0 {
             let began = Instant::now();
             self.shared.holding.set(&Ticket::label("checkpoint"), began);
-            self.shared.queue.rest((worked * press).min(REST_MAX));
+            let longest = if self.is_long() { REST_MAX_LARGE } else { REST_MAX };
+            self.shared.queue.rest((worked * press).min(longest));
             self.shared.rested(began.elapsed());
         }
     }
 
+    /// How long the writer is to rest after a group, in times of what that worked.
+    pub(crate) fn press(&self) -> u32 {
+        let rounds = &self.shared.rounds;
+        let on = if self.is_long() { rounds.press_on(self.connection.wal_frames.load(Relaxed)) } else { 0 };
+        rounds.press.load(Relaxed).max(on)
+    }
+
     /// Whether the WAL should have started over long ago, and would have without a follower.
     pub(crate) fn is_wal_large(&self) -> bool {
-        self.wal.waits_for_follower
-            && self.connection.wal_frames.load(Relaxed) > self.shared.soft_frames().saturating_mul(LARGE)
+        self.wal.waits_for_follower && self.is_long()
+    }
+
+    fn is_long(&self) -> bool {
+        self.connection.wal_frames.load(Relaxed) > self.shared.soft_frames().saturating_mul(LARGE)
     }
 
     /// The last round, between two groups.
@@ -277,6 +306,9 @@ impl Writer {
     }
 }
 
+/// Stores that are copied at once: one with slow rounds keeps no other one waiting, nor two or three.
+const THREADS: usize = 4;
+
 struct Checkpointer {
     stores: Mutex<VecDeque<Arc<Shared>>>,
     ready: Condvar,
@@ -297,10 +329,10 @@ fn submit(shared: Arc<Shared>) {
 
 static CHECKPOINTER: Checkpointer = Checkpointer { stores: Mutex::new(VecDeque::new()), ready: Condvar::new() };
 
-/// Starts the checkpointer.
+/// Starts the checkpointer's threads.
 pub(crate) fn start() -> std::io::Result<()> {
-    static STARTED: Started = Started::new();
-    STARTED.start("checkpointer", || serve(&CHECKPOINTER))
+    static STARTED: [Started; THREADS] = [const { Started::new() }; THREADS];
+    STARTED.iter().try_for_each(|started| started.start("checkpointer", || serve(&CHECKPOINTER)))
 }
 
 fn serve(checkpointer: &'static Checkpointer) {
@@ -319,6 +351,7 @@ fn serve(checkpointer: &'static Checkpointer) {
             Ok(Err(error)) => shared.checkpoint_failed(&error),
             Err(_) => *lock(&shared.trouble) = Some("a checkpoint panicked; the next one tries again".to_owned()),
         }
+        shared.rounds.round(0, 0); // also after one that failed
         shared.rounds.done.store(true, Relaxed);
         shared.queue.errand();
     }
@@ -359,6 +392,8 @@ fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> 
     for _ in 0..ROUNDS_MAX {
         let start = Instant::now();
         shared.reads.slots.end_idle();
+        let frames = shared.wal_frames.load(Relaxed);
+        shared.rounds.round(frames, frames.saturating_sub(copied_before));
         let round = connection.privileged(|c| raw::checkpoint(c, Checkpoint::Passive));
         let now = round.inspect_err(|_| shared.file_is_torn(true))?;
         raw::sync_database_file(connection.sqlite())?;
@@ -366,6 +401,7 @@ fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> 
         if let Some(o) = &shared.config.observer {
             o.checkpointed(CheckpointMode::Beside, now.frames, now.copied, start.elapsed());
         }
+        shared.rounds.round(0, 0);
         let left = shared.wal_frames.load(Relaxed).saturating_sub(now.copied);
         if !now.begun || left < LAST_ROUND_FRAMES {
             break;

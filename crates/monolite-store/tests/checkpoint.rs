@@ -1,20 +1,22 @@
-//! Checkpoints beside a writer that is faster than they are: nobody waits for the whole WAL to be copied.
+//! Checkpoints beside a writer that is faster than they are: nobody waits for the whole WAL to be copied, and no store for
+//! another one's.
 
 #![allow(clippy::unwrap_used)]
 
 use monolite_store::{CheckpointMode, Config, Migration, Migrations, Observer, Store};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 const SOFT: u64 = 4 << 20;
 const FRAME: u64 = 4096 + 24;
-/// What a slow disk would take for each page.
-const EACH: Duration = Duration::from_micros(50);
 
 /// Makes each round beside the writer slow, and notes what is left to the last one.
 #[derive(Default)]
 struct Slow {
+    /// What a slow disk would take for each page.
+    each: Duration,
     copied: AtomicU64,
     most_left: AtomicU64,
     cycles: AtomicU64,
@@ -27,7 +29,7 @@ impl Observer for Slow {
         let before = self.copied.swap(copied, SeqCst);
         match mode {
             CheckpointMode::Beside => {
-                let end = Instant::now() + EACH * copied.saturating_sub(before) as u32;
+                let end = Instant::now() + self.each * copied.saturating_sub(before) as u32;
                 while !self.over.load(SeqCst) && Instant::now() < end {
                     let left = end.saturating_duration_since(Instant::now());
                     drop(
@@ -49,20 +51,84 @@ impl Observer for Slow {
 
 #[test]
 fn the_last_round_is_short_also_where_the_writer_is_faster_than_the_rounds() {
+    let (_, left) = write_beside_rounds(Duration::from_micros(50), 100_000, 500);
+    assert!(left < SOFT / FRAME, "{left} pages were left to the last round");
+}
+
+/// Groups of many milliseconds, and rounds that take ten times as long for the same pages: a rest as for small groups does not
+/// slow such a writer down.
+#[test]
+fn the_wal_stays_bounded_beside_a_writer_that_is_much_faster_than_the_rounds() {
+    let (most, _) = write_beside_rounds(Duration::from_micros(20), 16_000_000, 6);
+    assert!(most > 4 * SOFT, "a WAL of {most} bytes: the rounds were as fast");
+}
+
+/// Writes values of so many bytes over so many rows until the WAL has started over four times; answers how long it was
+/// at most, and how many pages were left to a last round.
+fn write_beside_rounds(each: Duration, bytes: usize, rows: usize) -> (u64, u64) {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    let slow = Arc::new(Slow::default());
+    let slow = Arc::new(Slow { each, ..Slow::default() });
     let config = Config { wal_soft_bytes: SOFT, observer: Some(slow.clone()), ..Config::default() };
     let schema = Migration::Quick { name: "1", sql: "CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB) STRICT" };
     let store = Store::open(folder.path().join("S.db"), config, Migrations::new([schema])).unwrap();
     let end = Instant::now() + Duration::from_secs(120);
+    let mut most = 0;
     while slow.cycles.load(SeqCst) < 4 {
         assert!(Instant::now() < end, "{:?}", store.status());
-        let write = "INSERT OR REPLACE INTO t VALUES (abs(random() % 500), zeroblob(100000))";
-        store.write_blocking(|tx| tx.execute(write, []).map(drop)).unwrap();
+        let write = "INSERT OR REPLACE INTO t VALUES (abs(random() % ?1), zeroblob(?2))";
+        store.write_blocking(move |tx| tx.execute(write, (rows, bytes)).map(drop)).unwrap();
+        most = most.max(store.status().wal_bytes);
+        assert!(most < 200 * SOFT, "the WAL grows and grows: {:?}", store.status());
     }
     slow.over.store(true, SeqCst);
     assert!(store.status().rested > Duration::ZERO, "it gave way");
     let left = slow.most_left.load(SeqCst);
-    assert!(left < SOFT / FRAME, "{left} pages were left to the last round");
+    println!("a WAL of {most} bytes at most; {left} pages left to the last round; rested {:?}", store.status().rested);
     store.close().unwrap();
+    (most, left)
+}
+
+/// Stays in its first round until it is let go.
+struct Stuck {
+    entered: SyncSender<()>,
+    go: Mutex<Receiver<()>>,
+}
+
+impl Observer for Stuck {
+    fn checkpointed(&self, mode: CheckpointMode, _: u64, _: u64, _: Duration) {
+        if mode == CheckpointMode::Beside && self.entered.try_send(()).is_ok() {
+            let _ = self.go.lock().unwrap().recv();
+        }
+    }
+}
+
+#[test]
+fn a_store_whose_round_takes_long_keeps_no_other_one_waiting() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let schema = || Migrations::new([Migration::Quick { name: "1", sql: "CREATE TABLE t(b BLOB) STRICT" }]);
+    let write = |store: &Store| {
+        store.write_blocking(|tx| tx.execute("INSERT INTO t VALUES (zeroblob(500000))", []).map(drop)).unwrap();
+    };
+    let ((entered, is_in), (let_go, go)) = (sync_channel(1), sync_channel(1));
+    let stuck = Arc::new(Stuck { entered, go: Mutex::new(go) });
+    let config = Config { wal_soft_bytes: SOFT, observer: Some(stuck), ..Config::default() };
+    let first = Store::open(folder.path().join("A/A.db"), config, schema()).unwrap();
+    let let_go = let_go; // dropped before the store, which waits for its round
+    let end = Instant::now() + Duration::from_secs(60);
+    while is_in.try_recv().is_err() {
+        assert!(Instant::now() < end, "{:?}", first.status());
+        write(&first);
+    }
+    let slow = Arc::new(Slow::default());
+    let config = Config { wal_soft_bytes: SOFT, observer: Some(slow.clone()), ..Config::default() };
+    let second = Store::open(folder.path().join("B/B.db"), config, schema()).unwrap();
+    while slow.cycles.load(SeqCst) == 0 {
+        assert!(second.status().wal_bytes < 100 * SOFT, "its own round does not come: {:?}", second.status());
+        write(&second);
+    }
+    assert!(first.status().wal_bytes >= SOFT, "it is still in its round");
+    let_go.send(()).unwrap();
+    drop(let_go);
+    second.close().unwrap();
+    first.close().unwrap();
 }

@@ -133,7 +133,7 @@ impl Writer {
                     self.pause();
                 }
                 Next::Jobs => {
-                    let is_paced = self.shared.following.is_paced() || self.shared.rounds.presses();
+                    let is_paced = self.shared.following.is_paced() || self.press() > 0;
                     let began = is_paced.then(Instant::now);
                     if !self.taken.is_empty() {
                         self.group();
