@@ -26,7 +26,7 @@ pub(crate) use writers::Writers;
 
 use crate::asking::Asking;
 use crate::history::{History, Segment};
-use crate::layout::Level;
+use crate::layout::{Layout, Level};
 use crate::ltx::Header;
 use crate::manifest::{Claim, claim};
 use crate::{Error, Kind, Result, openings};
@@ -97,6 +97,21 @@ pub(crate) fn refuse_marked(history: &History, epoch: u64) -> Result<()> {
         None => Ok(()),
         Some(_) => refuse_newer(history, epoch, &claims(history)?),
     }
+}
+
+/// Refuses to count what was put into a folder that was emptied: without its claim, and what lay beside that, nothing is restored. A
+/// bucket is not asked, which takes longer: who empties that finds it with the next proof.
+pub(crate) fn refuse_emptied(history: &History, epoch: u64) -> Result<()> {
+    if history.place().layout() != Layout::Folder || Claimed::read(history, epoch)?.is_some() {
+        return Ok(());
+    }
+    let text = format!(
+        "the claim of this writer, {epoch}, is not in {} of {} any more: the archive was emptied. Put it back; to begin a new one there, \
+         start the server again",
+        history.root(),
+        history.place().describe()
+    );
+    Err(Error::new(Kind::Unreachable, text))
 }
 
 fn refuse_newer(history: &History, epoch: u64, claims: &BTreeSet<u64>) -> Result<()> {

@@ -173,3 +173,37 @@ fn a_manifest_is_of_one_file_and_one_format() {
     place.put("Users/00ff/monolite.json", &serde_json::to_vec(&Manifest { format: 4, ..manifest }).unwrap()).unwrap();
     assert_eq!(Manifest::read(&history).unwrap_err().kind(), Kind::Newer);
 }
+
+#[test]
+fn a_folder_that_is_held_is_not_made_anew_and_says_nothing_is_missing_while_it_is_away() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (root, aside) = (scratch.path().join("archive"), scratch.path().join("aside"));
+    let place = Folder::open(&root).unwrap().held().unwrap();
+    place.put_new("a/b", b"one", 0).unwrap();
+    let refuses = |what: &str| {
+        let mut bytes = Vec::new();
+        let asked = [
+            place.put_new("a/c", b"two", 0),
+            place.put("a/c", b"two"),
+            place.read("a/b", 0, 10, &mut bytes),
+            place.list("a").map(drop),
+            place.folders("").map(drop),
+            place.delete("a/b"),
+        ];
+        for asked in asked {
+            let refused = asked.unwrap_err();
+            assert_eq!(refused.kind(), Kind::Unreachable, "{refused}");
+            assert!(refused.to_string().contains(what) && refused.to_string().contains("unmounted"), "{refused}");
+        }
+    };
+    std::fs::rename(&root, &aside).unwrap();
+    refuses("is gone");
+    assert!(!root.exists(), "it was made anew");
+    std::fs::create_dir(&root).unwrap();
+    refuses("is not the folder that was opened");
+    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
+    std::fs::remove_dir(&root).unwrap();
+    std::fs::rename(&aside, &root).unwrap();
+    place.put_new("a/c", b"two", 0).unwrap();
+    assert_eq!(place.list("a").unwrap().len(), 2);
+}

@@ -270,3 +270,40 @@ fn a_cut_beside_a_service_in_quarantine_has_the_others_and_says_so() {
     world.run(&["backup", "mark", "again"]).good();
     server.stop();
 }
+
+#[test]
+fn an_archive_that_is_away_is_waited_for_and_a_part_of_one_is_not_called_sound() {
+    let world = World::new();
+    let server = world.serve_with(world.command(&serve_set("archive.ack_wait=100ms")));
+    let token = world.admin("ann@example.org");
+    write(&server, &token, 2);
+    world.run(&["backup", "mark", "kept"]).good();
+    let (archive, aside) = (world.data().join("archive"), world.folder.path().join("aside"));
+    std::fs::rename(&archive, &aside).unwrap();
+    let head = server.request_with("POST", "/api/v1/documents", &token, "{}", "").1;
+    let commit = head.lines().find_map(|line| line.strip_prefix("monolite-commit: ")).unwrap().trim().to_owned();
+    let asks = format!("Monolite-Archived: {}\r\n", commit.replace("documents", "Documents"));
+    let (status, _, body) = server.request_with("GET", "/api/v1/documents", &token, "", &asks);
+    assert!(status == 504 && body.contains("not_archived"), "{status} {body}");
+    let told = world.run(&["backup", "status"]);
+    assert!(told.code == Some(1) && (told.out + &told.said).contains("is gone"), "status");
+    world.run(&["backup", "verify"]).bad(1, &["there is no archive"]);
+    assert!(!archive.exists(), "another one was begun in its place");
+    std::fs::rename(&aside, &archive).unwrap();
+    server.stop();
+    let server = world.serve();
+    world.run(&["backup", "now"]).good();
+    server.stop();
+    world.run(&["backup", "verify"]).good();
+
+    std::fs::rename(archive.join("Files"), world.folder.path().join("Files")).unwrap();
+    let told = world.run(&["backup", "verify"]);
+    assert!(told.code == Some(1) && told.out.contains("names this history, and it is not there"), "{told:?}");
+    // Folders of others are none of an archive's.
+    let (empty, other) = (world.folder.path().join("empty"), world.folder.path().join("empty/some.where/else"));
+    std::fs::create_dir_all(other).unwrap();
+    for verb in ["verify", "list"] {
+        world.run(&["backup", verb, "--from", empty.to_str().unwrap()]).bad(2, &["nothing is archived there"]);
+        world.run(&["backup", verb, "Userz"]).bad(2, &["has no history of Userz; archived are Documents"]);
+    }
+}

@@ -9,7 +9,7 @@
 
 use super::keeper::Keeper;
 use super::pool::lock;
-use crate::claims::{Claimed, Taking, refuse_marked};
+use crate::claims::{Claimed, Taking, refuse_emptied, refuse_marked};
 use crate::history::Segment;
 use crate::ltx::Header;
 use crate::same::Failed;
@@ -54,7 +54,8 @@ impl Keeper {
     /// Whether the history is still this one's, after something was put and before that counts.
     pub(super) fn still_ours(&self) -> Result<()> {
         let epoch = self.writer().map_or(0, |writer| writer.epoch);
-        refuse_marked(&self.plain, epoch).map_err(|e| self.sided(e))
+        refuse_marked(&self.plain, epoch).map_err(|e| self.sided(e))?;
+        refuse_emptied(&self.plain, epoch)
     }
 
     pub(super) fn writer(&self) -> Option<Claimed> {

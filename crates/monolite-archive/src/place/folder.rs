@@ -7,6 +7,8 @@
 //! - Whatever has a name was fsynced, and so was the name.
 //! - The file's modification time is the moment that was given: Litestream restores by it.
 //! - Files are 0600, folders 0700.
+//! - A folder that is held is never made anew, and nothing of another one at its path counts as missing: an unmounted disk
+//!   is a place that does not answer.
 
 use super::{Entry, Place, Upload, check_name};
 use crate::disk::{self, Written};
@@ -16,7 +18,7 @@ use crate::{Error, Kind, Result};
 use monolite_store::WriteBack;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,13 +32,29 @@ const ABANDONED: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
+    held: Option<Which>,
+}
+
+/// Which folder it is, wherever it is mounted: the number of a device may change from one mount to the next.
+#[derive(Debug, PartialEq, Eq)]
+struct Which {
+    inode: u64,
+    /// Where the file system knows when it was made: numbers are used again.
+    made: Option<SystemTime>,
+}
+
+impl Which {
+    fn at(path: &Path) -> std::io::Result<Which> {
+        let found = std::fs::metadata(path)?;
+        Ok(Which { inode: found.ino(), made: found.created().ok() })
+    }
 }
 
 impl Folder {
     /// Opens a folder, making it if it is not there.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = std::path::absolute(root.into()).map_err(|e| Error::io("the folder of the archive", e))?;
-        let folder = Folder { root };
+        let folder = Folder { root, held: None };
         make(&folder.root.join(PARTIAL))?;
         folder.sweep();
         Ok(folder)
@@ -46,12 +64,41 @@ impl Folder {
     pub fn existing(root: impl Into<PathBuf>) -> Result<Self> {
         let root = std::path::absolute(root.into()).map_err(|e| Error::io("the folder of the archive", e))?;
         match std::fs::metadata(&root) {
-            Ok(found) if found.is_dir() => Ok(Folder { root }),
+            Ok(found) if found.is_dir() => Ok(Folder { root, held: None }),
             Err(e) if e.kind() != ErrorKind::NotFound => {
                 Err(Error::io(format!("cannot look at the folder {}", root.display()), e))
             }
             _ => Err(Error::new(Kind::Missing, format!("there is no folder {}", root.display()))),
         }
+    }
+
+    /// Holds to the folder that is there now. Where its path leads to another one later, or to none, since its disk was unmounted
+    /// or it was moved away, all that is asked of it is [`Kind::Unreachable`] until it is back.
+    ///
+    /// # Errors
+    /// Those of looking at it.
+    pub fn held(mut self) -> Result<Self> {
+        let which = Which::at(&self.root);
+        self.held =
+            Some(which.map_err(|e| Error::io(format!("cannot look at the folder {}", self.root.display()), e))?);
+        Ok(self)
+    }
+
+    /// Whether it is still the one that is held.
+    fn is_there(&self) -> Result<()> {
+        let Some(held) = &self.held else { return Ok(()) };
+        let what = match Which::at(&self.root) {
+            Ok(there) if there == *held => return Ok(()),
+            Ok(_) => "is not the folder that was opened",
+            Err(e) if e.kind() == ErrorKind::NotFound => "is gone",
+            Err(e) => return Err(Error::io(format!("cannot look at the folder {}", self.root.display()), e)),
+        };
+        let text = format!(
+            "{} {what}: its disk was unmounted, or it was moved or removed. Put it back; to begin a new archive there, start the \
+             server again",
+            self.root.display()
+        );
+        Err(Error::new(Kind::Unreachable, text))
     }
 
     /// Where it is.
@@ -79,6 +126,7 @@ impl Folder {
     fn begin(&self, name: &str) -> Result<Partial> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let target = self.path(name)?;
+        self.is_there()?;
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -118,7 +166,7 @@ impl Place for Folder {
     fn read(&self, name: &str, mut from: u64, most: usize, to: &mut Vec<u8>) -> Result<()> {
         let path = self.path(name)?;
         let context = |e| Error::io(format!("reading {}", path.display()), e);
-        let file = File::open(&path).map_err(context)?;
+        let file = File::open(&path).map_err(|e| self.is_there().err().unwrap_or_else(|| context(e)))?;
         let start = to.len();
         let there = file.metadata().map_err(context)?.len().saturating_sub(from);
         let most = usize::try_from(there).unwrap_or(usize::MAX).min(most);
@@ -174,7 +222,8 @@ impl Place for Folder {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                 Err(Error::io(format!("removing {}", path.display()), e))
             }
-            _ => Ok(()),
+            Err(_) => self.is_there(),
+            Ok(()) => Ok(()),
         }
     }
 }
@@ -187,6 +236,7 @@ impl Folder {
     ) -> Result<()> {
         let path = if folder.is_empty() { self.root.clone() } else { self.path(folder)? };
         let context = |e| Error::io(format!("listing {}", path.display()), e);
+        self.is_there()?;
         let entries = match std::fs::read_dir(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(context)?,
@@ -218,7 +268,8 @@ impl Partial {
             if replace { disk::rename(&self.path, &self.target) } else { disk::rename_new(&self.path, &self.target) }
         };
         let renamed = match rename() {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            // Where what was written is gone too, the place itself went away: it is not made anew.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && self.path.exists() => {
                 make(&folder)?;
                 rename()
             }

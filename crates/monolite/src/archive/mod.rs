@@ -34,7 +34,8 @@ use std::sync::Arc;
 pub(crate) fn histories(place: &Arc<dyn Place>, service: &str) -> crate::Result<Vec<(History, Manifest)>> {
     let mut found = Vec::new();
     for id in place.folders(service)? {
-        let history = History::new(place.clone(), service, &id)?;
+        // What cannot be a history's name is somebody else's folder.
+        let Ok(history) = History::new(place.clone(), service, &id) else { continue };
         if let Some(manifest) = Manifest::read(&history)? {
             found.push((history, manifest));
         }
@@ -63,14 +64,17 @@ pub(crate) fn history(place: &Arc<dyn Place>, service: &str, id: Option<&str>) -
     };
     match (found, known.is_empty()) {
         (Some((history, _)), _) => Ok(history),
-        (None, true) => {
-            let known = services(place)?.join(", ");
-            let what =
-                if known.is_empty() { "nothing is archived there".to_owned() } else { format!("archived are {known}") };
-            Err(Usage(format!("{} has no history of {service}; {what}", place.describe())).into())
-        }
+        (None, true) => Err(nothing(place, Some(service))?.into()),
         (None, false) => Err(Usage(format!("{service} has no such history there; it has {}", known.join(", "))).into()),
     }
+}
+
+/// What is said where a place has no history at all, or none of that service.
+pub(crate) fn nothing(place: &Arc<dyn Place>, of: Option<&str>) -> crate::Result<Usage> {
+    let known = services(place)?.join(", ");
+    let what = if known.is_empty() { "nothing is archived there".to_owned() } else { format!("archived are {known}") };
+    let of = of.map_or(String::new(), |service| format!(" of {service}"));
+    Ok(Usage(format!("{} has no history{of}; {what}", place.describe())))
 }
 
 /// The services that have a history in a place.

@@ -83,7 +83,7 @@ impl Where {
             Where::Folder(folder) => {
                 refuse_scheme(folder)?;
                 let what = || format!("cannot archive into {}; archive.to names another place", folder.display());
-                Arc::new(Folder::open(folder).with_context(what)?)
+                Arc::new(Folder::open(folder).and_then(Folder::held).with_context(what)?)
             }
         };
         sealed(config, place).map(Some)

@@ -1,7 +1,7 @@
 //! `backup list`: what the archive holds.
 
 use crate::archive::restoring::moment;
-use crate::archive::{Where, histories, services};
+use crate::archive::{Where, histories, nothing, services};
 use crate::context::Context;
 use crate::output::size;
 use crate::verb::Result;
@@ -33,6 +33,9 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
         for (history, manifest) in histories(&place, &name)? {
             listed.push(look(&history, manifest).with_context(|| name.clone())?);
         }
+    }
+    if listed.is_empty() {
+        return Err(nothing(&place, service)?.into());
     }
     let cuts = cuts::recorded(&*place)?;
     let out = context.output();

@@ -1,16 +1,17 @@
 //! `backup verify`: is all that the archive holds sound?
 
 use crate::archive::restoring::moment;
-use crate::archive::{Where, histories, services};
+use crate::archive::{Where, histories, nothing, services};
 use crate::context::Context;
 use crate::output::size;
 use crate::progress::Progress;
 use crate::verb::{Found, Result};
-use monolite_archive::{Config, History, Proof, Restored, Room};
+use monolite_archive::{Config, History, Place, Proof, Restored, Room, cuts};
 use monolite_service::{Clock, SystemClock};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a proof leaves of the disk that the operator chose for it.
 const ROOM_LEFT: u64 = 256 << 20;
@@ -68,8 +69,34 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
         }
     }
     drop(bar);
+    if reports.is_empty() {
+        return Err(nothing(&place, service)?.into());
+    }
+    reports.extend(lost(&place, &reports, service)?);
     print(context, &reports)?;
     if reports.iter().all(|report| report.problems.is_empty()) { Ok(()) } else { Err(Found.into()) }
+}
+
+/// Histories that the newest cut names and that are not there: an archive that was copied in part, or lost a folder.
+fn lost(place: &Arc<dyn Place>, reports: &[Report], service: Option<&str>) -> Result<Vec<Report>> {
+    let names = cuts::recorded(&**place)?;
+    let Some(newest) = names.iter().max() else { return Ok(Vec::new()) };
+    let cut = cuts::read(&**place, newest)?;
+    let meant = cut.services.into_iter().filter(|(name, _)| service.is_none_or(|service| service == name));
+    let is_there = |name: &str, history: &str| reports.iter().any(|r| r.service == name && r.history == history);
+    let report = |(service, at): (String, cuts::Position)| Report {
+        problems: vec![format!("the cut of {} names this history, and it is not there", moment(newest.at_ms))],
+        service,
+        history: at.history,
+        segments: 0,
+        bytes: 0,
+        pages: 0,
+        from: 0,
+        to: 0,
+        restored: None,
+        forgotten: Vec::new(),
+    };
+    Ok(meant.filter(|(name, at)| !is_there(name, &at.history)).map(report).collect())
 }
 
 /// The newest state, restored and removed again; what is wrong with it is a problem.
