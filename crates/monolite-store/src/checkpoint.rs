@@ -332,7 +332,8 @@ static CHECKPOINTER: Checkpointer = Checkpointer { stores: Mutex::new(VecDeque::
 /// Starts the checkpointer's threads.
 pub(crate) fn start() -> std::io::Result<()> {
     static STARTED: [Started; THREADS] = [const { Started::new() }; THREADS];
-    STARTED.iter().try_for_each(|started| started.start("checkpointer", || serve(&CHECKPOINTER)))
+    let mut numbered = (0..).zip(&STARTED);
+    numbered.try_for_each(|(n, started)| started.start(&format!("checkpointer:{n}"), || serve(&CHECKPOINTER)))
 }
 
 fn serve(checkpointer: &'static Checkpointer) {

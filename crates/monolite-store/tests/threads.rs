@@ -90,7 +90,8 @@ fn threads_of_the_background_leave_a_processor_alone() {
     let store = Store::open(folder.path().join("S.db"), config, Migrations::new(vec![])).unwrap();
     // A thread's name and its processors are the first things that it does, beside the opening.
     let begun = Instant::now();
-    let background = ["checkpointer", "slow-lane:0", "slow-lane:1", "slow-lane:2"].map(|name| (name, rest));
+    let background = ["checkpointer:0", "checkpointer:3", "slow-lane:0", "slow-lane:1", "slow-lane:2"];
+    let background = background.map(|name| (name, rest));
     for (name, wanted) in background.into_iter().chain([("writer:own", own)]) {
         while processors(name) != [wanted] {
             assert!(begun.elapsed() < Duration::from_secs(20), "{name}: {:?} of {own:?}", processors(name));
