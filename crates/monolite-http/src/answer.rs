@@ -4,8 +4,9 @@
 //! - Bytes that somebody brought never run as a page of ours.
 //! - A content that is still arriving is never shown.
 
+use crate::archived;
 use crate::body::Body;
-use crate::conditional::{if_none_match, tag};
+use crate::conditional::{if_match, if_none_match, tag};
 use crate::exchange::Exchange;
 use crate::headers::{self, MONOLITE_COMMIT};
 use crate::problem::Problem;
@@ -16,7 +17,7 @@ use crate::timing;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, LOCATION,
+    IF_MATCH, IF_NONE_MATCH, LOCATION,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use monolite_runtime::Answer;
@@ -49,13 +50,28 @@ pub(crate) fn of(
         }
     }
     if route.method == Method::GET
+        && let Some(wanted) = asked.headers.get(IF_MATCH)
+        && answer.version != Some(if_match(wanted, fork).map_err(status::of_fault)?)
+    {
+        let detail = "this is not the version of If-Match; ask without it for the current one";
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
+    }
+    if route.method == Method::GET
         && let Some(known) = asked.headers.get(IF_NONE_MATCH)
         && if_none_match(known, answer.version, fork).map_err(status::of_fault)?
     {
         return Ok(response(StatusCode::NOT_MODIFIED, to, Body::empty()));
     }
-    if let (Some(commit), WorkKind::Write) = (answer.commit, route.route.kind) {
-        to.insert(MONOLITE_COMMIT, timing::commit(commit.service, commit.sequence));
+    match (answer.commit, route.route.kind) {
+        (Some(commit), WorkKind::Write) => {
+            to.insert(MONOLITE_COMMIT, timing::commit(commit.service, commit.sequence));
+        }
+        (_, WorkKind::Flow) => {
+            if let Some(commits) = archived::listed(&exchange.tally.commits()) {
+                to.insert(MONOLITE_COMMIT, commits);
+            }
+        }
+        _ => {}
     }
     if answer.content_type.is_some() {
         return blob(to, answer, route, exchange, caller);

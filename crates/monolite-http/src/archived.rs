@@ -60,7 +60,9 @@ async fn written(archive: &dyn Archived, tally: &Tally, answer: &Answer, fork: O
                 "the change is done and on this machine's disk: do not send it again. Monolite-Archived on any request, with what \
                  Monolite-Commit says here, waits for the rest",
             );
-            problem = problem.with_header(MONOLITE_COMMIT, listed(&commits));
+            if let Some(commits) = listed(&commits) {
+                problem = problem.with_header(MONOLITE_COMMIT, commits);
+            }
             if let Some(version) = answer.version {
                 problem = problem.with_header(ETAG, tag(version, fork));
             }
@@ -139,8 +141,9 @@ fn not_archived(commit: &Commit, why: Why, then: &str) -> Problem {
     Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_archived", detail).of_service(service)
 }
 
-/// `Documents=123, Users=7`.
-fn listed(commits: &[Commit]) -> HeaderValue {
+/// `Documents=123, Users=7`; none where nothing was committed.
+pub(crate) fn listed(commits: &[Commit]) -> Option<HeaderValue> {
     let pairs: Vec<String> = commits.iter().map(|c| format!("{}={}", c.service, c.sequence)).collect();
-    HeaderValue::try_from(pairs.join(", ")).expect("names of services and digits are a header's value")
+    let text = Some(pairs.join(", ")).filter(|text| !text.is_empty())?;
+    Some(HeaderValue::try_from(text).expect("names of services and digits are a header's value"))
 }

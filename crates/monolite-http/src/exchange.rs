@@ -69,6 +69,9 @@ impl Exchange<'_> {
         let if_match = self.precondition(route, fork)?;
         at_least::wait(&self.parts.headers, self.host, self.began + self.inner.limits.request_time).await?;
         archived::wait(&self.parts.headers, self.host, self.inner).await?;
+        if route.method != Method::GET {
+            input::is_plain(&self.parts.headers).map_err(Problem::closing)?;
+        }
         let mut pairs = Vec::with_capacity(4);
         self.fields(route, &params, &mut pairs).map_err(status::of_fault)?;
         let gate = route.gate.as_ref();
@@ -124,7 +127,7 @@ impl Exchange<'_> {
         let version = if_match(value, fork).map_err(status::of_fault)?;
         match route.route.takes.if_match {
             true => Ok(Some(version)),
-            false if is_read => Ok(None),
+            false if is_read => Ok(None), // compared with what is read
             false => Err(unsupported("If-Match")),
         }
     }

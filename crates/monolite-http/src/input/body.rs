@@ -9,7 +9,7 @@ use crate::budget::Room;
 use crate::problem::Problem;
 use crate::status;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
@@ -67,6 +67,25 @@ pub(crate) fn is_json(headers: &HeaderMap) -> Result<(), Fault> {
             None => part.trim().is_empty(),
         });
     if fits { Ok(()) } else { Err(wrong()) }
+}
+
+/// Refuses a body that would not be taken as its sender means it: packed, or a part of something.
+pub(crate) fn is_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported = |detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
+    let are =
+        |name, plain: &str| headers.get_all(name).iter().all(|v| v.as_bytes().eq_ignore_ascii_case(plain.as_bytes()));
+    if !are(CONTENT_ENCODING, "identity") {
+        return Err(unsupported("Content-Encoding is not understood here: send the body as it is"));
+    }
+    if !are(TRANSFER_ENCODING, "chunked") {
+        return Err(unsupported("of Transfer-Encoding only chunked is understood here"));
+    }
+    if headers.contains_key(CONTENT_RANGE) {
+        let detail =
+            "Content-Range is not understood here; a part of a file goes with Upload-Offset and Upload-Complete: ?0";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_upload_header", detail));
+    }
+    Ok(())
 }
 
 async fn collect<B>(mut body: B, bounds: Bounds, said: Option<u64>, room: &mut Room) -> Result<Bytes, Problem>

@@ -30,8 +30,13 @@ pub(crate) fn fields(route: &Compiled, headers: &HeaderMap, pairs: &mut Vec<Pair
     for (field, header) in FIELDS {
         let mut given = headers.get_all(&header).iter();
         let Some(value) = given.next() else { continue };
-        let wrong = || Fault::whole("malformed_upload_header", format!("{header} is not as it must be here"));
-        if given.next().is_some() || route.shapes.member(field).is_none() {
+        let shown = header_of(field).unwrap_or(field);
+        let wrong =
+            || Fault::whole("malformed_upload_header", format!("{shown} must be given once, as {}", must_be(field)));
+        if route.shapes.member(field).is_none() {
+            return Err(Fault::whole("malformed_upload_header", format!("{shown} is not understood here")));
+        }
+        if given.next().is_some() {
             return Err(wrong());
         }
         let text = value.to_str().map_err(|_| wrong())?.trim();
@@ -48,6 +53,10 @@ pub(crate) fn fields(route: &Compiled, headers: &HeaderMap, pairs: &mut Vec<Pair
         pairs.push((Cow::Borrowed(field), plain));
     }
     Ok(())
+}
+
+fn must_be(field: &str) -> &'static str {
+    if field == "upload_complete" { "?0 or ?1" } else { "a number of bytes, 1 to 15 digits" }
 }
 
 /// Tells the sender of an upload how far it has come.

@@ -44,6 +44,20 @@ fn a_known_version_is_not_sent_again() {
 }
 
 #[test]
+fn a_version_that_is_asked_for_is_the_one_that_is_answered() {
+    let world = world();
+    let made = world.post("/api/v1/notes", r#"{"title":"Pie"}"#);
+    let line = format!("GET {}", made.header("location").unwrap());
+    let with = |line: &str, header: &str| world.send(line, &["authorization: Bearer ann", header], b"");
+    assert_eq!(with(&line, "if-match: \"1\"").status, 200);
+    for other in ["if-match: \"2\"", "if-match: W/\"1\""] {
+        let stale = with(&line, other);
+        assert_eq!((stale.status, stale.code().as_str()), (412, "stale"), "{other}");
+    }
+    assert_eq!(with("GET /api/v1/notes", "if-match: \"1\"").code(), "stale", "a list has no version");
+}
+
+#[test]
 fn a_head_has_the_headers_of_a_get_and_no_body() {
     let world = world();
     let made = world.post("/api/v1/notes", r#"{"title":"Pie"}"#);

@@ -154,6 +154,38 @@ fn whoever_is_refused_reads_why() {
 }
 
 #[test]
+fn a_body_that_would_not_be_taken_as_its_sender_means_it_is_refused() {
+    let world = world();
+    for (header, status, code) in [
+        ("content-encoding: gzip", 415, "unsupported_media_type"),
+        ("content-range: bytes 0-9/100", 400, "malformed_upload_header"),
+        ("transfer-encoding: gzip, chunked", 415, "unsupported_media_type"),
+    ] {
+        let body: &[u8] = if header.starts_with("transfer") { b"1\r\nx\r\n0\r\n\r\n" } else { b"x" };
+        let answer = world.send("PUT /api/v1/films/odd", &[header], body);
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{header}");
+        let name = header.split(':').next().unwrap();
+        assert!(answer.json()["detail"].as_str().unwrap().to_lowercase().contains(name), "{}", answer.body);
+    }
+    assert_eq!(world.get("/api/v1/films/odd").status, 404, "something of it was taken");
+    let plain = world.send("PUT /api/v1/films/odd", &["content-encoding: identity"], b"x");
+    assert_eq!(plain.status, 204, "{}", plain.body);
+}
+
+#[test]
+fn an_upload_answers_its_commits() {
+    let world = world();
+    let number = |answer: &Answer| -> u64 {
+        let commit = answer.header("monolite-commit").unwrap_or_else(|| panic!("{}", answer.head));
+        commit.strip_prefix("Films=").unwrap().parse().unwrap()
+    };
+    let first = number(&put(&world, "one", &film(3 * PIECE)));
+    assert!(number(&put(&world, "two", &film(PIECE))) > first);
+    let waits = world.send("GET /api/v1/films/one/length", &[&format!("monolite-at-least: Films={first}")], b"");
+    assert_eq!(waits.status, 200);
+}
+
+#[test]
 fn who_is_not_read_cannot_send() {
     let world = world();
     // A handler that does not ask for bytes: the sender fills the kernel's buffers, and no more.
