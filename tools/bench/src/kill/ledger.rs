@@ -16,6 +16,7 @@ struct Entries {
     sent: u64,
     acknowledged: BTreeMap<u64, Done>,
     unanswered: BTreeSet<u64>,
+    turned_away: BTreeSet<u64>,
     /// The connection of each number.
     connections: Vec<usize>,
     /// Numbers from here on were not looked at yet.
@@ -38,6 +39,8 @@ pub(crate) enum Known {
     Acknowledged(String),
     /// Sent, not answered.
     Unanswered,
+    /// Answered that the server has too much to do, and that nothing was done.
+    TurnedAway,
     /// Never sent.
     Unknown,
 }
@@ -60,6 +63,13 @@ impl Ledger {
         entries.acknowledged.insert(n, Done { id, commit });
     }
 
+    /// Notes that the server had too much to do.
+    pub(crate) fn turn_away(&self, n: u64) {
+        let mut entries = self.0.lock().expect("no holder panics");
+        entries.unanswered.remove(&n);
+        entries.turned_away.insert(n);
+    }
+
     /// Notes that a replacement was refused.
     pub(crate) fn refuse(&self) {
         self.0.lock().expect("no holder panics").refused += 1;
@@ -71,6 +81,7 @@ impl Ledger {
         match entries.acknowledged.get(&n) {
             Some(done) => Known::Acknowledged(done.id.clone()),
             None if entries.unanswered.contains(&n) => Known::Unanswered,
+            None if entries.turned_away.contains(&n) => Known::TurnedAway,
             None => Known::Unknown,
         }
     }
@@ -98,6 +109,11 @@ impl Ledger {
         self.0.lock().expect("no holder panics").refused
     }
 
+    /// How many were turned away.
+    pub(crate) fn turned_away(&self) -> u64 {
+        self.0.lock().expect("no holder panics").turned_away.len() as u64
+    }
+
     /// How many were acknowledged.
     pub(crate) fn acknowledged(&self) -> u64 {
         self.0.lock().expect("no holder panics").acknowledged.len() as u64
@@ -123,7 +139,8 @@ mod tests {
         assert_eq!(ledger.of(a), Known::Unanswered);
         assert_eq!(ledger.of(b), Known::Acknowledged("id".into()));
         assert_eq!(ledger.of(2), Known::Unknown);
-        assert_eq!((ledger.acknowledged(), ledger.unanswered()), (1, 1));
-        assert_eq!((ledger.latest(), ledger.latest()), (0..2, 2..2));
+        ledger.turn_away(a);
+        assert_eq!((ledger.of(a), ledger.unanswered(), ledger.turned_away()), (Known::TurnedAway, 0, 1));
+        assert_eq!((ledger.acknowledged(), ledger.latest(), ledger.latest()), (1, 0..2, 2..2));
     }
 }

@@ -15,6 +15,9 @@ const CONNECTIONS: usize = 16;
 /// One created document in so many is then replaced under a version that it does not have, which must be refused.
 const REFUSED_ONE_IN: u64 = 8;
 
+/// The code of an answer that does not say whether it was done.
+const UNKNOWN: &str = "outcome_unknown";
+
 /// The running load.
 pub(crate) type Load = JoinSet<anyhow::Result<()>>;
 
@@ -45,7 +48,8 @@ pub(crate) fn key(n: u64) -> String {
     format!("n{n}")
 }
 
-/// Creates until the connection breaks. An answer that is not a success is an error: nothing here is overloaded.
+/// Creates until the connection breaks. A machine that stands still for a moment makes the server turn some away, which must
+/// not be there then; any other answer but a success is an error.
 async fn create(address: SocketAddr, token: Arc<str>, ledger: Arc<Ledger>, connection: usize) -> anyhow::Result<()> {
     let Ok(mut client) = Client::connect(address).await else { return Ok(()) };
     loop {
@@ -55,17 +59,22 @@ async fn create(address: SocketAddr, token: Arc<str>, ledger: Arc<Ledger>, conne
             return Ok(());
         };
         if answer.status != 201 {
-            bail!("create {n} answered {}: {}", answer.status, String::from_utf8_lossy(answer.body));
+            let (status, body) = (answer.status, String::from_utf8_lossy(answer.body).into_owned());
+            if matches!(status, 429 | 503) && client.has_header("retry-after:") && !body.contains(UNKNOWN) {
+                ledger.turn_away(n);
+                continue;
+            }
+            bail!("create {n} answered {status}: {body}");
         }
         let Created { id } = serde_json::from_slice(answer.body).context("the answer to a create")?;
         let commit = client.header("monolite-commit: Documents=").and_then(|n| n.parse().ok());
         ledger.acknowledge(n, id.clone(), commit.with_context(|| format!("the answer to create {n} names no commit"))?);
         if n.is_multiple_of(REFUSED_ONE_IN) {
             let Ok(answer) = client.ask(&stale(&id, &token)).await else { return Ok(()) };
-            if answer.status != 412 {
-                bail!("a stale replacement of {n} answered {}", answer.status);
+            match answer.status {
+                412 | 429 | 503 => ledger.refuse(),
+                status => bail!("a stale replacement of {n} answered {status}"),
             }
-            ledger.refuse();
         }
     }
 }

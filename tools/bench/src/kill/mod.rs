@@ -6,6 +6,7 @@
 //! - Every acknowledged document is there exactly once, under the id that was answered, with every byte and searchable.
 //! - A document that was sent but not acknowledged is there once and whole, or not at all.
 //! - No document is there that was never sent.
+//! - A document that was turned away (429 and 503 with `Retry-After`) is not there.
 //! - A replacement that was refused changed nothing.
 //! - The documents of one connection are in the order in which it sent them, under commits that rise.
 //! - The commit sequence has no gap: each commit up to the file's last has a document that can have made it.
@@ -54,7 +55,7 @@ pub struct Survived {
     pub cycles: u32,
     /// Documents that were acknowledged, all found.
     pub acknowledged: u64,
-    /// Replacements that were refused, all without a trace.
+    /// Replacements that were refused and creates that were turned away, all without a trace.
     pub refused: u64,
     /// Documents that were sent without an answer and are there.
     pub unanswered_kept: u64,
@@ -123,7 +124,7 @@ async fn cycles(kill: &Kill, place: &Place) -> anyhow::Result<Survived> {
     Ok(Survived {
         cycles: kill.cycles,
         acknowledged,
-        refused: ledger.refused(),
+        refused: ledger.refused() + ledger.turned_away(),
         unanswered_kept: kept,
         unanswered_gone: unanswered - kept,
         start_median: Duration::from_nanos((starts.us(50.0) * 1e3) as u64),

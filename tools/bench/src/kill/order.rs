@@ -52,6 +52,7 @@ fn of(lies: impl Iterator<Item = Result<Lies>>, ledger: &Ledger, before: u64, la
         ensure!(version == 1, "document {n} was written again: it is of version {version}");
         let connection = ledger.connection(n).with_context(|| format!("document {n} was never sent"))?;
         let commit = match ledger.of(n) {
+            Known::TurnedAway => bail!("document {n} is there and was turned away"),
             Known::Unknown => bail!("document {n} was never sent"),
             Known::Unanswered => None,
             Known::Acknowledged(_) => ledger.commit(n),
@@ -126,6 +127,10 @@ mod tests {
         found(&[0, 1, 2, 5], 14, "commits are missing between 12 and 14");
         found(&[0, 1, 2, 3, 5], 15, "between 14 and the last, 15");
         found(&[0, 1, 2, 3, 5], 13, "the file is at commit 13");
+        let turned = ledger();
+        turned.turn_away(4);
+        let five = [0, 1, 2, 3, 4, 5].map(|n| Ok(Lies { n, version: 1 })).into_iter();
+        assert!(of(five, &turned, 10, 14).unwrap_err().to_string().contains("turned away"));
         found(&[0, 1, 2, 3], 13, "1 acknowledged documents are not in the file");
         let again = [Lies { n: 0, version: 2 }].into_iter().map(Ok);
         assert!(

@@ -53,6 +53,7 @@ pub(crate) async fn all(server: &Server, token: &str, ledger: &Ledger) -> anyhow
                 acknowledged += 1;
             }
             Known::Unanswered => unanswered += 1,
+            Known::TurnedAway => bail!("document {n} is there and was turned away"),
             Known::Unknown => bail!("document {n} is there and was never sent"),
         }
         whole(&mut client, token, *n, id).await.with_context(|| format!("document {n}"))?;
