@@ -48,6 +48,23 @@ fn a_sealed_history_is_restored_with_its_key_and_shows_no_page_without() {
 }
 
 #[test]
+fn without_its_key_or_with_another_one_it_says_so() {
+    let scratch = tempfile::tempdir().unwrap();
+    let place = sealed(scratch.path(), 1);
+    place.put_new("a/monolite.json", b"{}", 5).unwrap();
+    let plain: Arc<dyn Place> = Arc::new(Folder::open(scratch.path()).unwrap());
+    let refused = plain.read_small("a/monolite.json").unwrap_err();
+    assert_eq!(refused.kind(), Kind::Denied);
+    assert!(refused.to_string().contains("is sealed: archive.key_file"), "{refused}");
+    let refused = sealed(scratch.path(), 2).read_small("a/monolite.json").unwrap_err().to_string();
+    let ids = [1, 2].map(|key| Key::new(&[key; 32]).id());
+    assert!(ids.iter().all(|id| refused.contains(id)), "{refused}");
+    // What is no file is not waited for.
+    let refused = Key::read(scratch.path()).unwrap_err().to_string();
+    assert!(refused.contains("is no file"), "{refused}");
+}
+
+#[test]
 fn every_size_and_range_comes_back() {
     let scratch = tempfile::tempdir().unwrap();
     let place = sealed(scratch.path(), 1);

@@ -5,6 +5,7 @@
 //! - Rows, bytes and time are bounded; what was cut says so.
 //! - 16 bytes of BLOB are shown as an id, other BLOBs as `x'..'`.
 
+use crate::verb::Usage;
 use monolite_store::rusqlite::types::ValueRef;
 use monolite_store::rusqlite::{self, Statement};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub(crate) struct Bounds {
     pub(crate) time_max: Duration,
 }
 
+/// What is said to a statement that SQLite was told not to prepare.
+const FORBIDDEN: &str = "this statement is not allowed: `db` only reads rows, without PRAGMA, ATTACH, BEGIN and tables of its own; \
+                         SELECT sql FROM sqlite_schema shows the tables";
 /// What is said to a statement that writes.
 pub(crate) const WRITES: &str = "this statement writes or changes the connection; `db` only reads";
 /// Bytes of values at most.
@@ -90,6 +94,35 @@ fn shown(blob: &[u8]) -> String {
     }
     let more = if blob.len() > BLOB_SHOWN_MAX { format!(".. ({} bytes)", blob.len()) } else { String::new() };
     format!("x'{}'{more}", hex(&blob[..blob.len().min(BLOB_SHOWN_MAX)]))
+}
+
+/// The same error, in words for who typed the statement where SQLite has none.
+pub(crate) fn told(error: anyhow::Error) -> anyhow::Error {
+    let denied = |cause: &(dyn std::error::Error + 'static)| {
+        let code = cause.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+        code == Some(rusqlite::ErrorCode::AuthorizationForStatementDenied)
+    };
+    if error.chain().any(denied) { Usage(FORBIDDEN.to_owned()).into() } else { error }
+}
+
+/// The names of columns, each once: the second `id` becomes `id:1`.
+pub(crate) fn names(columns: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(columns.len());
+    for column in columns {
+        let next = (1..).map(|n| format!("{column}:{n}"));
+        let free = std::iter::once(column.clone()).chain(next).find(|name| !names.contains(name));
+        names.push(free.expect("numbers do not end"));
+    }
+    names
+}
+
+/// A row as a JSON object, its members in the order of the columns.
+pub(crate) struct Row<'r>(pub(crate) &'r [String], pub(crate) &'r [Value]);
+
+impl Serialize for Row<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().zip(self.1))
+    }
 }
 
 /// What is said about a service that is not there.

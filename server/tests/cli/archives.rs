@@ -307,3 +307,39 @@ fn an_archive_that_is_away_is_waited_for_and_a_part_of_one_is_not_called_sound()
         world.run(&["backup", verb, "Userz"]).bad(2, &["has no history of Userz; archived are Documents"]);
     }
 }
+
+#[test]
+fn nothing_is_restored_into_the_archive_or_into_a_services_folder() {
+    let world = World::new();
+    let server = world.serve();
+    world.admin("ann@example.org");
+    world.run(&["backup", "mark", "kept"]).good();
+    let data = world.data();
+    for (within, what) in [("archive", "the archive"), ("archive/new/er", "the archive"), ("Users", "the data folder")]
+    {
+        let into = data.join(within);
+        let restore = ["restore", "--all", "--to", "kept", "--into", into.to_str().unwrap()];
+        world.run(&restore).bad(2, &[what, "choose a folder of its own"]);
+    }
+    assert!(!data.join("archive/new").exists() && !data.join("archive/Users/Users.db").exists());
+    assert!(!data.join("Users/Users").exists());
+    server.stop();
+}
+
+#[test]
+fn a_mark_has_what_was_committed_before_it_whenever_that_was_archived() {
+    let world = World::new();
+    let server = world.serve();
+    let token = world.admin("ann@example.org");
+    world.run(&["backup", "now"]).good();
+    write(&server, &token, 1);
+    // It is captured for the mark, behind it, in a segment of a later moment.
+    let ben = ["users", "create", "--email", "ben@example.org", "--password-stdin"];
+    world.run_with(&ben, crate::world::PASSWORD).good();
+    world.run(&["backup", "mark", "both"]).good();
+    write(&server, &token, 1);
+    world.run(&["backup", "now"]).good();
+    let told = world.run(&["rewind", "Documents", "--to", "both", "--yes"]);
+    assert!(!told.said.contains("Users (to"), "Users is where the mark has it: {told:?}");
+    server.stop();
+}

@@ -122,11 +122,11 @@ fn a_sealed_bucket_acknowledges_what_it_has_and_opens_with_its_key_alone() {
     let into = world.folder.path().join("back");
     let restore = ["restore", "Documents", "--into", into.to_str().unwrap()];
     configure(&world, &weed, "s3://archives/sealed", "");
-    world.run(&restore).bad(1, &["monolite.json"]);
+    world.run(&restore).bad(1, &["monolite.json", "is sealed", "archive.key_file"]);
     let other = world.folder.path().join("other-key");
     world.run(&["backup", "new-key", other.to_str().unwrap()]).good();
     configure(&world, &weed, "s3://archives/sealed", &format!("key_file = {other:?}"));
-    world.run(&restore).bad(1, &["sealed with another key"]);
+    world.run(&restore).bad(1, &["and this is key"]);
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o440)).unwrap();
     configure(&world, &weed, "s3://archives/sealed", &seal);
     world.run(&restore).bad(2, &["archive.key_file", "chmod 0400"]);

@@ -21,6 +21,8 @@ fn rows_are_printed_as_a_table_or_as_json() {
         assert_eq!(id.as_str().unwrap().len(), 36, "an id is shown as text: {id}");
         let two = world.run_with(&["db", "Users", "--json"], "SELECT 1 AS a;\nSELECT\n 2 AS a").good();
         assert_eq!(two, "{\"a\":1}\n{\"a\":2}\n");
+        let same = world.run(&["db", "Users", "SELECT 1 AS b, 2 AS a, 3 AS b", "--json"]).good();
+        assert_eq!(same, "{\"b\":1,\"a\":2,\"b:1\":3}\n", "no column is lost, and they keep their order");
     });
 }
 
@@ -44,6 +46,11 @@ fn statements_that_do_more_than_read_are_refused() {
             assert!(matches!(ran.code, Some(1 | 2)), "{sql}: {ran:?}");
             assert!(ran.said.starts_with("db: ") && ran.out.is_empty(), "{sql}: {ran:?}");
         }
+        for of in ["Users", "--all"] {
+            world.run(&["db", of, "PRAGMA table_info(users)"]).bad(2, &["not allowed", "only reads", "sqlite_schema"]);
+            world.run(&["db", of, " ;"]).bad(2, &["there is no statement"]);
+        }
+        world.run(&["db", "Users", "SELECT 1", "--rows", "0"]).bad(2, &["--rows"]);
         assert_eq!(world.value("Users", "SELECT count(*) FROM users"), 1);
     });
 }

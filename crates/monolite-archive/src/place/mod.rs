@@ -74,6 +74,13 @@ pub trait Place: Send + Sync + fmt::Debug {
     fn read_small(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         match self.read(name, 0, SMALL_MAX + 1, &mut bytes) {
+            Ok(()) if bytes.starts_with(&SEALED) => {
+                let text = format!(
+                    "{name} in {} is sealed: archive.key_file has to name the file with its key",
+                    self.describe()
+                );
+                Err(Error::new(Kind::Denied, text))
+            }
             Ok(()) if bytes.len() <= SMALL_MAX => Ok(Some(bytes)),
             Ok(()) => Err(Error::damaged(format!("{name} has more than {SMALL_MAX} bytes"))),
             Err(e) if e.kind() == Kind::Missing => Ok(None),
@@ -81,6 +88,9 @@ pub trait Place: Send + Sync + fmt::Debug {
         }
     }
 }
+
+/// What everything that is sealed begins with; nothing of ours that is small and plain does.
+pub(crate) const SEALED: [u8; 8] = *b"MLSEAL1\0";
 
 /// The most that [`Place::read_small`] reads: manifests, claims, cuts.
 pub const SMALL_MAX: usize = 1 << 20;

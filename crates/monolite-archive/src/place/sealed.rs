@@ -22,7 +22,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-const MAGIC: [u8; 8] = *b"MLSEAL1\0";
+const MAGIC: [u8; 8] = super::SEALED;
 /// Magic, the key's id, the salt.
 const HEADER_BYTES: usize = 8 + 8 + 32;
 /// Plain bytes of a piece.
@@ -53,6 +53,10 @@ impl Key {
     /// Reads a key from a file that only its owner may read: 64 hex digits.
     pub fn read(path: &Path) -> Result<Key> {
         let context = |e| Error::io(format!("the key of the archive in {}", path.display()), e);
+        // Opening something else than a file, such as a pipe, may never end.
+        if !std::fs::metadata(path).map_err(context)?.is_file() {
+            return Err(Error::invalid(format!("{} is no file: no key", path.display())));
+        }
         let file = std::fs::File::open(path).map_err(context)?;
         let mode = file.metadata().map_err(context)?.permissions().mode();
         if mode & 0o077 != 0 {
@@ -96,7 +100,7 @@ impl Key {
 
     /// What tells this key from others: it opens nothing, and stands at the head of all that was sealed with it.
     pub fn id(&self) -> String {
-        self.id.iter().map(|byte| format!("{byte:02x}")).collect()
+        shown(&self.id)
     }
 
     fn of_object(&self, salt: &[u8; 32], name: &str) -> LessSafeKey {
@@ -155,7 +159,9 @@ impl Sealed {
             return Err(Error::damaged(format!("{name} is not sealed, or its beginning is damaged")));
         }
         if header[8..16] != self.key.id {
-            return Err(Error::new(Kind::Denied, format!("{name} was sealed with another key")));
+            let text =
+                format!("{name} was sealed with key {}, and this is key {}", shown(&header[8..16]), self.key.id());
+            return Err(Error::new(Kind::Denied, text));
         }
         let salt = header[16..].try_into().expect("32 bytes");
         let key = Arc::new(self.key.of_object(&salt, name));
@@ -308,6 +314,10 @@ impl Upload for Sealing {
 }
 
 /// The counter, and whether it is the last: a key is used for one object only, so no nonce comes twice.
+fn shown(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn nonce(piece: u64, last: bool) -> Nonce {
     let mut bytes = [0; NONCE_LEN];
     bytes[3..11].copy_from_slice(&piece.to_be_bytes());

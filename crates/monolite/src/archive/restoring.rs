@@ -4,7 +4,7 @@
 //! - Everything that can be refused is refused before the first file is written: a missing history, a gap, a file that is there.
 //! - Files of one cut are restored to that cut exactly; nothing is restored past it.
 
-use super::{Wanted, history, services};
+use super::{Wanted, Where, history, services};
 use crate::folder::ServiceFile;
 use crate::verb::Usage;
 use anyhow::{Context as _, bail};
@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use monolite_archive::cuts::{self, CutName, CutPoint};
 use monolite_archive::{Check, History, Place, Plan, Progress, Restored, Target};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub(crate) struct Part {
     pub(crate) newest: (u64, i64),
     /// Why that cannot be restored, where it cannot.
     pub(crate) gap: Option<String>,
+    /// Of the cut that it is of, where all services were.
+    beside: BTreeMap<String, cuts::Position>,
 }
 
 /// What was restored, or would be.
@@ -59,7 +62,7 @@ impl Part {
         let (plan, newest) = plans.with_context(|| format!("{service} cannot be restored"))?;
         let at_ms = moment(&plan)?;
         let (newest, gap) = ((newest.sequence, newest.at_ms), newest.no_way);
-        Ok(Part { service: service.to_owned(), history, plan, at_ms, newest, gap })
+        Ok(Part { service: service.to_owned(), history, plan, at_ms, newest, gap, beside: BTreeMap::new() })
     }
 
     /// Refuses to restore over a file.
@@ -131,6 +134,23 @@ impl Part {
     }
 }
 
+/// Refuses a folder in which a server or an archive has files of its own: theirs and the restored ones would lie in one folder.
+pub(crate) fn refuse_inside(into: &Path, place: &Where, data: &Path) -> crate::Result<()> {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // What is not there yet lies in what is.
+    let within = into.ancestors().find(|path| path.exists()).map_or_else(|| into.to_owned(), real);
+    let archive = match place {
+        Where::Folder(folder) => Some(real(folder)),
+        Where::Bucket(..) | Where::Nowhere => None,
+    };
+    let what = match archive.filter(|archive| within.starts_with(archive)) {
+        Some(archive) => format!("the archive {}", archive.display()),
+        None if within != real(data) && within.starts_with(real(data)) => format!("the data folder {}", data.display()),
+        None => return Ok(()),
+    };
+    Err(Usage(format!("{} lies in {what}: choose a folder of its own", into.display())).into())
+}
+
 /// One file, as it is wanted.
 pub(crate) fn one(place: &Arc<dyn Place>, service: &str, id: Option<&str>, wanted: &Wanted) -> crate::Result<Part> {
     let target = match wanted {
@@ -140,7 +160,8 @@ pub(crate) fn one(place: &Arc<dyn Place>, service: &str, id: Option<&str>, wante
         Wanted::Cut(name) => {
             let (_, cut) = newest_cut(place, Some(name), None)?;
             let Some(file) = cut.services.get(service) else { bail!("the cut {name} has no {service}") };
-            return Part::of(place, service, Some(id.unwrap_or(&file.history)), Target::Sequence(file.sequence));
+            let part = Part::of(place, service, Some(id.unwrap_or(&file.history)), Target::Sequence(file.sequence))?;
+            return Ok(Part { beside: cut.services, ..part });
         }
     };
     Part::of(place, service, id, target)
@@ -187,8 +208,16 @@ pub(crate) fn ahead(place: &Arc<dyn Place>, of: &Part) -> crate::Result<Vec<(Str
     for service in services(place)? {
         if service != of.service {
             // Whether it can be restored is no matter: that it went on is.
-            let newest = monolite_archive::newest(&history(place, &service, None)?)?;
-            ahead.extend(newest.filter(|(_, at_ms)| *at_ms > of.at_ms).map(|(_, at_ms)| (service, at_ms)));
+            let history = history(place, &service, None)?;
+            let newest = monolite_archive::newest(&history)?;
+            // A commit's moment is that of the segment which holds it, and may be later than a cut that has it.
+            let goes_on = |sequence: u64, at_ms: i64| match of.beside.get(&service) {
+                Some(at) if history.root().ends_with(&format!("/{}", at.history)) => sequence > at.sequence,
+                _ => at_ms > of.at_ms,
+            };
+            ahead.extend(
+                newest.filter(|(last, at_ms)| goes_on(*last, *at_ms)).map(|(_, at_ms)| (service.clone(), at_ms)),
+            );
         }
     }
     Ok(ahead)

@@ -26,7 +26,7 @@ pub(crate) struct Db {
     #[arg(long)]
     all: bool,
     /// Rows at most [default: the configuration's db.rows_max]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rows: Option<u64>,
 }
 
@@ -94,6 +94,9 @@ fn all(context: &Context, way: &mut Way, bounds: Bounds) -> Result {
 }
 
 fn one(context: &Context, way: &mut Way, sql: &str, bounds: Bounds) -> Result {
+    if sql.chars().all(|c| c == ';' || c.is_whitespace()) {
+        return Err(Usage("there is no statement; SELECT sql FROM sqlite_schema shows the tables".to_owned()).into());
+    }
     let rows: Rows = match way {
         Way::Stopped(reader) => reader.query(sql, bounds)?,
         Way::Running(client, of) => {
@@ -106,10 +109,8 @@ fn one(context: &Context, way: &mut Way, sql: &str, bounds: Bounds) -> Result {
     };
     let out = context.output();
     if out.is_json() {
-        for row in &rows.rows {
-            let members: serde_json::Map<_, _> = rows.columns.iter().cloned().zip(row.iter().cloned()).collect();
-            out.json(&members)?;
-        }
+        let names = sql::names(&rows.columns);
+        rows.rows.iter().try_for_each(|row| out.json(&sql::Row(&names, row)))?;
     } else if !rows.columns.is_empty() {
         let head: Vec<&str> = rows.columns.iter().map(String::as_str).collect();
         out.table(&head, rows.rows.iter().map(|row| row.iter().map(sql::cell).collect::<Vec<_>>()))?;

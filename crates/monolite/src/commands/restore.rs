@@ -52,12 +52,14 @@ impl Verb for Restore {
     const NAME: &'static str = "restore";
 
     fn run(self, context: &Context) -> Result {
-        let place = self.place(context)?;
+        let at = Where::or(self.from.clone(), context.config(), context.data());
+        let place = at.to_read(context.config())?;
         let into = match (&self.into, &self.service) {
             (Some(into), _) => std::path::absolute(into)?,
             (None, Some(service)) => return self.roll_forward(context, &place, service),
             (None, None) => return Err(Usage("--roll-forward is of one service: name it".to_owned()).into()),
         };
+        restoring::refuse_inside(&into, &at, context.data())?;
         let wanted = wanted(&self.to)?;
         wanted.to_come().into_iter().for_each(|told| context.note(told));
         let asked = self.asked();
@@ -115,10 +117,6 @@ impl Restore {
         let named = |text: &Option<String>| text.clone().unwrap_or_default();
         let from = self.from.as_ref().map_or(String::new(), |from| from.display().to_string());
         vec![named(&self.service), self.to.clone(), named(&self.history), from]
-    }
-
-    fn place(&self, context: &Context) -> Result<Arc<dyn Place>> {
-        Where::or(self.from.clone(), context.config(), context.data()).to_read(context.config())
     }
 
     /// The archive's newest in the place of the service's file.

@@ -101,7 +101,7 @@ fn query(serving: &Serving, service: &str, text: String, bounds: Bounds) -> crat
     });
     match block_on(read) {
         Ok(seen) => seen.value.ok_or_else(|| Usage(sql::WRITES.to_owned()).into()),
-        Err(e) => Err(anyhow!(e)),
+        Err(e) => Err(sql::told(anyhow!(e))),
     }
 }
 
@@ -112,7 +112,7 @@ fn query_all(serving: &Serving, text: &str, bounds: Bounds) -> crate::Result<Row
         let mut statement = files.prepare(text)?;
         Ok(sql::rows(&mut statement, bounds)?)
     });
-    let mut rows = read.map_err(|e| anyhow!(e))?.ok_or_else(|| Usage(sql::WRITES.to_owned()))?;
+    let mut rows = read.map_err(|e| sql::told(anyhow!(e)))?.ok_or_else(|| Usage(sql::WRITES.to_owned()))?;
     rows.at = join.sequences().map(|(service, sequence)| (service.to_owned(), sequence)).collect();
     Ok(rows)
 }

@@ -96,7 +96,7 @@ impl Reader {
         let until = Instant::now() + bounds.time_max;
         self.connection.authorizer(Some(only_reads))?;
         self.connection.progress_handler(STEPS, Some(move || Instant::now() > until))?;
-        let mut statement = self.connection.prepare(sql)?;
+        let mut statement = self.connection.prepare(sql).map_err(|e| sql::told(e.into()))?;
         match sql::rows(&mut statement, bounds)? {
             Some(rows) => Ok(Rows { at: self.at.clone(), ..rows }),
             None => Err(Usage(sql::WRITES.to_owned()).into()),

@@ -16,7 +16,10 @@ use monolite_archive::Phase;
 use monolite_store::{State, Store};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
+/// How long is waited until what another service committed last is in the archive, where that is looked for.
+const OTHERS_WAIT: Duration = Duration::from_secs(2);
 /// What the numbers of a new history leave room for where the last commit of a damaged file is not known.
 const UNKNOWN_COMMITS: u64 = 1 << 20;
 
@@ -38,6 +41,10 @@ pub(super) fn prepare(
     let place = keeping.place();
     let serves = (!damaged && !matches!(wanted, Wanted::Cut(_))).then(|| monolite_archive::hex(&store.history()));
     let part = restoring::one(place, service, wish.history.as_ref().or(serves.as_ref()).map(String::as_str), &wanted)?;
+    for other in ground.host.services().filter(|other| other != service) {
+        // What they committed last is looked for in the archive; one that is not archived is told by its own status.
+        let _ = keeping.catch_up_within(other, OTHERS_WAIT);
+    }
     let ahead = restoring::ahead(place, &part)?;
     if !ahead.is_empty() && !wish.accept {
         return Err(Usage(restoring::does_not_fit(&part, &ahead, "rewinds")).into());
