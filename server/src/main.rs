@@ -22,7 +22,7 @@ fn app() -> App {
     let files = monolite_files::Config::default();
     let app = App::new("monolite")
         .config("users.open_registration", users.open_registration, "Whether anybody may create themselves a user.")
-        .config("users.hash_threads", users.hash_threads as u64, "Threads that hash passwords.")
+        .bound("users.hash_threads", users.hash_threads as u64, "Threads that hash passwords.")
         .config("users.hash_queue", users.hash_queue as u64, "Passwords that may wait to be hashed.")
         .config("users.old_password_tries", u64::from(old.tries), "Wrong old passwords of one user, at once.")
         .config("users.old_password_refill", old.refill, "One more after each such time.")
@@ -32,14 +32,14 @@ fn app() -> App {
         .config("sessions.address_refill", tries.address.refill, "One more from the address after each such time.")
         .config("sessions.all_tries", u64::from(tries.all.tries), "Wrong sign-ins in all, at once.")
         .config("sessions.all_refill", tries.all.refill, "One more in all after each such time.")
-        .config("sessions.per_user_max", u64::from(sessions.per_user_max), "Sessions of one user.")
+        .bound("sessions.per_user_max", u64::from(sessions.per_user_max), "Sessions of one user.")
         .config("sessions.touches_max", sessions.touches_max as u64, "Uses of sessions that wait to be written.")
         .config("sessions.idle", seconds(sessions.idle_seconds), "A session not used for so long has ended.")
         .config("sessions.absolute", seconds(sessions.absolute_seconds), "A session ends after so long.")
         .config("documents.bytes_max", Value::Bytes(monolite_documents::DOCUMENT_BYTES_MAX), "The largest document.")
         .config("files.bytes_max", Value::Bytes(files.bytes_max), "The largest file, 16 GiB at most.")
-        .config("files.unfinished_max", u64::from(files.unfinished_max), "Unfinished files of one user.")
-        .config("files.unfinished_bytes_max", Value::Bytes(files.unfinished_bytes_max), "Bytes of them together.")
+        .bound("files.unfinished_max", u64::from(files.unfinished_max), "Unfinished files of one user.")
+        .bound("files.unfinished_bytes_max", Value::Bytes(files.unfinished_bytes_max), "Bytes of them together.")
         .config(
             "files.unfinished_time",
             files.unfinished_time,

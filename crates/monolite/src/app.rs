@@ -106,6 +106,12 @@ impl App {
         self
     }
 
+    /// The same, for which 0 is a mistake: a bound that lets nothing in.
+    pub fn bound(mut self, name: &'static str, default: impl Into<Value>, about: &'static str) -> Self {
+        self.plan.keys.push(Key::new(name, default, about).never_zero());
+        self
+    }
+
     /// With another default for a known configuration key.
     pub fn default_of(mut self, name: &'static str, default: impl Into<Value>) -> Self {
         // The latest word of one name wins; see `standard_keys::with`.

@@ -69,8 +69,16 @@ fn sources(globals: &Globals, sets: Vec<SetByFlag>) -> Result<Sources, Usage> {
     for set in data.into_iter().chain(sets) {
         flags.push((set.key.to_owned(), set.value, set.flag.to_owned()));
     }
-    let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    Ok(Sources { file: globals.config.clone(), environment: environment.collect(), flags })
+    let mut environment = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            Err(_) if Sources::reads(&name) => return Err(Usage(format!("environment {name}: it is not UTF-8"))),
+            Err(_) => {} // another program's
+        }
+    }
+    Ok(Sources { file: globals.config.clone(), environment, flags })
 }
 
 fn failed(verb: &str, error: &anyhow::Error) -> ExitCode {

@@ -28,7 +28,7 @@ fn standard() -> Vec<Key> {
     let count = |number: usize| Value::Number(number as u64);
     let size = |bytes: usize| Value::Bytes(bytes as u64);
     vec![
-        Key::new("server.data", "./data", "The data folder."),
+        Key::new("server.data", "./data", "The data folder.").never_zero(),
         Key::new("server.listen", "127.0.0.1:8080", "Where requests are answered."),
         Key::new("server.admin", "127.0.0.1:8081", "Where metrics and health are answered, for operators."),
         Key::new("server.drain", limits.drain_time, "How long requests in flight may go on after SIGTERM."),

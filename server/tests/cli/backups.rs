@@ -81,7 +81,10 @@ fn a_damaged_file_is_not_copied_and_nothing_is_left_of_the_copy() {
     std::os::unix::fs::FileExt::write_all_at(&file, &[0xa5; 2000], 2 * 4096 + 8).unwrap();
     let copy = world.folder.path().join("copy");
     world.run(&["backup", "copy", copy.to_str().unwrap()]).bad(1, &["Users.db"]);
-    assert_eq!(std::fs::read_dir(&copy).unwrap().count(), 0);
+    assert!(!copy.exists(), "the folder that was made for it");
+    std::fs::create_dir(&copy).unwrap();
+    world.run(&["backup", "copy", copy.to_str().unwrap()]).bad(1, &["Users.db"]);
+    assert_eq!(std::fs::read_dir(&copy).unwrap().count(), 0, "one that was there stays, and stays empty");
 }
 
 #[test]

@@ -61,6 +61,27 @@ fn a_variable_that_misses_an_underscore_is_told_by_name() {
 }
 
 #[test]
+fn what_would_be_passed_over_in_silence_is_told() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::new();
+    let print = |name: &str, value: &[u8]| {
+        let value = std::ffi::OsStr::from_bytes(value);
+        crate::world::Ran::of(world.command(&["config", "print"]).env(name, value).output().unwrap())
+    };
+    print("MONOLITE__HTTP__BODY_MAX", b"\xff").bad(2, &["environment MONOLITE__HTTP__BODY_MAX", "UTF-8"]);
+    print("OTHERS", b"\xff").good();
+    let said = print("monolite__http__body_max", b"5").said;
+    assert!(said.contains("monolite__http__body_max sets nothing; did you mean MONOLITE__HTTP__BODY_MAX?"), "{said}");
+    let mut without = std::process::Command::new(env!("CARGO_BIN_EXE_monolite"));
+    without.args(["status", "--set", "server.data="]).current_dir(world.folder.path());
+    crate::world::Ran::of(without.output().unwrap()).bad(2, &["server.data must not be empty", "./data"]);
+    world.run(&["config", "print", "--config", "/dev/zero"]).bad(2, &["/dev/zero", "larger than 1 MiB"]);
+    world.run(&["config", "print", "--set", "files.unfinished_max=0"]).bad(2, &["files.unfinished_max must not be 0"]);
+    std::os::unix::fs::symlink("nowhere", world.folder.path().join("monolite.toml")).unwrap();
+    world.run(&["config", "print"]).bad(2, &["cannot read the configuration monolite.toml"]);
+}
+
+#[test]
 fn wrong_arguments_end_with_two() {
     let world = World::new();
     world.run(&["no-such-verb"]).bad(2, &["no-such-verb"]);

@@ -87,7 +87,10 @@ impl Waits {
             }
             let left = until.map_or(Duration::from_secs(3600), |until| until.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                let text = format!("commit {sequence} is durable here, but not in the archive after {most:?}");
+                let text = format!(
+                    "commit {sequence} is durable here, but not in the archive after {:.1} s",
+                    most.as_secs_f32()
+                );
                 return Err(Error::new(Kind::Unreachable, text));
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;

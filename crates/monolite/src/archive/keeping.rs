@@ -318,7 +318,8 @@ fn cut(archive: &Archive, ledger: &Ledger, host: &Host, mark: Option<&str>) -> c
         at_ms = host.now().0;
         Ok(cut.sequences().map(|(service, sequence)| (service.to_owned(), sequence)).collect())
     })?;
-    let sequences = marked.wait(CUT_WAIT)?;
+    let not_all = "no cut was recorded, since not all that it has is archived; `backup status` says why";
+    let sequences = marked.wait(CUT_WAIT).context(not_all)?;
     let position = |(service, sequence): (String, u64)| {
         let store = host.store(&service)?;
         Some((service, Position { history: history(&store), sequence }))

@@ -49,7 +49,12 @@ pub(crate) fn wanted(text: &str) -> Result<Wanted, Usage> {
             ))),
         };
     }
-    check_mark(text)?;
+    if check_mark(text).is_err() {
+        return Err(Usage(format!(
+            "{text:?} is nothing to go to: latest, newest, a moment such as 2026-11-23T14:05:00Z, the name of a cut (`backup list` has \
+             them), or of one service a commit"
+        )));
+    }
     Ok(Wanted::Cut(text.to_owned()))
 }
 
@@ -82,7 +87,7 @@ mod tests {
             assert!(read(wrong).unwrap_err().contains("zone"), "{wrong}");
         }
         for wrong in ["", "a b", "-a", "a/b", "auto"] {
-            assert!(read(wrong).unwrap_err().contains("cannot name a cut"), "{wrong}");
+            assert!(read(wrong).unwrap_err().contains("is nothing to go to: latest"), "{wrong}");
         }
     }
 }

@@ -26,7 +26,7 @@ impl Key {
         Key { name, default: default.into(), about, never_zero: false }
     }
 
-    /// The same, for which 0 is a mistake: a bound that lets nothing in, a time in which nothing can be done.
+    /// The same, for which 0 (or no text) is a mistake: a bound that lets nothing in, a time in which nothing can be done.
     pub fn never_zero(self) -> Self {
         Key { never_zero: true, ..self }
     }

@@ -1,6 +1,8 @@
 //! The three layers: a file, the environment, flags; each overrides the one before.
 
 use super::{Config, ConfigError, Origin, wrong_value};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -25,12 +27,20 @@ pub struct Sources {
     pub flags: Vec<(String, String, String)>,
 }
 
+impl Sources {
+    /// Whether a variable of this name sets a key.
+    pub(crate) fn reads(variable: &str) -> bool {
+        variable.starts_with(PREFIX)
+    }
+}
+
 impl Config {
     /// Lays the sources over the defaults.
     pub fn load(mut self, sources: &Sources) -> Result<Config, ConfigError> {
         match &sources.file {
             Some(path) => self.lay_file(path)?,
-            None if Path::new(FILE).exists() => self.lay_file(Path::new(FILE))?,
+            // A link that leads nowhere is a file that cannot be read, not one that is not there.
+            None if Path::new(FILE).symlink_metadata().is_ok() => self.lay_file(Path::new(FILE))?,
             None => {}
         }
         for (name, text) in &sources.environment {
@@ -50,8 +60,10 @@ impl Config {
     pub(crate) fn strays(&self, sources: &Sources) -> Vec<String> {
         let own = |name: &str| format!("{PREFIX}{}", name.to_ascii_uppercase().replace('.', "__"));
         let stray = |name: &str| {
-            let rest = name.strip_prefix(NEAR).filter(|_| !name.starts_with(PREFIX))?;
+            let upper = name.to_ascii_uppercase();
+            let rest = upper.strip_prefix(NEAR).filter(|_| !Sources::reads(name))?;
             let typed = rest.to_ascii_lowercase().replace("__", "_");
+            let typed = typed.trim_start_matches('_');
             let meant = self.entries().find(|entry| entry.key.name.replace('.', "_") == typed)?;
             Some(format!("environment {name} sets nothing; did you mean {}?", own(meant.key.name)))
         };
@@ -61,11 +73,13 @@ impl Config {
     fn lay_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let shown = path.display().to_string();
         let cannot = |e: &dyn std::fmt::Display| ConfigError(format!("cannot read the configuration {shown}: {e}"));
-        let length = std::fs::metadata(path).map_err(|e| cannot(&e))?.len();
-        if length > FILE_BYTES_MAX {
+        // What it says of its length is no bound: a device or a pipe says 0.
+        let mut text = String::new();
+        let file = File::open(path).map_err(|e| cannot(&e))?;
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|e| cannot(&e))?;
+        if text.len() as u64 > FILE_BYTES_MAX {
             return Err(cannot(&"it is larger than 1 MiB"));
         }
-        let text = std::fs::read_to_string(path).map_err(|e| cannot(&e))?;
         let table = DeTable::parse(&text).map_err(|e| cannot(&e))?;
         let origin = |at: usize| Origin::File(shown.clone(), 1 + text[..at].matches('\n').count());
         for (section, inner) in table.get_ref() {

@@ -154,6 +154,13 @@ impl Config {
         if entry.key.never_zero && value.is_zero() {
             return Err(wrong_value(&origin, name, &format!("must not be 0; the default is {}", entry.key.default)));
         }
+        if entry.key.never_zero && matches!(&value, Value::Text(text) if text.is_empty()) {
+            return Err(wrong_value(
+                &origin,
+                name,
+                &format!("must not be empty; the default is {}", entry.key.default),
+            ));
+        }
         entry.value = value;
         entry.origin = origin;
         Ok(())
