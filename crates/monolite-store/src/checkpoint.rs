@@ -48,7 +48,7 @@ const CONVERGES_BY: u64 = 3;
 /// is large all the same, groups are so long, or rounds so slow, that such rests do not slow the writer down.
 const PRESS_MAX: u32 = 64;
 const REST_MAX: Duration = Duration::from_millis(20);
-const REST_MAX_LARGE: Duration = Duration::from_secs(2);
+const REST_MAX_LARGE: Duration = Duration::from_millis(500);
 /// How long the writer waits in its last round for quick reads that use the WAL, for each `wal_soft_bytes` in the WAL.
 const PATIENCE: Duration = Duration::from_millis(2);
 /// The most of those.
