@@ -45,7 +45,12 @@ pub(crate) fn is_yes(question: &str) -> crate::Result<bool> {
 
 fn line(from: impl BufRead) -> crate::Result<String> {
     let mut text = String::new();
-    from.take(PASSWORD_BYTES_MAX).read_line(&mut text)?;
+    match from.take(PASSWORD_BYTES_MAX).read_line(&mut text) {
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            return Err(Usage("the password is not UTF-8".to_owned()).into());
+        }
+        read => read?,
+    };
     let text = text.trim_end_matches(['\n', '\r']).to_owned();
     if text.is_empty() {
         return Err(Usage("the password is empty".to_owned()).into());
@@ -83,6 +88,9 @@ mod tests {
     fn one_line_is_read_without_its_end() {
         assert_eq!(line(&b"correct horse\r\nmore"[..]).unwrap(), "correct horse");
         assert_eq!(line(&b" kept "[..]).unwrap(), " kept ");
-        assert!(line(&b"\n"[..]).is_err());
+        for (wrong, told) in [(&b"\n"[..], "is empty"), (b"\xff\xfe\n", "is not UTF-8")] {
+            let error = line(wrong).unwrap_err();
+            assert!(error.is::<Usage>() && error.to_string().contains(told), "{error}");
+        }
     }
 }

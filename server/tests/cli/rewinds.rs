@@ -101,6 +101,9 @@ fn a_mistaken_delete_is_undone_under_a_running_server_and_the_undoing_too() {
     world.run(&["rewind", "Documents", "--to", "before"]).bad(2, &["--yes", "--dry-run"]);
     world.run(&["rewind", "Nothing", "--to", "before", "--yes"]).bad(2, &["there is no service Nothing"]);
     world.run(&["rewind", "Documents", "--undo", "--yes"]).bad(2, &["nothing to undo"]);
+    let future = world.run(&["rewind", "Documents", "--to", "2999-01-01T00:00:00Z", "--dry-run"]);
+    assert!(future.code == Some(0) && future.said.contains("is to come"), "{future:?}");
+    world.run(&["rewind", "Documents", "--to=-1", "--yes"]).bad(2, &["is nothing to go to"]);
     let told = json_of(world.run(&["rewind", "Documents", "--to", "before", "--dry-run", "--json"]));
     let documents = told[0]["tables"].as_array().unwrap().iter().find(|t| t["table"] == "documents").unwrap();
     assert_eq!((&documents["now"], &documents["then"]), (&json!(1), &json!(5)));

@@ -1,7 +1,7 @@
 //! `rewind`: one service as it was at a moment, while the others serve.
 
 use super::Steps;
-use crate::archive::Keeping;
+use crate::archive::{Keeping, wanted};
 use crate::context::Context;
 use crate::control::{Client, Request};
 use crate::rewind::{self, Done, Ground, Preview, Wish};
@@ -57,6 +57,8 @@ impl Verb for Rewind {
             let text = "there is no terminal to ask on: --yes does it, --dry-run shows what would change";
             return Err(Usage(text.to_owned()).into());
         }
+        let wanted = self.to.as_deref().map(wanted).transpose()?;
+        wanted.and_then(|wanted| wanted.to_come()).into_iter().for_each(|told| context.note(told));
         let way = Way::of(context)?;
         if self.forget {
             return forget(context, &way, &self.service, self.accept);
