@@ -9,10 +9,14 @@ use common::done;
 use monolite_store::{Config, Error, Migrations, ReadWith, Store, Tenant, Ticket};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
+
+/// One kind: by its place in memory.
+static MIXED: &str = "mixed";
 
 const A: Tenant = Tenant(1);
 const B: Tenant = Tenant(2);
@@ -39,7 +43,11 @@ enum Does {
 
 /// Answers what it counted, and the thread that it ended on.
 fn read(store: &Store, tenant: Tenant, does: Does) -> ReadWith<(i64, String), Error> {
-    store.read_with(Ticket::label("mixed").tenant(tenant).slow(), move |s| {
+    read_until(store, Ticket::label(MIXED).tenant(tenant), does)
+}
+
+fn read_until(store: &Store, ticket: Ticket, does: Does) -> ReadWith<(i64, String), Error> {
+    store.read_with(ticket.slow(), move |s| {
         let counted = match &does {
             Does::Counts(most) => {
                 let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) SELECT count(*) FROM n";
@@ -90,6 +98,40 @@ fn a_read_that_was_taken_for_short_leaves_the_threads_of_the_short_ones() {
     assert!(moved.0 == 1_000_000 && moved.1.starts_with("slow-lane"), "{moved:?}");
     let known = done(read(&store, A, Does::Counts(1))).unwrap().value;
     assert!(known.1.starts_with("slow-lane"), "and its kind is long from then on: {known:?}");
+    assert_eq!((store.status().slow_queued, done(read(&store, QUIET, Does::Counts(7))).unwrap().value.0), (0, 7));
+}
+
+#[test]
+fn a_short_read_that_nobody_waits_for_any_more_is_not_repeated() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    short(&store, &[A]);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let (tell, is_stopped) = sync_channel::<()>(1);
+    let (go, wait) = sync_channel::<()>(1);
+    let (counts, wait) = (runs.clone(), Mutex::new(wait));
+    let given_up: ReadWith<i64, Error> = store.read_with(Ticket::label(MIXED).tenant(A).slow(), move |s| {
+        counts.fetch_add(1, SeqCst);
+        // It is stopped here, since it is not short, and has yet to say so.
+        let stopped = s.query_row(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n",
+            [],
+            |r| r.get(0),
+        );
+        let _ = tell.try_send(());
+        let _ = wait.lock().unwrap().recv();
+        stopped
+    });
+    is_stopped.recv().unwrap();
+    drop(given_up);
+    drop(go);
+    let end = Instant::now() + Duration::from_secs(60);
+    while Arc::strong_count(&runs) > 1 {
+        assert!(Instant::now() < end, "it is kept");
+        std::thread::yield_now();
+    }
+    assert_eq!(runs.load(SeqCst), 1);
     assert_eq!((store.status().slow_queued, done(read(&store, QUIET, Does::Counts(7))).unwrap().value.0), (0, 7));
 }
 

@@ -43,6 +43,9 @@ impl<F: FnOnce() + Send> Task for Chore<F> {
     fn is_claimed(&self) -> bool {
         self.claimed.load(Relaxed)
     }
+    fn is_wanted(&self) -> bool {
+        true
+    }
     fn unclaim(&self) {}
     fn run(&self, _length: Length, _ended: &dyn Fn()) -> bool {
         let work = lock(&self.work).take();

@@ -14,7 +14,7 @@
 //! - A tenant's waiting reads are bounded by the `Config::slow_tenant_queue_max` of the store it asks, a store's by its
 //!   `Config::slow_queue_max`, all of the process by `WAITING_MAX`; a task runs at most its deadline.
 //! - A task is claimed by one of: a thread of the lane, its deadline, the drop of its future; under the lane's lock, so that
-//!   what nobody waits for is counted exactly.
+//!   what nobody waits for is counted exactly. Once nobody waits for it, it is not run, nor run again.
 //! - No caller's code runs under the lane's lock, not even its drop.
 //! - Threads start with the process' first store and live as long as the process, whatever a caller's value does to them.
 
@@ -28,6 +28,7 @@ use crate::ticket::Tenant;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{Ordering::SeqCst, fence};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,8 @@ pub(crate) trait Task: Send + Sync {
     /// Claims it for one of what follows; false where somebody else has. Called under the lane's lock.
     fn claim(&self) -> bool;
     fn is_claimed(&self) -> bool;
+    /// Whether somebody waits for it.
+    fn is_wanted(&self) -> bool;
     /// It goes back into the lane. Called under the lane's lock.
     fn unclaim(&self);
     /// Runs as one of this length, says so, and answers. True where a short one is none, and has to run again among the long ones.
@@ -153,8 +156,9 @@ pub(super) fn enqueue(task: Arc<dyn Task>, max: usize, tenant_max: usize) -> Res
     Ok(number)
 }
 
-/// Nobody waits for the task of this number any more: what it holds goes, if it has not begun.
+/// Nobody waits for the task of this number any more, which it knows: what it holds goes, if it has not begun.
 pub(crate) fn withdraw(task: &Arc<dyn Task>, number: u64) {
+    fence(SeqCst); // that it is not wanted is known before this look
     if task.is_claimed() {
         return;
     }
@@ -266,11 +270,17 @@ fn serve_one(lane: &'static Lane, length: Length, taken: Taken<Queued>) {
     lane.ready[length].notify_one(); // what this tenant was held back from may be taken by any thread
 }
 
-/// Puts a task that was taken for short among the long ones. It was let in before.
+/// Puts a task that was taken for short among the long ones, if somebody still waits for it. It was let in before.
 fn again(lane: &Lane, queued: Queued) {
     let mut state = lock(&lane.state);
     let (task, tenant, key) = (queued.task.clone(), queued.task.tenant(), (queued.task.deadline(), queued.number));
     task.unclaim();
+    fence(SeqCst); // who does not want it any more finds it from here on, or is found
+    if !task.is_wanted() && task.claim() {
+        drop(state);
+        task.discard();
+        return drop_contained((task, queued));
+    }
     let all = Bounds { max: isize::MAX as usize, tenant_max: usize::MAX };
     let pushed = state.tasks.long.push(tenant, all, |queued| queued.task.is_claimed(), queued);
     let swept = state.tasks.long.swept();

@@ -4,6 +4,7 @@
 //! - The closure is taken by whoever claimed the task, and its drop is contained. A run that was taken for short and is
 //!   not gives it back, and the task goes on among the long ones.
 //! - A store counts its waiting reads until they are claimed.
+//! - What nobody waits for any more is not run, nor run again.
 
 use super::kinds::{WorkKind, own};
 use super::lanes::{self, Task};
@@ -69,10 +70,10 @@ pub(crate) struct Waiting<T, E> {
 }
 
 impl<T, E> Waiting<T, E> {
-    /// Nobody waits any more: it is not begun, or stopped.
+    /// Nobody waits any more: it is not begun, or stopped, and not begun again.
     pub(crate) fn abandon(&self) {
-        lanes::withdraw(&self.task, self.number);
         self.call.abandon();
+        lanes::withdraw(&self.task, self.number);
     }
 }
 
@@ -132,12 +133,20 @@ where
         self.claimed.load(Relaxed)
     }
 
+    fn is_wanted(&self) -> bool {
+        !self.answer.promise.is_abandoned()
+    }
+
     fn unclaim(&self) {
         self.shared.reads.slow.waiting.fetch_add(1, Relaxed);
         self.claimed.store(false, Relaxed);
     }
 
     fn run(&self, length: Length, ended: &dyn Fn()) -> bool {
+        if !self.is_wanted() {
+            self.discard();
+            return false;
+        }
         let Some(f) = self.take() else { return false };
         let run = || {
             if self.deadline < Instant::now() {
