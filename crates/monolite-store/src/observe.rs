@@ -37,7 +37,7 @@ pub struct SlowRun {
     pub trace: u128,
     /// When it began.
     pub began: Instant,
-    /// How long it took, without waiting.
+    /// How long it took, without waiting: all of its runs, where a read moved to another thread.
     pub took: Duration,
     /// Its slow statement, where one was seen running: a run may be slow outside of SQLite, or in many short statements.
     pub statement: Option<String>,

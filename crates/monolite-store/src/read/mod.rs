@@ -24,8 +24,8 @@ pub(crate) use slow::{Active, SlowReads};
 pub use snapshot::Snapshot;
 
 use crate::error::{Error, Kind};
-use crate::observe::SlowWork;
 use crate::reply::{Why, lock};
+use crate::slow_log::Runs;
 use crate::sqlite::connection::Opener;
 use crate::sqlite::watch::{Tripped, coarse_ns, thread_cpu_ns};
 use crate::store::Shared;
@@ -77,7 +77,7 @@ enum State<T, E> {
 /// What became of a run on the caller's thread.
 enum Inline<T, E> {
     Done(Result<Seen<T>, E>),
-    Move,
+    Move(Runs),
 }
 
 impl<T, E> ReadWith<T, E> {
@@ -89,12 +89,14 @@ impl<T, E> ReadWith<T, E> {
     {
         let kind = WorkKind::of::<F>(ticket.label);
         let start = start(shared, &ticket, kind);
-        if start != Start::Slow
-            && let Inline::Done(result) = run_inline(shared, &ticket, kind, start, &f)
-        {
-            return ReadWith(State::Ready(Some(result)));
+        let mut runs = Runs::default();
+        if start != Start::Slow {
+            match run_inline(shared, &ticket, kind, start, &f) {
+                Inline::Done(result) => return ReadWith(State::Ready(Some(result))),
+                Inline::Move(first) => runs = first,
+            }
         }
-        ReadWith(match task::submit(shared, ticket, kind, f) {
+        ReadWith(match task::submit(shared, ticket, kind, runs, f) {
             Ok(waiting) => State::Waiting(waiting),
             Err(e) => State::Ready(Some(Err(e.into()))),
         })
@@ -115,12 +117,14 @@ where
 {
     let kind = WorkKind::of_borrowing::<F>(ticket.label);
     let start = start(shared, &ticket, kind);
-    if start != Start::Slow
-        && let Inline::Done(result) = run_inline(shared, &ticket, kind, start, &f)
-    {
-        return result;
+    let mut runs = Runs::default();
+    if start != Start::Slow {
+        match run_inline(shared, &ticket, kind, start, &f) {
+            Inline::Done(result) => return result,
+            Inline::Move(first) => runs = first,
+        }
     }
-    slow::run_here(shared, &ticket, kind, &f)
+    slow::run_here(shared, &ticket, kind, runs, &f)
 }
 
 #[inline]
@@ -136,7 +140,7 @@ where
 {
     let mut held = match shared.reads.slots.hold() {
         Ok(Some(held)) => held,
-        Ok(None) => return Inline::Move,
+        Ok(None) => return Inline::Move(Runs::default()),
         Err(e) => return Inline::Done(Err(e.into())),
     };
     if shared.is_closed() {
@@ -159,10 +163,14 @@ where
     let result = catch_unwind(AssertUnwindSafe(|| f(&snapshot)));
     let clock = coarse_ns() - clock;
     reader.connection.watch.disarm();
-    if clock != 0 && u128::from(clock) > shared.config.slow_read.as_nanos() {
-        // One long instruction on the caller's thread: not seen by the handler. The next of its kind is.
+    let mut runs = Runs::default();
+    if clock != 0 {
         let took = Duration::from_nanos(clock);
-        shared.was_slow(SlowWork::Read, ticket, Instant::now() - took, took, None);
+        runs = runs.and(Instant::now() - took, took);
+        if reader.connection.watch.tripped().is_none() {
+            // One long instruction on the caller's thread: not seen by the handler. The next of its kind is.
+            shared.has_read(ticket, runs, None);
+        }
     }
     if cpu != 0 {
         judge(shared, ticket, kind, thread_cpu_ns() - cpu);
@@ -177,7 +185,7 @@ where
             if let Some(o) = &shared.config.observer {
                 o.moved(ticket.label);
             }
-            Inline::Move
+            Inline::Move(runs)
         }
         (None, Ok(result)) => {
             if result.is_err() {

@@ -11,7 +11,6 @@ use super::lengths::Length;
 use super::slots::Reader;
 use super::*;
 use crate::fair::Refused;
-use crate::observe::SlowWork;
 use crate::reply::{Promise, Why, far_from_now};
 use crate::sqlite::sight;
 use crate::sqlite::watch::{Watch, thread_cpu_ns};
@@ -218,7 +217,13 @@ impl SlowReads {
 }
 
 /// Runs on the calling thread, beside the slow lane's threads but under its limits.
-pub(crate) fn run_here<T, E, F>(shared: &Arc<Shared>, ticket: &Ticket, kind: WorkKind, f: &F) -> Result<Seen<T>, E>
+pub(crate) fn run_here<T, E, F>(
+    shared: &Arc<Shared>,
+    ticket: &Ticket,
+    kind: WorkKind,
+    runs: Runs,
+    f: &F,
+) -> Result<Seen<T>, E>
 where
     F: Fn(&Snapshot<'_>) -> Result<T, E>,
     E: From<Error>,
@@ -230,6 +235,7 @@ where
         while *running >= shared.config.blocking_reads_max {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
+                shared.has_read(ticket, runs, None);
                 return Err(shared.overloaded("blocking reads", Refused { own_fault: false }).into());
             }
             running = slow.blocking_ended.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -237,9 +243,9 @@ where
         *running += 1;
     }
     let _permit = Permit(slow);
-    match run(shared, ticket, kind, Length::Long, f, None) {
+    match run(shared, ticket, (kind, Length::Long), runs, f, None) {
         Ran::Answer(answer) => answer,
-        Ran::IsLong => Err(stopped(shared, ticket, Tripped::Budget).into()),
+        Ran::IsLong(_) => Err(stopped(shared, ticket, Tripped::Budget).into()),
     }
 }
 
@@ -276,8 +282,8 @@ impl Drop for Active<'_> {
 /// What a run came to.
 pub(super) enum Ran<T, E> {
     Answer(Result<Seen<T>, E>),
-    /// It was taken for short, and is not: nothing of it counts.
-    IsLong,
+    /// It was taken for short, and is not: nothing of it counts but its time.
+    IsLong(Runs),
 }
 
 pub(super) fn late(ticket: &Ticket) -> Error {
@@ -288,8 +294,8 @@ pub(super) fn late(ticket: &Ticket) -> Error {
 pub(super) fn run<T, E, F>(
     shared: &Arc<Shared>,
     ticket: &Ticket,
-    kind: WorkKind,
-    length: Length,
+    (kind, length): (WorkKind, Length),
+    runs: Runs,
     f: &F,
     call: Option<&Call<T, E>>,
 ) -> Ran<T, E>
@@ -315,7 +321,7 @@ where
     }
     let sequence = reader.sequence;
     let watch = reader.connection.watch.clone();
-    let (began, slow_from) = (Instant::now(), shared.config.slow_read);
+    let (began, slow_from) = (Instant::now(), shared.config.slow_read.saturating_sub(runs.took));
     sight::profile(reader.connection.sqlite(), &watch);
     watch.arm_timed(deadline_of(shared, ticket), Some((began, slow_from)));
     slow.list(&watch, sequence, began);
@@ -355,11 +361,12 @@ where
     } else {
         drop(reader);
     }
-    if ended - began > slow_from {
-        shared.was_slow(SlowWork::Read, ticket, began, ended - began, statement.clone());
+    let runs = runs.and(began, ended - began);
+    if tripped == Some(Tripped::Budget) {
+        return Ran::IsLong(runs);
     }
+    shared.has_read(ticket, runs, statement.as_deref());
     Ran::Answer(match (tripped, result) {
-        (Some(Tripped::Budget), _) => return Ran::IsLong,
         (Some(why), _) => {
             Err(stopped(shared, ticket, why).with_statement(statement.map(String::into_boxed_str)).into())
         }

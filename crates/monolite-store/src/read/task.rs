@@ -14,6 +14,7 @@ use super::{Relaxed, Seen, Snapshot, panicked};
 use crate::error::Error;
 use crate::fair::Refused;
 use crate::reply::{Promise, Why, drop_contained, lock, wake_contained};
+use crate::slow_log::Runs;
 use crate::store::Shared;
 use crate::ticket::{Tenant, Ticket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,7 @@ pub(crate) fn submit<T, E, F>(
     shared: &Arc<Shared>,
     ticket: Ticket,
     kind: WorkKind,
+    runs: Runs,
     f: F,
 ) -> Result<Waiting<T, E>, Error>
 where
@@ -42,6 +44,7 @@ where
         if let Some(o) = &shared.config.observer {
             o.refused(ticket.label);
         }
+        shared.has_read(&ticket, runs, None);
         shared.overloaded("slow reads", refused)
     };
     if slow.waiting.fetch_add(1, Relaxed) >= shared.config.slow_queue_max {
@@ -56,7 +59,7 @@ where
         deadline,
         kind,
         claimed: AtomicBool::new(false),
-        work: Mutex::new(Some(f)),
+        work: Mutex::new(Some((f, runs))),
     });
     let number = lanes::submit(task.clone(), shared.config.slow_tenant_queue_max).map_err(refuse)?;
     Ok(Waiting { call, task, number })
@@ -85,12 +88,20 @@ struct SlowTask<T, E, F> {
     deadline: Instant,
     kind: WorkKind,
     claimed: AtomicBool,
-    work: Mutex<Option<F>>,
+    /// With what it took so far.
+    work: Mutex<Option<(F, Runs)>>,
 }
 
 impl<T, E, F> SlowTask<T, E, F> {
-    fn take(&self) -> Option<F> {
+    fn take(&self) -> Option<(F, Runs)> {
         lock(&self.work).take()
+    }
+
+    /// It is not run any more, and had no answer.
+    fn give_up(&self) -> Option<F> {
+        let (f, runs) = self.take()?;
+        self.shared.has_read(&self.ticket, runs, None);
+        Some(f)
     }
 
     /// Answers, after the closure is gone: the answer does not depend on what it held.
@@ -147,18 +158,19 @@ where
             self.discard();
             return false;
         }
-        let Some(f) = self.take() else { return false };
+        let Some((f, runs)) = self.take() else { return false };
         let run = || {
             if self.deadline < Instant::now() {
+                self.shared.has_read(&self.ticket, runs, None);
                 return Ran::Answer(Err(late(&self.ticket).into()));
             }
-            run(&self.shared, &self.ticket, self.kind, length, &f, Some(&self.answer))
+            run(&self.shared, &self.ticket, (self.kind, length), runs, &f, Some(&self.answer))
         };
         let result = catch_unwind(AssertUnwindSafe(run));
         let result = match result {
             Ok(Ran::Answer(result)) => result.map_err(Why::Own),
-            Ok(Ran::IsLong) => {
-                *lock(&self.work) = Some(f);
+            Ok(Ran::IsLong(runs)) => {
+                *lock(&self.work) = Some((f, runs));
                 ended();
                 return true;
             }
@@ -170,12 +182,12 @@ where
     }
 
     fn expire(&self) {
-        if let Some(f) = self.take() {
+        if let Some(f) = self.give_up() {
             self.answer(f, Err(Why::Store(late(&self.ticket))));
         }
     }
 
     fn discard(&self) {
-        drop_contained(self.take());
+        drop_contained(self.give_up());
     }
 }
