@@ -5,8 +5,8 @@
 
 mod common;
 
-use common::done;
-use monolite_store::{Config, Error, Migrations, ReadWith, Store, Tenant, Ticket};
+use common::{done, within};
+use monolite_store::{Config, Error, Kind, Migrations, ReadWith, Store, Tenant, Ticket};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -151,4 +151,79 @@ fn threads_of_short_reads_that_nothing_can_stop_are_replaced() {
     }
     drop(go);
     stuck.into_iter().for_each(|read| assert_eq!(done(read).unwrap().value.0, 0));
+}
+
+/// Reads that nothing can stop, until the sender goes: those of so many tenants on the threads of the short ones, then of others
+/// on those of the long ones.
+fn stuck(
+    store: &Store,
+    until: &Arc<Mutex<Receiver<()>>>,
+    short_ones: u64,
+    long_ones: u64,
+) -> Vec<ReadWith<(i64, String), Error>> {
+    let soon = || Instant::now() + Duration::from_secs(3);
+    let tenants: Vec<_> = (10..10 + short_ones).map(Tenant).collect();
+    short(store, &tenants);
+    let mut stuck = Vec::new();
+    for tenant in tenants {
+        stuck.push(read_until(store, Ticket::label(MIXED).tenant(tenant).deadline(soon()), Does::Waits(until.clone())));
+        wait_until_running(store, stuck.len());
+    }
+    for tenant in 20..20 + long_ones {
+        let unknown = Ticket::label("unknown").tenant(Tenant(tenant)).deadline(soon());
+        stuck.push(read_until(store, unknown, Does::Waits(until.clone())));
+        wait_until_running(store, stuck.len());
+    }
+    stuck
+}
+
+#[test]
+fn short_reads_go_on_where_all_of_their_threads_are_stuck() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    short(&store, &[QUIET]);
+    let (go, wait) = sync_channel(0);
+    let stuck = stuck(&store, &Arc::new(Mutex::new(wait)), 4, 0);
+    let quiet = store.clone();
+    within(60, move || {
+        for n in 1..20 {
+            assert_eq!(done(read(&quiet, QUIET, Does::Counts(n))).unwrap().value.0, n);
+        }
+    });
+    drop(go);
+    stuck.into_iter().for_each(|read| drop(done(read)));
+    assert!(done(read(&store, QUIET, Does::Counts(1))).unwrap().value.1.starts_with("short-lane"));
+}
+
+#[test]
+fn where_every_thread_is_held_past_its_deadline_a_read_is_refused_at_once() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    short(&store, &[QUIET]);
+    let (go, wait) = sync_channel(0);
+    let stuck = stuck(&store, &Arc::new(Mutex::new(wait)), 4, 3);
+    for label in [MIXED, "nobody knows it"] {
+        let end = Instant::now() + Duration::from_secs(60);
+        let refused = loop {
+            // Until they are past their deadline for long enough, it waits for its own.
+            let ticket = Ticket::label(label).tenant(QUIET).deadline(Instant::now() + Duration::from_millis(50));
+            let error = done(read_until(&store, ticket, Does::Counts(1))).expect_err("no thread is free");
+            if error.kind() == Kind::Overloaded {
+                break error;
+            }
+            assert_eq!(error.kind(), Kind::Late, "{error}");
+            assert!(Instant::now() < end, "it is not refused: {:?}", store.status());
+        };
+        assert!(refused.retry_after().is_some() && !refused.is_own_fault(), "{refused}");
+        assert!(refused.to_string().contains("cannot be stopped"), "{refused}");
+        assert_eq!(store.status().slow_queued, 0);
+    }
+    drop(go);
+    stuck.into_iter().for_each(|read| drop(done(read)));
+    let end = Instant::now() + Duration::from_secs(60);
+    while done(read(&store, QUIET, Does::Counts(1))).is_err() {
+        assert!(Instant::now() < end, "they are free again");
+    }
 }

@@ -8,7 +8,7 @@
 //! yet, has the others, of lower priority. A short read on one of those would wait for the long ones, and for a processor
 //! behind all that has ordinary priority. What turns out to be longer than a short one may be is stopped, and repeated among
 //! the long ones. Where nothing stops it, a long instruction or a wait outside of SQLite, another thread takes its place:
-//! there are two to spare.
+//! there are two to spare, and where those are stuck too, the threads of the long reads (`occupied`).
 //!
 //! **Invariants**
 //! - A tenant's waiting reads are bounded by the `Config::slow_tenant_queue_max` of the store it asks, a store's by its
@@ -16,9 +16,12 @@
 //! - A task is claimed by one of: a thread of the lane, its deadline, the drop of its future; under the lane's lock, so that
 //!   what nobody waits for is counted exactly. Once nobody waits for it, it is not run, nor run again.
 //! - No caller's code runs under the lane's lock, not even its drop.
+//! - Where every thread that may take a read is held by one that is past its deadline and cannot be stopped, it is refused at once:
+//!   it does not wait for what may never end.
 //! - Threads start with the process' first store and live as long as the process, whatever a caller's value does to them.
 
 use super::lengths::{Each, Length, Lengths};
+use super::occupied::{Occupied, SPARE, Stands, THREADS};
 use super::slow::take_held;
 use crate::fair::{Bounds, Fair, Limits, Refused, Taken};
 use crate::reply::{drop_contained, lock};
@@ -32,13 +35,8 @@ use std::sync::atomic::{Ordering::SeqCst, fence};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Threads of the slow lane in a process: those for long reads, and those for short ones.
-const THREADS: Each<usize> = Each { long: 3, short: 2 };
 /// Those that one tenant may use at a time.
 const THREADS_OF_ONE: Each<usize> = Each { long: 2, short: 1 };
-/// Threads to spare for short reads, and how long one of those may run until one of these takes its place.
-const SPARE: usize = 2;
-const OVERDUE: Duration = Duration::from_millis(100);
 /// Reads of a process that wait, over all of its stores.
 const WAITING_MAX: usize = 16_384;
 /// Nice value of those for long reads.
@@ -47,6 +45,14 @@ const NICE: i32 = 10;
 const QUANTUM: Duration = Duration::from_millis(10);
 /// One read at a time.
 const ONE: Limits = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX, fill_ns: 0 };
+
+/// Why a read was not let in.
+pub(crate) enum NotLetIn {
+    /// Too many wait.
+    Full(Refused),
+    /// No thread may ever be free for it.
+    Stuck,
+}
 
 /// A read that waits in the lane.
 pub(crate) trait Task: Send + Sync {
@@ -89,34 +95,34 @@ struct LaneState {
     lengths: Lengths,
     deadlines: BTreeMap<(Instant, u64), (Arc<dyn Task>, Length)>,
     next: u64,
-    /// The short reads that run, since when; and whether the threads to spare were told that one waits.
-    short: Vec<(Instant, u64)>,
+    occupied: Occupied,
+    /// Whether the threads to spare were told that a short read waits.
     spare_called: bool,
 }
 
 impl LaneState {
     /// Whether the threads to spare are to look after the short reads: one waits, and no thread is free for it.
     fn calls_spare(&mut self) -> bool {
-        let calls = self.short.len() >= THREADS.short && !self.tasks.short.is_empty() && !self.spare_called;
+        let calls = self.stands_in_from(Stands::Spare).is_some() && !self.spare_called;
         self.spare_called |= calls;
         calls
     }
 
-    /// When a thread to spare may take a short read: once another one's is overdue. `None` where none waits.
-    fn spare_from(&self) -> Option<Instant> {
-        if self.tasks.short.is_empty() || self.short.len() < THREADS.short {
-            return None;
-        }
-        let mut since: Vec<_> = self.short.iter().map(|(since, _)| *since).collect();
-        since.sort_unstable();
-        // Once fewer than there are threads of theirs are in time.
-        Some(since[since.len() - THREADS.short] + OVERDUE)
+    /// When a thread may take a short read in the place of another one. `None` where none waits for that.
+    fn stands_in_from(&self, stands: Stands) -> Option<Instant> {
+        if self.tasks.short.is_empty() { None } else { self.occupied.stands_in_from(stands) }
     }
 }
 
 /// Hands a task to the slow lane and answers its number, or says that its tenant has too many waiting.
-pub(crate) fn submit(task: Arc<dyn Task>, tenant_max: usize) -> Result<u64, Refused> {
-    enqueue(task, WAITING_MAX, tenant_max)
+pub(crate) fn submit(task: Arc<dyn Task>, tenant_max: usize) -> Result<u64, NotLetIn> {
+    {
+        let state = lock(&LANE.state);
+        if state.occupied.is_stuck(state.lengths.length(task.key()), Instant::now()) {
+            return Err(NotLetIn::Stuck);
+        }
+    }
+    enqueue(task, WAITING_MAX, tenant_max).map_err(NotLetIn::Full)
 }
 
 pub(super) fn enqueue(task: Arc<dyn Task>, max: usize, tenant_max: usize) -> Result<u64, Refused> {
@@ -143,12 +149,16 @@ pub(super) fn enqueue(task: Arc<dyn Task>, max: usize, tenant_max: usize) -> Res
         state.deadlines.insert(key, (task, length));
     }
     let calls_spare = length == Length::Short && state.calls_spare();
+    let calls_long = length == Length::Short && state.stands_in_from(Stands::Long).is_some();
     drop(state);
     swept.into_iter().for_each(drop_contained);
     pushed?;
     lane.ready[length].notify_one();
     if calls_spare {
         lane.spare.notify_one();
+    }
+    if calls_long {
+        lane.ready.long.notify_one();
     }
     if is_earliest {
         lane.earlier.notify_one();
@@ -178,7 +188,8 @@ static LANE: LazyLock<Lane> = LazyLock::new(|| {
     let tasks = || Fair::new(QUANTUM, HashMap::new());
     let tasks = Each { long: tasks(), short: tasks() };
     let (deadlines, lengths) = (BTreeMap::new(), Lengths::new());
-    let state = LaneState { tasks, lengths, deadlines, next: 0, short: Vec::new(), spare_called: false };
+    let occupied = Occupied::default();
+    let state = LaneState { tasks, lengths, deadlines, next: 0, occupied, spare_called: false };
     let [long, short, earlier, spare] = [(); 4].map(|()| Condvar::new());
     Lane { state: Mutex::new(state), started: Mutex::new(0), ready: Each { long, short }, earlier, spare }
 });
@@ -205,11 +216,11 @@ pub(crate) fn start() -> std::io::Result<()> {
     Ok(())
 }
 
-fn serve(lane: &'static Lane, length: Length) {
-    work_behind(if length == Length::Short { 0 } else { NICE });
+fn serve(lane: &'static Lane, of: Length) {
+    work_behind(if of == Length::Short { 0 } else { NICE });
     let mut one = VecDeque::with_capacity(1);
     loop {
-        let taken = next(lane, length, &mut one);
+        let (length, taken) = next(lane, of, &mut one);
         serve_one(lane, length, taken);
     }
 }
@@ -220,7 +231,7 @@ fn serve_in_place(lane: &'static Lane) {
     let mut one = VecDeque::with_capacity(1);
     let mut state = lock(&lane.state);
     loop {
-        let Some(from) = state.spare_from() else {
+        let Some(from) = state.stands_in_from(Stands::Spare) else {
             state.spare_called = false;
             state = lane.spare.wait(state).unwrap_or_else(PoisonError::into_inner);
             continue;
@@ -230,7 +241,7 @@ fn serve_in_place(lane: &'static Lane) {
             state = lane.spare.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             continue;
         }
-        let (left, taken) = take_one(lane, Length::Short, state, &mut one);
+        let (left, taken) = take_one(lane, Length::Short, Length::Short, state, &mut one);
         drop(left);
         if let Some(taken) = taken {
             lane.spare.notify_one(); // the next one looks after who waits behind it
@@ -263,9 +274,7 @@ fn serve_one(lane: &'static Lane, length: Length, taken: Taken<Queued>) {
     let mut state = lock(&lane.state);
     state.tasks[length].settle(tenant, cost, nanos(took));
     state.tasks[length].unpin(tenant);
-    if length == Length::Short {
-        state.short.retain(|(_, running)| *running != number);
-    }
+    state.occupied.leave(number);
     drop(state);
     lane.ready[length].notify_one(); // what this tenant was held back from may be taken by any thread
 }
@@ -297,25 +306,40 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Waits for a task that somebody waits for.
-fn next(lane: &Lane, length: Length, one: &mut VecDeque<Taken<Queued>>) -> Taken<Queued> {
+/// Waits for a task that somebody waits for, and says what it was taken for. A thread of the long ones takes a short one where
+/// all threads of those are stuck.
+fn next(lane: &Lane, of: Length, one: &mut VecDeque<Taken<Queued>>) -> (Length, Taken<Queued>) {
     let mut state = lock(&lane.state);
     loop {
-        let (mut left, taken) = take_one(lane, length, state, one);
+        let from = if of == Length::Long { state.stands_in_from(Stands::Long) } else { None };
+        let left = from.map(|from| from.saturating_duration_since(Instant::now()));
+        let length = if left.is_some_and(|left| left.is_zero()) { Length::Short } else { of };
+        let taken;
+        (state, taken) = take_one(lane, length, of, state, one);
         if let Some(taken) = taken {
-            return taken;
+            if length != of {
+                lane.ready.long.notify_one(); // the next one looks after who waits behind it
+            }
+            return (length, taken);
         }
-        if left.tasks[length].is_bloated() {
-            left.tasks[length].rest();
+        if state.tasks[length].is_bloated() {
+            state.tasks[length].rest();
         }
-        state = lane.ready[length].wait(left).unwrap_or_else(PoisonError::into_inner);
+        if length != of {
+            continue; // none was left
+        }
+        state = match left {
+            None => lane.ready[of].wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(left) => lane.ready[of].wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+        };
     }
 }
 
-/// Takes a task that somebody waits for, where there is one.
+/// Takes a task of this length that somebody waits for, where there is one, for a thread of those.
 fn take_one<'a>(
     lane: &'a Lane,
     length: Length,
+    of: Length,
     mut state: MutexGuard<'a, LaneState>,
     one: &mut VecDeque<Taken<Queued>>,
 ) -> (MutexGuard<'a, LaneState>, Option<Taken<Queued>>) {
@@ -327,11 +351,12 @@ fn take_one<'a>(
         state.deadlines.remove(&(taken.work.task.deadline(), taken.work.number));
         if taken.work.task.claim() {
             state.tasks[length].pin(taken.tenant, THREADS_OF_ONE[length]);
-            if length == Length::Short {
-                state.short.push((Instant::now(), taken.work.number));
-                if state.calls_spare() {
-                    lane.spare.notify_one();
-                }
+            state.occupied.enter(taken.work.number, taken.work.task.deadline(), of, Instant::now());
+            if length == Length::Short && state.calls_spare() {
+                lane.spare.notify_one();
+            }
+            if length == Length::Short && state.stands_in_from(Stands::Long).is_some() {
+                lane.ready.long.notify_one();
             }
             return (state, Some(taken));
         }

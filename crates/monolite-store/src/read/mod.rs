@@ -9,6 +9,7 @@ mod chores;
 pub(crate) mod kinds;
 mod lanes;
 mod lengths;
+mod occupied;
 mod plan;
 mod slots;
 mod slow;

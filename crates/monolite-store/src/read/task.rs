@@ -7,11 +7,11 @@
 //! - What nobody waits for any more is not run, nor run again.
 
 use super::kinds::{WorkKind, own};
-use super::lanes::{self, Task};
+use super::lanes::{self, NotLetIn, Task};
 use super::lengths::Length;
 use super::slow::{Call, Ran, SlowCall, deadline_of, late, run};
 use super::{Relaxed, Seen, Snapshot, panicked};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::fair::Refused;
 use crate::reply::{Promise, Why, drop_contained, lock, wake_contained};
 use crate::slow_log::Runs;
@@ -20,7 +20,7 @@ use crate::ticket::{Tenant, Ticket};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Queues a read for the slow lane.
 pub(crate) fn submit<T, E, F>(
@@ -39,16 +39,19 @@ where
     if shared.is_closed() {
         return Err(shared.closed_error());
     }
-    let refuse = |refused: Refused| {
+    let refuse = |why: NotLetIn| {
         slow.waiting.fetch_sub(1, Relaxed);
         if let Some(o) = &shared.config.observer {
             o.refused(ticket.label);
         }
         shared.has_read(&ticket, runs, None);
-        shared.overloaded("slow reads", refused)
+        match why {
+            NotLetIn::Full(refused) => shared.overloaded("slow reads", refused),
+            NotLetIn::Stuck => stuck(),
+        }
     };
     if slow.waiting.fetch_add(1, Relaxed) >= shared.config.slow_queue_max {
-        return Err(refuse(Refused { own_fault: false }));
+        return Err(refuse(NotLetIn::Full(Refused { own_fault: false })));
     }
     let call = Arc::new(SlowCall { promise: Promise::new(), watch: Mutex::new(None) });
     let deadline = deadline_of(shared, &ticket);
@@ -63,6 +66,12 @@ where
     });
     let number = lanes::submit(task.clone(), shared.config.slow_tenant_queue_max).map_err(refuse)?;
     Ok(Waiting { call, task, number })
+}
+
+fn stuck() -> Error {
+    let text = "no thread for slow reads is free, nor may soon be: each is held by a read that is past its deadline and cannot be \
+                stopped, a single long instruction or a wait outside of SQLite; nothing was done, try again";
+    Error::new(Kind::Overloaded, text).with_retry_after(Duration::from_secs(1))
 }
 
 /// The caller's side of a read in the slow lane.
