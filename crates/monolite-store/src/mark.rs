@@ -103,7 +103,8 @@ pub(crate) fn sums_of(db: &Path) -> Sums {
     match mark.sums {
         // The mark was the last that was written.
         Sums::Whole if file <= marked => Sums::Whole,
-        // No store leaves its file without a WAL: who closed it after a kill, and copied the WAL without sums, removes it.
+        // No store leaves its file without a WAL that has a header at least, once it has made a commit: who closed it after a
+        // kill, and copied the WAL without sums, removes it, or cuts it to nothing.
         Sums::Kept if has_wal && file <= marked + LATER_MAX => Sums::Kept,
         _ => Sums::Unknown,
     }
@@ -239,6 +240,8 @@ mod tests {
         assert_eq!(sums_of(&db), Sums::Unknown, "changed after its mark");
         Mark { sequence: 9, history: [1; 16], sums: Sums::Kept }.write(&db).unwrap();
         assert_eq!(sums_of(&db), Sums::Kept, "by a checkpoint before the kill");
+        std::fs::write(&wal, b"").unwrap();
+        assert_eq!(sums_of(&db), Sums::Unknown, "another program has copied it");
         std::fs::remove_file(wal).unwrap();
         assert_eq!(sums_of(&db), Sums::Unknown, "another program was the last one there");
         later(Duration::from_secs(60));

@@ -50,6 +50,12 @@ impl Scrub {
         self.passes.load(Relaxed)
     }
 
+    /// What was known of the sums when the file was opened; the first mark says it too.
+    pub(crate) fn begin(&self, sums: Sums) {
+        self.trusted.store(sums != Sums::Unknown, Relaxed);
+        self.whole.store(sums == Sums::Whole, Relaxed);
+    }
+
     /// What the mark says of the file's sums; `copied`: at the end, with the WAL copied whole.
     pub(crate) fn sums(&self, copied: bool) -> Sums {
         match (self.trusted.load(Relaxed), copied) {
@@ -62,9 +68,7 @@ impl Scrub {
 
 impl Shared {
     /// The store is open; its pages will be looked at.
-    pub(crate) fn begin_scrubbing(self: &Arc<Self>, sums: Sums) {
-        self.scrub.trusted.store(sums != Sums::Unknown, Relaxed);
-        self.scrub.whole.store(sums == Sums::Whole, Relaxed);
+    pub(crate) fn begin_scrubbing(self: &Arc<Self>) {
         if !self.config.scrub_period.is_zero() {
             self.scrub_later(SOON.min(self.config.scrub_period));
         }

@@ -64,6 +64,7 @@ impl Store {
         shared.wal_frames = AtomicU64::new(opened.connection.wal_frames.load(Ordering::Relaxed));
         shared.forks = opened.forks;
         let shared = Arc::new(shared);
+        shared.scrub.begin(opened.sums);
         shared.begin_marking(opened.found.history);
         let writer =
             crate::write::writer::Writer::new(shared.clone(), opened.connection, opened.steps).map_err(within)?;
@@ -73,7 +74,7 @@ impl Store {
             .map_err(|e| within(Error::io("cannot start the writer's thread", e)))?;
         let life =
             Life { writer_id: Some(thread.thread().id()), writer: Mutex::new(Some(thread)), shared: shared.clone() };
-        shared.begin_scrubbing(opened.sums);
+        shared.begin_scrubbing();
         Ok(Store { shared, life: Arc::new(life) })
     }
 

@@ -231,7 +231,7 @@ mod tests {
         fs::write(place::beside(&db, "-wal"), [0u8; 32]).unwrap();
         assert_eq!(settled(&db).unwrap().frames, 0);
         fs::write(place::beside(&db, "-wal"), b"").unwrap();
-        assert_eq!(settled(&db).unwrap(), Tail::default());
+        assert_eq!(settled(&db).unwrap().frames, 0);
         fs::remove_file(place::beside(&db, "-wal")).unwrap();
         assert_eq!(settled(&db).unwrap(), Tail::default());
     }

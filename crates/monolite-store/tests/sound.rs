@@ -9,10 +9,10 @@ use common::{beside, unsound, wait_until};
 use monolite_store::rusqlite::Connection;
 use monolite_store::{Config, Cursor, Error, Kind, Migration, Migrations, Progress, State, Stepwise, Store, Tx};
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PAGE: usize = 4096;
 
@@ -137,6 +137,43 @@ fn a_file_that_sqlite3_opened_right_after_a_kill_is_not_damaged() {
     wait_until(&store, "no pass", |s| s.status().scrub_passes > 0 || s.status().state != State::Serving);
     assert_eq!(store.status().state, State::Serving);
     assert_eq!(unsound(&path), [0; 0], "it has given them");
+}
+
+/// A WAL that begins with a torn group is cut to nothing but its header, and says that no other program was there since.
+#[test]
+fn damage_behind_a_wal_that_was_cut_whole_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("S.db");
+    let store = open(&path, Config { wal_soft_bytes: 64 << 10, ..config() });
+    write(&store, 40).unwrap();
+    while store.status().wal_bytes > 0 {
+        write(&store, 1).unwrap();
+        let end = Instant::now() + Duration::from_millis(50);
+        while store.status().wal_bytes > 64 << 10 && Instant::now() < end {
+            std::thread::yield_now();
+        }
+    }
+    let mark = || fs::read_to_string(beside(&path, ".mark")).unwrap();
+    wait_until(&store, "the mark", |s| mark().contains(&format!("{:020} ", s.sequence())) && mark().contains(" k "));
+    let (before, left) = (mark(), rows(&store));
+    write(&store, 1).unwrap();
+    store.abandon();
+    // The power went in the middle of that group, before anybody was told of it.
+    let wal = File::options().write(true).open(beside(&path, "-wal")).unwrap();
+    wal.write_all_at(&[0xA5; 16], 32 + 24 + 1000).unwrap();
+    fs::write(beside(&path, ".mark"), before).unwrap();
+    let store = open(&path, config());
+    assert_eq!(rows(&store), left);
+    store.abandon();
+    assert_eq!(fs::metadata(beside(&path, "-wal")).unwrap().len(), 32, "nothing but the header is left");
+    let pages = fs::metadata(&path).unwrap().len() as usize / PAGE;
+    let file = File::options().write(true).open(&path).unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(b"it changed on the disk", ((pages - 2) * PAGE + 500) as u64).unwrap();
+    file.set_modified(written).unwrap();
+    let store = open(&path, scrubbed());
+    wait_until(&store, "no pass", |s| s.status().scrub_passes > 0 || s.status().state != State::Serving);
+    assert!(matches!(store.status().state, State::Damaged(_)), "{:?}", store.status());
 }
 
 #[test]

@@ -34,9 +34,10 @@ const REGION: c_int = 32 << 10;
 const WORDS: usize = 12;
 
 impl WalIndex {
-    /// Where the last published frame ends. A WAL without one needs no header either: the next writer writes it anew.
+    /// Where the last published frame ends. A WAL without one keeps its header, or room for it, though the next writer writes it
+    /// anew and SQLite takes it for empty: what another program leaves of a WAL that it copied is shorter (`mark::sums_of`).
     pub(crate) fn end(&self) -> u64 {
-        if self.frames == 0 { 0 } else { WAL_HEADER + self.frames * (FRAME_HEADER + self.page) }
+        WAL_HEADER + self.frames * (FRAME_HEADER + self.page)
     }
 }
 
