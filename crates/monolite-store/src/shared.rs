@@ -21,6 +21,7 @@ use crate::sqlite::connection::Opener;
 use crate::sqlite::watch::Watch;
 use crate::standing::Standing;
 use crate::status::Holder;
+use crate::wal_bounds::KeptAt;
 use crate::write::holding::Holding;
 use crate::write::longest::Longest;
 use crate::write::queue::Queue;
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) copied_at_close: AtomicBool,
     pub(crate) standing: Standing,
     pub(crate) placed: Mutex<Placed>,
+    pub(crate) wal_kept_at: KeptAt,
     /// How long the writer has rested.
     pub(crate) rested_us: AtomicU64,
     /// Where the file began other histories.
@@ -104,6 +106,7 @@ impl Shared {
             copied_at_close: AtomicBool::new(false),
             standing: Standing::default(),
             placed: Mutex::default(),
+            wal_kept_at: KeptAt::default(),
             rested_us: AtomicU64::new(0),
             forks: Vec::new(),
             config,
