@@ -118,6 +118,40 @@ fn a_base_that_is_asked_for_while_one_is_being_made_is_made_too() {
 }
 
 #[test]
+fn commits_are_captured_while_the_first_claim_waits_for_the_place() {
+    let world = World::new();
+    let (away, is_away) = world.picky_place();
+    is_away.store(true, SeqCst);
+    let (store, archive) = (world.store(), Archive::start(away, quick()).unwrap());
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    insert(&store, 10, 100);
+    let last = store.sequence();
+    assert!(archive.watch(SERVICE, LONG, |status| status.captured >= last).unwrap());
+    store.close().unwrap();
+    drop(archive);
+    // What waits in the spool is claimed for first.
+    let store = world.store();
+    let ((enter, entered), (release, released)) = (sync_channel(1), sync_channel::<()>(0));
+    let place = Faulty::new(world.place(), move |step, name| {
+        let is_part = std::thread::current().name().is_some_and(|name| name.starts_with("archive"));
+        if step == Step::List && name.ends_with("/claims") && is_part {
+            let _ = enter.try_send(());
+            let _ = released.recv_timeout(2 * LONG);
+        }
+        None
+    });
+    let archive = Archive::start(Arc::new(place), quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+    insert(&store, 10, 100);
+    let last = store.sequence();
+    let are_captured = archive.watch(SERVICE, LONG, |status| status.captured >= last).unwrap();
+    drop(release);
+    assert!(are_captured, "{:?}", archive.status());
+    world.assert_whole(&archive, &store);
+}
+
+#[test]
 fn one_that_is_left_while_its_claim_waits_for_the_place_leaves_the_folder_to_the_next_file() {
     let world = World::new();
     let store = world.store();

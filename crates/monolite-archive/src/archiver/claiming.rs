@@ -3,6 +3,7 @@
 //! **Invariants**
 //! - Nothing is put into the place, and nothing removed from it, by an opening that has not claimed it.
 //! - One that was left while it waited for the place claims nothing any more, and leaves the folder alone, which may be another file's.
+//! - Who asks which writer a store has does not wait for the place: the claim has a lock of its own.
 //! - What was put counts once the claim was seen to be still the newest: see `claims`.
 //!
 //! Never here: what claims mean.
@@ -31,12 +32,16 @@ impl Keeper {
     /// Claims the history, where that was not done yet. The place is asked meanwhile: other parts that would change something
     /// wait for it.
     pub(super) fn take(&self) -> Result<()> {
-        let mut holding = lock(&self.holding);
-        if holding.held {
-            return Ok(());
-        }
-        let mine = holding.writer.as_ref();
-        let mine = mine.ok_or_else(|| Error::new(Kind::Unreachable, "it is not known yet where the archive stands"))?;
+        let _claiming = lock(&self.claiming);
+        let (mine, foreign) = {
+            let holding = lock(&self.holding);
+            if holding.held {
+                return Ok(());
+            }
+            (holding.writer.clone(), holding.foreign.clone())
+        };
+        let unknown = || Error::new(Kind::Unreachable, "it is not known yet where the archive stands");
+        let mine = &mine.ok_or_else(unknown)?;
         let segments = self.line().segments.clone();
         let id = hex(&self.found.history);
         let archived = segments.iter().map(|s| s.name.last).max().unwrap_or(0);
@@ -44,9 +49,13 @@ impl Keeper {
         let scratch = self.scratch.as_path();
         let go_on = &|| self.not_retired();
         let taking = Taking { history: &self.plain, id: &id, scratch, mine, archived, now_ms, go_on };
-        let known = |segment: &Segment| segments.contains(segment) || holding.foreign.contains(segment);
+        let known = |segment: &Segment| segments.contains(segment) || foreign.contains(segment);
         taking.take(known).map_err(|e| self.sided(e))?;
         self.history.forget_writers(Some(mine.epoch));
+        let mut holding = lock(&self.holding);
+        if holding.writer.as_ref() != Some(mine) {
+            return Err(unknown()); // it was looked at anew meanwhile
+        }
         holding.held = true;
         Ok(())
     }

@@ -2,8 +2,8 @@
 //!
 //! **Invariants**
 //! - Capture, upload, upkeep and verifying of a store each run on one thread at a time, and none waits for another.
-//! - Locks are taken in the order capture, holding, line, notes; none is held while the place is asked, but that of the part itself and,
-//!   once, that of the claim.
+//! - Locks are taken in the order capture, claiming, holding, line, notes; none is held while the place is asked, but that of the
+//!   part itself and, once, that of the claim, which nobody waits for who does not change the place.
 
 use super::Inner;
 use super::capture::Capture;
@@ -35,6 +35,8 @@ pub(super) struct Keeper {
     pub(super) forks: Vec<(u64, u64)>,
     /// Names this opening of the store.
     pub(super) nonce: String,
+    /// Held while the place is asked for the claim.
+    pub(super) claiming: Mutex<()>,
     pub(super) holding: Mutex<Holding>,
     pub(super) scratch: PathBuf,
     pub(super) found: Found,

@@ -147,6 +147,7 @@ impl Archive {
             plain,
             forks: store.forks().to_vec(),
             nonce,
+            claiming: Mutex::default(),
             holding: Mutex::default(),
             scratch: scratch.to_owned(),
             found,
