@@ -34,7 +34,10 @@ use crate::write::writer::Writer;
 use rusqlite::ffi;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -79,9 +82,12 @@ pub(crate) struct Rounds {
     renew: AtomicBool,
     /// How long the writer rests after each group, in times of what it worked.
     press: AtomicU32,
-    /// Of the round under way: frames in the WAL at its beginning, and how many of them it may have to copy; 0 between rounds.
+    /// Of the round under way, or waited for: frames in the WAL at its beginning, and how many of them it may have to copy; 0
+    /// between rounds.
     from: AtomicU64,
     copying: AtomicU64,
+    /// Frames of the WAL that were copied, as far as rounds have told.
+    copied: AtomicU64,
     pub(crate) connection: Mutex<Option<Connection>>,
 }
 
@@ -116,15 +122,24 @@ impl Rounds {
 
     /// The same while a round is under way that copies less than was written since it began: it may take long yet.
     fn press_on(&self, frames: u64) -> u32 {
-        let copying = self.copying.load(Relaxed);
+        let copying = self.copying.load(Acquire);
         let written = frames.saturating_sub(self.from.load(Relaxed));
         if copying > 0 && written > copying { ratio(copying, written) } else { 0 }
     }
 
-    /// A round begins or, with nothing to copy, has ended.
-    fn round(&self, from: u64, copying: u64) {
-        self.from.store(from, Relaxed);
-        self.copying.store(copying, Relaxed);
+    /// A round begins, or is waited for, with so many frames in the WAL.
+    fn begin_round(&self, frames: u64) {
+        self.from.store(frames, Relaxed);
+        self.copying.store(frames.saturating_sub(self.copied.load(Relaxed)), Release);
+    }
+
+    fn end_round(&self) {
+        self.copying.store(0, Release);
+    }
+
+    /// The WAL was started over.
+    pub(crate) fn started_over(&self) {
+        self.copied.store(0, Relaxed);
     }
 
     /// Whether rounds are under way.
@@ -154,7 +169,7 @@ impl Shared {
             _ => false,
         };
         if failed_disk {
-            self.stop_writing("a sync of the database file failed; nothing is lost, restart to copy the WAL again");
+            self.stop_writing("the disk failed in a checkpoint; nothing is lost, restart to copy the WAL again");
         }
     }
 }
@@ -184,7 +199,7 @@ impl Writer {
         if press > 0 {
             let began = Instant::now();
             self.shared.holding.set(&Ticket::label("checkpoint"), began);
-            let longest = if self.is_long() { REST_MAX_LARGE } else { REST_MAX };
+            let longest = if self.is_behind() { REST_MAX_LARGE } else { REST_MAX };
             self.shared.queue.rest((worked * press).min(longest));
             self.shared.rested(began.elapsed());
         }
@@ -193,17 +208,23 @@ impl Writer {
     /// How long the writer is to rest after a group, in times of what that worked.
     pub(crate) fn press(&self) -> u32 {
         let rounds = &self.shared.rounds;
-        let on = if self.is_long() { rounds.press_on(self.connection.wal_frames.load(Relaxed)) } else { 0 };
+        let on = if self.is_behind() { rounds.press_on(self.connection.wal_frames.load(Relaxed)) } else { 0 };
         rounds.press.load(Relaxed).max(on)
     }
 
     /// Whether the WAL should have started over long ago, and would have without a follower.
     pub(crate) fn is_wal_large(&self) -> bool {
-        self.wal.waits_for_follower && self.is_long()
+        self.wal.waits_for_follower && self.is_large(self.connection.wal_frames.load(Relaxed))
     }
 
-    fn is_long(&self) -> bool {
-        self.connection.wal_frames.load(Relaxed) > self.shared.soft_frames().saturating_mul(LARGE)
+    /// Whether the rounds are far behind. What is copied and cannot be started over yet does not count: no rest would help.
+    fn is_behind(&self) -> bool {
+        let copied = self.shared.rounds.copied.load(Relaxed);
+        self.is_large(self.connection.wal_frames.load(Relaxed).saturating_sub(copied))
+    }
+
+    fn is_large(&self, frames: u64) -> bool {
+        frames > self.shared.soft_frames().saturating_mul(LARGE)
     }
 
     /// The last round, between two groups.
@@ -259,6 +280,9 @@ impl Writer {
                     self.observe(now.frames, now.copied, start);
                     self.shared.mark_later(); // the file's time moved
                     self.wal.copied = now.is_all();
+                    if now.begun {
+                        self.shared.rounds.copied.store(now.copied, Relaxed);
+                    }
                     if self.wal.copied {
                         self.shared.scrub.whole.store(true, Relaxed);
                         self.shared.file_is_torn(false);
@@ -273,6 +297,7 @@ impl Writer {
                         self.wal.times_in_vain = 0;
                         self.connection.wal_frames.store(0, Relaxed);
                         self.shared.wal_frames.store(0, Relaxed);
+                        self.shared.rounds.started_over();
                     }
                     let left = if now.begun { now.frames } else { frames };
                     self.wal.next_frames = if now.done { soft } else { left + left.max(soft) / 4 };
@@ -323,6 +348,7 @@ pub(crate) fn ask(shared: &Arc<Shared>) {
 
 /// Asks the checkpointer for rounds on a store. A store is in its queue at most once (`Rounds::active`).
 fn submit(shared: Arc<Shared>) {
+    shared.rounds.begin_round(shared.wal_frames.load(Relaxed)); // where all threads are busy, the wait is as a long round
     lock(&CHECKPOINTER.stores).push_back(shared);
     CHECKPOINTER.ready.notify_one();
 }
@@ -352,7 +378,7 @@ fn serve(checkpointer: &'static Checkpointer) {
             Ok(Err(error)) => shared.checkpoint_failed(&error),
             Err(_) => *lock(&shared.trouble) = Some("a checkpoint panicked; the next one tries again".to_owned()),
         }
-        shared.rounds.round(0, 0); // also after one that failed
+        shared.rounds.end_round(); // also after one that failed
         shared.rounds.done.store(true, Relaxed);
         shared.queue.errand();
     }
@@ -365,36 +391,48 @@ fn rounds(shared: &Arc<Shared>) -> crate::Result<()> {
     if shared.is_closed() || shared.read_only_error().is_some() {
         return Ok(());
     }
+    if !matches!(shared.look_replaced(connection(shared, &mut held)?, true), Ok(None)) {
+        return Ok(()); // the writer looks too, and says what it is
+    }
+    converge(shared, &mut held)?;
+    let slow = &shared.reads.slow;
+    let were_in_the_way = slow.long() > 0;
+    if were_in_the_way {
+        relieve(shared); // the writer has no part in that wait
+    }
+    if slow.hold_back(SLOW_READS_END, HELD_BACK) && were_in_the_way {
+        converge(shared, &mut held)?;
+    }
+    Ok(())
+}
+
+/// The checkpointer's connection, opened anew after an error of the disk that the writer has settled.
+fn connection<'c>(shared: &Shared, held: &'c mut Option<Connection>) -> crate::Result<&'c Connection> {
     if shared.rounds.renew.swap(false, Relaxed) {
         *held = None;
     }
     if held.is_none() {
         *held = Some(shared.opener.open_for_callers(Role::Checkpointer)?);
     }
-    let connection = held.as_ref().expect("opened above");
-    if !matches!(shared.look_replaced(connection, true), Ok(None)) {
-        return Ok(()); // the writer looks too, and says what it is
+    Ok(held.as_ref().expect("opened above"))
+}
+
+/// A writer that rests goes on.
+fn relieve(shared: &Shared) {
+    if shared.rounds.press.swap(0, Relaxed) > 0 {
+        shared.queue.errand();
     }
-    converge(shared, connection)?;
-    let slow = &shared.reads.slow;
-    let were_in_the_way = slow.long() > 0;
-    if were_in_the_way {
-        shared.rounds.press.store(0, Relaxed); // the writer has no part in that wait
-    }
-    if slow.hold_back(SLOW_READS_END, HELD_BACK) && were_in_the_way {
-        converge(shared, connection)?;
-    }
-    Ok(())
 }
 
 /// PASSIVE rounds, each synced, until little is left, or until what readers hold back stops shrinking.
-fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> {
-    let (mut left_before, mut copied_before) = (u64::MAX, 0);
+fn converge(shared: &Arc<Shared>, held: &mut Option<Connection>) -> crate::Result<()> {
+    let mut left_before = u64::MAX;
     for _ in 0..ROUNDS_MAX {
         let start = Instant::now();
         shared.reads.slots.end_idle();
-        let frames = shared.wal_frames.load(Relaxed);
-        shared.rounds.round(frames, frames.saturating_sub(copied_before));
+        let connection = connection(shared, held)?;
+        let copied_before = shared.rounds.copied.load(Relaxed);
+        shared.rounds.begin_round(shared.wal_frames.load(Relaxed));
         let round = connection.privileged(|c| raw::checkpoint(c, Checkpoint::Passive));
         let now = round.inspect_err(|_| shared.file_is_torn(true))?;
         raw::sync_database_file(connection.sqlite())?;
@@ -402,7 +440,10 @@ fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> 
         if let Some(o) = &shared.config.observer {
             o.checkpointed(CheckpointMode::Beside, now.frames, now.copied, start.elapsed());
         }
-        shared.rounds.round(0, 0);
+        shared.rounds.end_round();
+        if now.begun {
+            shared.rounds.copied.store(now.copied, Relaxed);
+        }
         let left = shared.wal_frames.load(Relaxed).saturating_sub(now.copied);
         if !now.begun || left < LAST_ROUND_FRAMES {
             break;
@@ -410,13 +451,13 @@ fn converge(shared: &Arc<Shared>, connection: &Connection) -> crate::Result<()> 
         let goes_on = if now.is_all() {
             shared.rounds.press(now.copied.saturating_sub(copied_before), left)
         } else {
-            shared.rounds.press.store(0, Relaxed); // a reader keeps it, not the writer
+            relieve(shared); // a reader keeps it, not the writer
             left <= left_before / 10 * 9
         };
         if !goes_on {
             break;
         }
-        (left_before, copied_before) = (left, now.copied);
+        left_before = left;
     }
     Ok(())
 }

@@ -4,13 +4,20 @@
 #![allow(clippy::unwrap_used)]
 
 use monolite_store::{CheckpointMode, Config, Migration, Migrations, Observer, Store};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const SOFT: u64 = 4 << 20;
 const FRAME: u64 = 4096 + 24;
+
+/// One test at a time: the checkpointer's threads are the process's.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Makes each round beside the writer slow, and notes what is left to the last one.
 #[derive(Default)]
@@ -51,7 +58,9 @@ impl Observer for Slow {
 
 #[test]
 fn the_last_round_is_short_also_where_the_writer_is_faster_than_the_rounds() {
-    let (_, left) = write_beside_rounds(Duration::from_micros(50), 100_000, 500);
+    let _alone = alone();
+    let (rested, left) = write_beside_rounds(Duration::from_micros(50), 100_000, 500);
+    assert!(rested > Duration::ZERO, "it gave way");
     assert!(left < SOFT / FRAME, "{left} pages were left to the last round");
 }
 
@@ -59,13 +68,13 @@ fn the_last_round_is_short_also_where_the_writer_is_faster_than_the_rounds() {
 /// slow such a writer down.
 #[test]
 fn the_wal_stays_bounded_beside_a_writer_that_is_much_faster_than_the_rounds() {
-    let (most, _) = write_beside_rounds(Duration::from_micros(20), 16_000_000, 6);
-    assert!(most > 4 * SOFT, "a WAL of {most} bytes: the rounds were as fast");
+    let _alone = alone();
+    write_beside_rounds(Duration::from_micros(20), 16_000_000, 6);
 }
 
-/// Writes values of so many bytes over so many rows until the WAL has started over four times; answers how long it was
-/// at most, and how many pages were left to a last round.
-fn write_beside_rounds(each: Duration, bytes: usize, rows: usize) -> (u64, u64) {
+/// Writes values of so many bytes over so many rows until the WAL has started over four times; answers for how
+/// long the writer rested, and how many pages were left to a last round at most.
+fn write_beside_rounds(each: Duration, bytes: usize, rows: usize) -> (Duration, u64) {
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
     let slow = Arc::new(Slow { each, ..Slow::default() });
     let config = Config { wal_soft_bytes: SOFT, observer: Some(slow.clone()), ..Config::default() };
@@ -81,11 +90,11 @@ fn write_beside_rounds(each: Duration, bytes: usize, rows: usize) -> (u64, u64) 
         assert!(most < 200 * SOFT, "the WAL grows and grows: {:?}", store.status());
     }
     slow.over.store(true, SeqCst);
-    assert!(store.status().rested > Duration::ZERO, "it gave way");
+    let rested = store.status().rested;
     let left = slow.most_left.load(SeqCst);
-    println!("a WAL of {most} bytes at most; {left} pages left to the last round; rested {:?}", store.status().rested);
+    println!("a WAL of {most} bytes at most; {left} pages left to the last round; rested {rested:?}");
     store.close().unwrap();
-    (most, left)
+    (rested, left)
 }
 
 /// Stays in its first round until it is let go.
@@ -102,33 +111,68 @@ impl Observer for Stuck {
     }
 }
 
-#[test]
-fn a_store_whose_round_takes_long_keeps_no_other_one_waiting() {
-    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    let schema = || Migrations::new([Migration::Quick { name: "1", sql: "CREATE TABLE t(b BLOB) STRICT" }]);
-    let write = |store: &Store| {
-        store.write_blocking(|tx| tx.execute("INSERT INTO t VALUES (zeroblob(500000))", []).map(drop)).unwrap();
-    };
+fn schema() -> Migrations {
+    Migrations::new([Migration::Quick { name: "1", sql: "CREATE TABLE t(b BLOB) STRICT" }])
+}
+
+fn write(store: &Store) {
+    store.write_blocking(|tx| tx.execute("INSERT INTO t VALUES (zeroblob(500000))", []).map(drop)).unwrap();
+}
+
+/// A store that is in its first round until the sender is dropped.
+fn stuck(path: PathBuf) -> (Store, SyncSender<()>) {
     let ((entered, is_in), (let_go, go)) = (sync_channel(1), sync_channel(1));
     let stuck = Arc::new(Stuck { entered, go: Mutex::new(go) });
     let config = Config { wal_soft_bytes: SOFT, observer: Some(stuck), ..Config::default() };
-    let first = Store::open(folder.path().join("A/A.db"), config, schema()).unwrap();
-    let let_go = let_go; // dropped before the store, which waits for its round
+    let store = Store::open(path, config, schema()).unwrap();
     let end = Instant::now() + Duration::from_secs(60);
     while is_in.try_recv().is_err() {
-        assert!(Instant::now() < end, "{:?}", first.status());
-        write(&first);
+        assert!(Instant::now() < end, "{:?}", store.status());
+        write(&store);
     }
+    (store, let_go)
+}
+
+#[test]
+fn a_store_whose_round_takes_long_keeps_no_other_one_waiting() {
+    let _alone = alone();
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let held: Vec<_> = ["A", "B", "C"].map(|name| stuck(folder.path().join(name).join("S.db"))).into();
+    let held = LetGo(held);
     let slow = Arc::new(Slow::default());
     let config = Config { wal_soft_bytes: SOFT, observer: Some(slow.clone()), ..Config::default() };
-    let second = Store::open(folder.path().join("B/B.db"), config, schema()).unwrap();
+    let other = Store::open(folder.path().join("D/S.db"), config, schema()).unwrap();
     while slow.cycles.load(SeqCst) == 0 {
-        assert!(second.status().wal_bytes < 100 * SOFT, "its own round does not come: {:?}", second.status());
-        write(&second);
+        assert!(other.status().wal_bytes < 100 * SOFT, "its own round does not come: {:?}", other.status());
+        write(&other);
     }
-    assert!(first.status().wal_bytes >= SOFT, "it is still in its round");
-    let_go.send(()).unwrap();
-    drop(let_go);
-    second.close().unwrap();
-    first.close().unwrap();
+    drop(held);
+    other.close().unwrap();
+}
+
+#[test]
+fn a_store_that_waits_for_its_round_rests_as_beside_a_long_one() {
+    let _alone = alone();
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let held: Vec<_> = ["A", "B", "C", "D"].map(|name| stuck(folder.path().join(name).join("S.db"))).into();
+    let held = LetGo(held);
+    let config = Config { wal_soft_bytes: SOFT, ..Config::default() };
+    let other = Store::open(folder.path().join("E/S.db"), config, schema()).unwrap();
+    while other.status().rested.is_zero() {
+        assert!(other.status().wal_bytes < 50 * SOFT, "it goes on and on: {:?}", other.status());
+        write(&other);
+    }
+    drop(held);
+    other.close().unwrap();
+}
+
+/// Lets rounds go before the stores wait for them.
+struct LetGo(Vec<(Store, SyncSender<()>)>);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        let (stores, senders): (Vec<_>, Vec<_>) = self.0.drain(..).unzip();
+        drop(senders);
+        drop(stores);
+    }
 }

@@ -4,8 +4,13 @@
 
 use monolite_faults::disk::{Disk, Fault, FileKind, Method, Plan};
 use monolite_faults::vfs;
+use monolite_faults::work::{End, add, config, migrations};
 use monolite_store::rusqlite::{Connection, OpenFlags, ffi};
+use monolite_store::{CheckpointMode, Config, Kind, Observer, State, Store};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 fn connection(path: &Path) -> Connection {
     let c = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), vfs::register()).unwrap();
@@ -46,4 +51,54 @@ fn a_failed_sync_is_told_to_each_handle_that_was_open_once() {
     disk.heal();
     checkpoint(&copier).unwrap_err();
     checkpoint(&copier).unwrap();
+}
+
+/// Holds the checkpointer after its first round until it is let go.
+struct Held {
+    entered: SyncSender<()>,
+    go: Mutex<Receiver<()>>,
+}
+
+impl Observer for Held {
+    fn checkpointed(&self, mode: CheckpointMode, _: u64, _: u64, _: Duration) {
+        if mode == CheckpointMode::Beside && self.entered.try_send(()).is_ok() {
+            let _ = self.go.lock().unwrap().recv();
+        }
+    }
+}
+
+/// The checkpointer's handle of the WAL has not told the error that the writer has settled: it is not taken for a new one.
+#[test]
+fn a_failed_commit_between_two_rounds_costs_its_group_and_no_more() {
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    let disk = Disk::watch(folder.path()).unwrap();
+    let ((entered, is_in), (let_go, go)) = (sync_channel(1), sync_channel(1));
+    let config =
+        Config { observer: Some(Arc::new(Held { entered, go: Mutex::new(go) })), ..config(Some(vfs::register())) };
+    let store = Store::open(folder.path().join("work.db"), config, migrations(1)).unwrap();
+    let mut op = 0;
+    let mut write = || {
+        op += 1;
+        store.write_blocking(move |tx| add(tx, op, End::Well)).map(drop)
+    };
+    while is_in.try_recv().is_err() {
+        write().unwrap();
+    }
+    // The sync of one commit, by what another one calls.
+    disk.plan(Plan::once(u64::MAX, Fault::Io));
+    write().unwrap();
+    let sync = disk.trace().iter().position(|call| *call == (Method::Sync, FileKind::Wal)).unwrap();
+    disk.plan(Plan::once(sync as u64 + 1, Fault::Io));
+    assert_eq!(write().unwrap_err().kind(), Kind::Io);
+    assert_eq!(disk.heal(), 1);
+    for _ in 0..100 {
+        write().unwrap(); // enough for another round
+    }
+    drop(let_go);
+    let cycles = store.status().wal_bytes;
+    while store.status().wal_bytes >= cycles {
+        write().unwrap(); // until a round after it has ended
+    }
+    assert_eq!(store.status().state, State::Serving);
+    store.close().unwrap();
 }

@@ -355,6 +355,9 @@ impl Writer {
         self.commit_ns = took.as_nanos() as u64;
         let now = self.connection.wal_frames.load(Ordering::Relaxed);
         self.commit_frames = now.checked_sub(frames).unwrap_or(now); // or it started the WAL over
+        if now < frames {
+            self.shared.rounds.started_over();
+        }
         self.usual_commit_ns = (self.usual_commit_ns * 7 + self.commit_ns) / 8;
         self.epoch_in_file = self.epoch;
         self.sequence = sequence;

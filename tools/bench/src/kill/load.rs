@@ -15,8 +15,14 @@ const CONNECTIONS: usize = 16;
 /// One created document in so many is then replaced under a version that it does not have, which must be refused.
 const REFUSED_ONE_IN: u64 = 8;
 
-/// The code of an answer that does not say whether it was done.
-const UNKNOWN: &str = "outcome_unknown";
+/// The codes of a server that has too much to do.
+const TURNED_AWAY: [&str; 3] = ["too_many_requests", "overloaded", "late"];
+
+/// What an answer that is no success says it is.
+#[derive(Deserialize)]
+struct Refused {
+    code: String,
+}
 
 /// The running load.
 pub(crate) type Load = JoinSet<anyhow::Result<()>>;
@@ -49,7 +55,7 @@ pub(crate) fn key(n: u64) -> String {
 }
 
 /// Creates until the connection breaks. A machine that stands still for a moment makes the server turn some away, which must
-/// not be there then; any other answer but a success is an error.
+/// not be there then; any other answer but a success is an error: a server that stopped writing is no busy one.
 async fn create(address: SocketAddr, token: Arc<str>, ledger: Arc<Ledger>, connection: usize) -> anyhow::Result<()> {
     let Ok(mut client) = Client::connect(address).await else { return Ok(()) };
     loop {
@@ -59,24 +65,29 @@ async fn create(address: SocketAddr, token: Arc<str>, ledger: Arc<Ledger>, conne
             return Ok(());
         };
         if answer.status != 201 {
-            let (status, body) = (answer.status, String::from_utf8_lossy(answer.body).into_owned());
-            if matches!(status, 429 | 503) && client.has_header("retry-after:") && !body.contains(UNKNOWN) {
-                ledger.turn_away(n);
-                continue;
+            if !is_turned_away(answer.status, answer.body) {
+                bail!("create {n} answered {}: {}", answer.status, String::from_utf8_lossy(answer.body));
             }
-            bail!("create {n} answered {status}: {body}");
+            ledger.turn_away(n);
+            tokio::task::yield_now().await;
+            continue;
         }
         let Created { id } = serde_json::from_slice(answer.body).context("the answer to a create")?;
         let commit = client.header("monolite-commit: Documents=").and_then(|n| n.parse().ok());
         ledger.acknowledge(n, id.clone(), commit.with_context(|| format!("the answer to create {n} names no commit"))?);
         if n.is_multiple_of(REFUSED_ONE_IN) {
             let Ok(answer) = client.ask(&stale(&id, &token)).await else { return Ok(()) };
-            match answer.status {
-                412 | 429 | 503 => ledger.refuse(),
-                status => bail!("a stale replacement of {n} answered {status}"),
+            if answer.status != 412 && !is_turned_away(answer.status, answer.body) {
+                bail!("a stale replacement of {n} answered {}", answer.status);
             }
+            ledger.refuse();
         }
     }
+}
+
+fn is_turned_away(status: u16, body: &[u8]) -> bool {
+    let code = || serde_json::from_slice(body).map(|Refused { code }| code);
+    matches!(status, 429 | 503) && code().is_ok_and(|code| TURNED_AWAY.contains(&&*code))
 }
 
 /// A replacement of a version that never was.

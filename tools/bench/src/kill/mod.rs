@@ -55,8 +55,10 @@ pub struct Survived {
     pub cycles: u32,
     /// Documents that were acknowledged, all found.
     pub acknowledged: u64,
-    /// Replacements that were refused and creates that were turned away, all without a trace.
+    /// Replacements that were refused, all without a trace.
     pub refused: u64,
+    /// Creates that were turned away by a busy server, all without a trace.
+    pub turned_away: u64,
     /// Documents that were sent without an answer and are there.
     pub unanswered_kept: u64,
     /// Documents that were sent without an answer and are not there.
@@ -72,10 +74,11 @@ impl fmt::Display for Survived {
         write!(
             f,
             "{} kills: {} acknowledged documents, all there once, whole, in order, under commits without a gap; {} refused \
-             changes without a trace; {} unanswered documents kept whole, {} gone whole; start after a kill {:.0} ms at the median, {:.0} ms at most",
+             changes and {} creates that were turned away without a trace; {} unanswered documents kept whole, {} gone whole; start after a kill {:.0} ms at the median, {:.0} ms at most",
             self.cycles,
             self.acknowledged,
             self.refused,
+            self.turned_away,
             self.unanswered_kept,
             self.unanswered_gone,
             self.start_median.as_secs_f64() * 1e3,
@@ -121,10 +124,16 @@ async fn cycles(kill: &Kill, place: &Place) -> anyhow::Result<Survived> {
     server.stop().await?;
     ensure!(order::judge(&data, &ledger, before)? == kept, "the list and the file hold different documents");
     let (acknowledged, unanswered) = (ledger.acknowledged(), ledger.unanswered());
+    let away = ledger.turned_away();
+    ensure!(
+        away < acknowledged / 10,
+        "{away} creates were turned away, and {acknowledged} done: it is not these that kills were to meet"
+    );
     Ok(Survived {
         cycles: kill.cycles,
         acknowledged,
-        refused: ledger.refused() + ledger.turned_away(),
+        refused: ledger.refused(),
+        turned_away: ledger.turned_away(),
         unanswered_kept: kept,
         unanswered_gone: unanswered - kept,
         start_median: Duration::from_nanos((starts.us(50.0) * 1e3) as u64),
