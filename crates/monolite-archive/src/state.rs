@@ -109,7 +109,10 @@ pub(crate) fn settle(
         return Err(apart(sides(history, &segments, side, tip), tip.epoch, epoch));
     }
     if let Some(tip) = captured {
-        refuse_apart(history, &segments, side, &tip)?;
+        // An opening may be left while it waits for the place, and what it asked for is done later.
+        let later = tip.sequence > found.sequence.max(side.kept) && place.ask(|| is_of(history, &tip, side.nonce))?;
+        let kept = if later { tip.sequence } else { side.kept };
+        refuse_apart(history, &segments, Side { kept, ..side }, &tip)?;
     }
     place.ask(|| manifest.settle(history))?;
     let all = place.ask(|| claims(history))?;
@@ -200,6 +203,12 @@ fn with_spool(spool: &Spool, archived: Option<Tip>, base: &mut Option<String>) -
         waiting.captured = Some(tip);
     }
     Ok(waiting)
+}
+
+/// Whether this very opening of the file put the archive's newest commit.
+fn is_of(history: &History, tip: &Tip, nonce: &str) -> Result<bool> {
+    let of = tip.epoch.map_or(Ok(None), |epoch| Claimed::read(history, epoch))?;
+    Ok(of.is_some_and(|of| of.nonce == nonce))
 }
 
 /// Refuses a file that does not go on from its archive, as far as its last commit says.

@@ -81,6 +81,40 @@ fn a_place_that_never_answers_keeps_no_store_from_being_left() {
     drop(release);
     let until = Instant::now() + LONG;
     while let Err(e) = archive.keep(SERVICE, &store, &world.scratch()) {
+        assert!(matches!(e.kind(), Kind::Unreachable | Kind::Exists), "{e}");
+        assert!(Instant::now() < until, "{e}");
+        std::thread::yield_now();
+    }
+    insert(&store, 10, 100);
+    world.assert_whole(&archive, &store);
+}
+
+/// What was put counts once the claim was looked at again; a store that is left in between has it in the place all the same.
+#[test]
+fn a_store_that_was_left_behind_a_put_is_kept_again() {
+    let world = World::new();
+    let ((enter, entered), (release, released)) = (sync_channel(1), sync_channel::<()>(0));
+    let is_put = Arc::new(AtomicBool::new(false));
+    let put = is_put.clone();
+    let place = Faulty::new(world.place(), move |step, name| {
+        if step == Step::Create && name.contains("/ltx/0/") {
+            put.store(true, SeqCst);
+        } else if step == Step::Read && name.ends_with(".next") && put.load(SeqCst) && enter.try_send(()).is_ok() {
+            let _ = released.recv_timeout(LONG);
+        }
+        None
+    });
+    let store = world.store();
+    let archive = Archive::start(Arc::new(place), quick()).unwrap();
+    archive.keep(SERVICE, &store, &world.scratch()).unwrap();
+    while entered.try_recv().is_err() {
+        insert(&store, 10, 100);
+    }
+    archive.leave(SERVICE, Duration::from_millis(1));
+    drop(release);
+    let until = Instant::now() + LONG;
+    while let Err(e) = archive.keep(SERVICE, &store, &world.scratch()) {
+        assert!(matches!(e.kind(), Kind::Unreachable | Kind::Exists), "{e}");
         assert!(Instant::now() < until, "{e}");
         std::thread::yield_now();
     }
