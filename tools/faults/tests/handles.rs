@@ -91,9 +91,8 @@ fn a_failed_commit_between_two_rounds_costs_its_group_and_no_more() {
     disk.plan(Plan::once(sync as u64 + 1, Fault::Io));
     assert_eq!(write().unwrap_err().kind(), Kind::Io);
     assert_eq!(disk.heal(), 1);
-    for _ in 0..100 {
-        write().unwrap(); // enough for another round
-    }
+    let much = "INSERT INTO heap VALUES(1, 0, zeroblob(1000000))"; // enough for another round
+    store.write_blocking(move |tx| tx.execute(much, []).map(drop)).unwrap();
     drop(let_go);
     let cycles = store.status().wal_bytes;
     while store.status().wal_bytes >= cycles {
