@@ -68,6 +68,8 @@ pub(crate) struct Side<'a> {
     pub(crate) found: &'a Found,
     /// The last commit that this process has kept of the open store before; 0 for none.
     pub(crate) kept: u64,
+    /// The last commit of the open store, as it was before the place is asked: what this opening has put is not beyond it.
+    pub(crate) published: u64,
     /// Names this opening.
     pub(crate) nonce: &'a str,
 }
@@ -110,7 +112,9 @@ pub(crate) fn settle(
     }
     if let Some(tip) = captured {
         // An opening may be left while it waits for the place, and what it asked for is done later.
-        let later = tip.sequence > found.sequence.max(side.kept) && place.ask(|| is_of(history, &tip, side.nonce))?;
+        // A machine that was put back with its memory has the same name, and an archive that is ahead of it.
+        let may_be = (found.sequence.max(side.kept) + 1..=side.published).contains(&tip.sequence);
+        let later = may_be && place.ask(|| is_of(history, &tip, side.nonce))?;
         let kept = if later { tip.sequence } else { side.kept };
         refuse_apart(history, &segments, Side { kept, ..side }, &tip)?;
     }

@@ -73,8 +73,8 @@ impl Keeper {
     pub(super) fn settle(self: &Arc<Self>, c: &mut Capture) -> Result<()> {
         let now = (self.inner.config.now)();
         let follower = c.follower.as_mut().expect("a store that is not settled has not ended");
-        let (found, kept) = (&self.found, follower.released());
-        let side = Side { service: &self.service, found, kept, nonce: &self.nonce };
+        let (found, kept, published) = (&self.found, follower.released(), follower.published());
+        let side = Side { service: &self.service, found, kept, published, nonce: &self.nonce };
         let standing = state::settle(&self.plain, &self.spool, side, &self.scratch, now)?;
         let tip = match standing.captured {
             Some(tip) => tip,
