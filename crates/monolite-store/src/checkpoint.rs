@@ -22,11 +22,15 @@
 //!   the second time. The WAL is kept and the store only reads; the next open copies all of it again.
 //! - No reader blocks this for good: past `wal_hard_bytes`, reads with an old snapshot are ended.
 
+mod rounds;
+
+pub(crate) use rounds::Rounds;
+
 use crate::error::Error;
 use crate::observe::CheckpointMode;
 use crate::reply::lock;
 use crate::sqlite::connection::{Connection, Role};
-use crate::sqlite::raw::{self, Checkpoint};
+use crate::sqlite::raw::{self, Checkpoint, Copied};
 use crate::store::Shared;
 use crate::threads::{Started, work_behind};
 use crate::ticket::Ticket;
@@ -34,10 +38,7 @@ use crate::write::writer::Writer;
 use rusqlite::ffi;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,11 +46,8 @@ use std::time::{Duration, Instant};
 const ROUNDS_MAX: usize = 16;
 /// Frames that are left to the writer's own last round.
 const LAST_ROUND_FRAMES: u64 = 128;
-/// Each round is to leave this part of what it copied to the next.
-const CONVERGES_BY: u64 = 3;
-/// The most that the writer rests for rounds that do not catch up: in times of what a group worked, and at once. Where the WAL
-/// is large all the same, groups are so long, or rounds so slow, that such rests do not slow the writer down.
-const PRESS_MAX: u32 = 64;
+/// The most that the writer rests at once for rounds that do not catch up. Where the WAL is large all the same, groups are so
+/// long, or rounds so slow, that such rests do not slow the writer down.
 const REST_MAX: Duration = Duration::from_millis(20);
 const REST_MAX_LARGE: Duration = Duration::from_millis(500);
 /// How long the writer waits in its last round for quick reads that use the WAL, for each `wal_soft_bytes` in the WAL.
@@ -72,25 +70,6 @@ const SHORT_MAX: Duration = Duration::from_millis(20);
 /// How long until the next look, where no read in the slow lane ended.
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 
-/// The state of a store's checkpoint, shared with the checkpointer.
-#[derive(Default)]
-pub(crate) struct Rounds {
-    active: AtomicBool,
-    done: AtomicBool,
-    /// The connection must be opened anew: its descriptors have not yet told an error of the disk that was settled by
-    /// the writer, and would tell it in the place of the next one.
-    renew: AtomicBool,
-    /// How long the writer rests after each group, in times of what it worked.
-    press: AtomicU32,
-    /// Of the round under way, or waited for: frames in the WAL at its beginning, and how many of them it may have to copy; 0
-    /// between rounds.
-    from: AtomicU64,
-    copying: AtomicU64,
-    /// Frames of the WAL that were copied, as far as rounds have told.
-    copied: AtomicU64,
-    pub(crate) connection: Mutex<Option<Connection>>,
-}
-
 /// The writer's view of its WAL.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -102,61 +81,6 @@ pub(crate) struct Progress {
     times_in_vain: u32,
     /// The last try failed for the follower: it has not released all.
     waits_for_follower: bool,
-}
-
-impl Rounds {
-    pub(crate) fn close(&self) {
-        *lock(&self.connection) = None;
-    }
-
-    /// A round copied all that there was, and so much was written meanwhile: has the writer rest so long that the next one
-    /// leaves little enough, then twice as long, since a rest is bounded. Answers whether there is hope.
-    fn press(&self, copied: u64, written: u64) -> bool {
-        let pressed = self.press.load(Relaxed);
-        if written > copied / 2 {
-            let harder = if pressed == 0 { ratio(copied, written) } else { (pressed * 2).min(PRESS_MAX) };
-            self.press.store(harder, Relaxed);
-        }
-        written <= copied || pressed < PRESS_MAX
-    }
-
-    /// The same while a round is under way that copies less than was written since it began: it may take long yet.
-    fn press_on(&self, frames: u64) -> u32 {
-        let copying = self.copying.load(Acquire);
-        let written = frames.saturating_sub(self.from.load(Relaxed));
-        if copying > 0 && written > copying { ratio(copying, written) } else { 0 }
-    }
-
-    /// A round begins, or is waited for, with so many frames in the WAL.
-    fn begin_round(&self, frames: u64) {
-        self.from.store(frames, Relaxed);
-        self.copying.store(frames.saturating_sub(self.copied.load(Relaxed)), Release);
-    }
-
-    fn end_round(&self) {
-        self.copying.store(0, Release);
-    }
-
-    /// The WAL was started over.
-    pub(crate) fn started_over(&self) {
-        self.copied.store(0, Relaxed);
-    }
-
-    /// Whether rounds are under way.
-    pub(crate) fn is_active(&self) -> bool {
-        self.active.load(Relaxed)
-    }
-
-    /// An error of the disk was settled.
-    pub(crate) fn renew(&self) {
-        self.renew.store(true, Relaxed);
-    }
-}
-
-/// How long the writer rests, in times of its work, so that a round as the last one leaves little enough.
-fn ratio(copied: u64, written: u64) -> u32 {
-    let times = (written * CONVERGES_BY).div_ceil(copied.max(1)).saturating_sub(1);
-    u32::try_from(times).unwrap_or(PRESS_MAX).min(PRESS_MAX)
 }
 
 impl Shared {
@@ -278,29 +202,7 @@ impl Writer {
                 }
                 Ok(now) if now.done || waited.get_or_insert_with(Instant::now).elapsed() > self.patience(times) => {
                     self.observe(now.frames, now.copied, start);
-                    self.shared.mark_later(); // the file's time moved
-                    self.wal.copied = now.is_all();
-                    if now.begun {
-                        self.shared.rounds.copied.store(now.copied, Relaxed);
-                    }
-                    if self.wal.copied {
-                        self.shared.scrub.whole.store(true, Relaxed);
-                        self.shared.file_is_torn(false);
-                    }
-                    self.wal.waits_for_follower = !now.done && self.shared.following.is_behind(self.sequence);
-                    // Where a read is in the way, what the follower releases is no reason for another try.
-                    if now.done || (now.begun && !now.is_all()) {
-                        self.shared.following.calm();
-                    }
-                    self.shared.tell_who_keeps_the_wal(&now);
-                    if now.done {
-                        self.wal.times_in_vain = 0;
-                        self.connection.wal_frames.store(0, Relaxed);
-                        self.shared.wal_frames.store(0, Relaxed);
-                        self.shared.rounds.started_over();
-                    }
-                    let left = if now.begun { now.frames } else { frames };
-                    self.wal.next_frames = if now.done { soft } else { left + left.max(soft) / 4 };
+                    self.tried(&now, frames);
                     break;
                 }
                 // A read that began before all was copied uses the WAL until it ends; the next one will not.
@@ -313,6 +215,34 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// What a last round came to, that began with so many frames in the WAL.
+    fn tried(&mut self, now: &Copied, frames: u64) {
+        let (shared, soft) = (&self.shared, self.shared.soft_frames());
+        shared.mark_later(); // the file's time moved
+        self.wal.copied = now.is_all();
+        if now.begun {
+            shared.rounds.copied.store(now.copied, Relaxed);
+        }
+        if self.wal.copied {
+            shared.scrub.whole.store(true, Relaxed);
+            shared.file_is_torn(false);
+        }
+        self.wal.waits_for_follower = !now.done && shared.following.is_behind(self.sequence);
+        // Where a read is in the way, what the follower releases is no reason for another try.
+        if now.done || (now.begun && !now.is_all()) {
+            shared.following.calm();
+        }
+        shared.tell_who_keeps_the_wal(now);
+        if now.done {
+            self.wal.times_in_vain = 0;
+            self.connection.wal_frames.store(0, Relaxed);
+            shared.wal_frames.store(0, Relaxed);
+            shared.rounds.started_over();
+        }
+        let left = if now.begun { now.frames } else { frames };
+        self.wal.next_frames = if now.done { soft } else { left + left.max(soft) / 4 };
     }
 
     /// A slow read does not end so soon that waiting for it would be worth anything.
@@ -348,7 +278,7 @@ pub(crate) fn ask(shared: &Arc<Shared>) {
 
 /// Asks the checkpointer for rounds on a store. A store is in its queue at most once (`Rounds::active`).
 fn submit(shared: Arc<Shared>) {
-    shared.rounds.begin_round(shared.wal_frames.load(Relaxed)); // where all threads are busy, the wait is as a long round
+    shared.rounds.begin_round(shared.wal_frames.load(Relaxed)); // while all threads are busy, the wait counts as a round
     lock(&CHECKPOINTER.stores).push_back(shared);
     CHECKPOINTER.ready.notify_one();
 }

@@ -137,8 +137,7 @@ fn stuck(path: PathBuf) -> (Store, SyncSender<()>) {
 fn a_store_whose_round_takes_long_keeps_no_other_one_waiting() {
     let _alone = alone();
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    let held: Vec<_> = ["A", "B", "C"].map(|name| stuck(folder.path().join(name).join("S.db"))).into();
-    let held = LetGo(held);
+    let held = LetGo(["A", "B", "C"].map(|name| stuck(folder.path().join(name).join("S.db"))).into());
     let slow = Arc::new(Slow::default());
     let config = Config { wal_soft_bytes: SOFT, observer: Some(slow.clone()), ..Config::default() };
     let other = Store::open(folder.path().join("D/S.db"), config, schema()).unwrap();
@@ -154,8 +153,7 @@ fn a_store_whose_round_takes_long_keeps_no_other_one_waiting() {
 fn a_store_that_waits_for_its_round_rests_as_beside_a_long_one() {
     let _alone = alone();
     let folder = tempfile::tempdir_in("/dev/shm").unwrap();
-    let held: Vec<_> = ["A", "B", "C", "D"].map(|name| stuck(folder.path().join(name).join("S.db"))).into();
-    let held = LetGo(held);
+    let held = LetGo(["A", "B", "C", "D"].map(|name| stuck(folder.path().join(name).join("S.db"))).into());
     let config = Config { wal_soft_bytes: SOFT, ..Config::default() };
     let other = Store::open(folder.path().join("E/S.db"), config, schema()).unwrap();
     while other.status().rested.is_zero() {

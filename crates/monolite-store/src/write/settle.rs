@@ -10,7 +10,7 @@
 //!    only: the commit is durable and visible, and it was something later that failed. It is answered as done.
 //! 4. The wal-index's `mxFrame`: the last published commit. Readers and checkpoints use no frame behind it
 //!    (`walFindFrame` looks at frames up to it, `walCheckpoint` copies up to it), so cutting the file there takes nothing
-//!    from anybody. At 0 a new generation was begun over a WAL that is whole in the database file.
+//!    from anybody. At 0 a new generation was begun over a WAL that is whole in the database file: only its header is kept.
 //! 5. The file is cut there, and *that* is synced. It is not a repeated fsync: the pages whose writing failed, which the
 //!    kernel may have marked clean, are gone from the file. The block that holds the end of the last acknowledged frame
 //!    is changed by the cut (its rest becomes zero), so it is written again by this sync.
