@@ -50,7 +50,7 @@ const ONE: Limits = Limits { most: 1, run_ns: i64::MAX, turns: u32::MAX, fill_ns
 pub(crate) enum NotLetIn {
     /// Too many wait.
     Full(Refused),
-    /// No thread may ever be free for it.
+    /// It is not known whether a thread will ever be free for it.
     Stuck,
 }
 
@@ -101,11 +101,15 @@ struct LaneState {
 }
 
 impl LaneState {
-    /// Whether the threads to spare are to look after the short reads: one waits, and no thread is free for it.
-    fn calls_spare(&mut self) -> bool {
-        let calls = self.stands_in_from(Stands::Spare).is_some() && !self.spare_called;
-        self.spare_called |= calls;
-        calls
+    /// Has other threads look after the short reads where one waits and no thread is free for it.
+    fn call_stand_ins(&mut self, lane: &Lane) {
+        if self.stands_in_from(Stands::Spare).is_some() && !self.spare_called {
+            self.spare_called = true;
+            lane.spare.notify_one();
+        }
+        if self.stands_in_from(Stands::Long).is_some() {
+            lane.ready.long.notify_one();
+        }
     }
 
     /// When a thread may take a short read in the place of another one. `None` where none waits for that.
@@ -114,7 +118,7 @@ impl LaneState {
     }
 }
 
-/// Hands a task to the slow lane and answers its number, or says that its tenant has too many waiting.
+/// Hands a task to the slow lane and answers its number, or says why it is not let in.
 pub(crate) fn submit(task: Arc<dyn Task>, tenant_max: usize) -> Result<u64, NotLetIn> {
     {
         let state = lock(&LANE.state);
@@ -148,18 +152,13 @@ pub(super) fn enqueue(task: Arc<dyn Task>, max: usize, tenant_max: usize) -> Res
     if pushed.is_ok() {
         state.deadlines.insert(key, (task, length));
     }
-    let calls_spare = length == Length::Short && state.calls_spare();
-    let calls_long = length == Length::Short && state.stands_in_from(Stands::Long).is_some();
+    if length == Length::Short {
+        state.call_stand_ins(lane);
+    }
     drop(state);
     swept.into_iter().for_each(drop_contained);
     pushed?;
     lane.ready[length].notify_one();
-    if calls_spare {
-        lane.spare.notify_one();
-    }
-    if calls_long {
-        lane.ready.long.notify_one();
-    }
     if is_earliest {
         lane.earlier.notify_one();
     }
@@ -352,11 +351,8 @@ fn take_one<'a>(
         if taken.work.task.claim() {
             state.tasks[length].pin(taken.tenant, THREADS_OF_ONE[length]);
             state.occupied.enter(taken.work.number, taken.work.task.deadline(), of, Instant::now());
-            if length == Length::Short && state.calls_spare() {
-                lane.spare.notify_one();
-            }
-            if length == Length::Short && state.stands_in_from(Stands::Long).is_some() {
-                lane.ready.long.notify_one();
+            if length == Length::Short {
+                state.call_stand_ins(lane);
             }
             return (state, Some(taken));
         }

@@ -75,9 +75,10 @@ enum State<T, E> {
     Waiting(task::Waiting<T, E>),
 }
 
-/// What became of a run on the caller's thread.
+/// What became of a read on the caller's thread.
 enum Inline<T, E> {
     Done(Result<Seen<T>, E>),
+    /// It goes to the slow lane, after a run that took so long or none.
     Move(Runs),
 }
 
@@ -89,14 +90,10 @@ impl<T, E> ReadWith<T, E> {
         E: From<Error> + Send + 'static,
     {
         let kind = WorkKind::of::<F>(ticket.label);
-        let start = start(shared, &ticket, kind);
-        let mut runs = Runs::default();
-        if start != Start::Slow {
-            match run_inline(shared, &ticket, kind, start, &f) {
-                Inline::Done(result) => return ReadWith(State::Ready(Some(result))),
-                Inline::Move(first) => runs = first,
-            }
-        }
+        let runs = match run_inline(shared, &ticket, kind, &f) {
+            Inline::Done(result) => return ReadWith(State::Ready(Some(result))),
+            Inline::Move(runs) => runs,
+        };
         ReadWith(match task::submit(shared, ticket, kind, runs, f) {
             Ok(waiting) => State::Waiting(waiting),
             Err(e) => State::Ready(Some(Err(e.into()))),
@@ -117,14 +114,10 @@ where
     E: From<Error>,
 {
     let kind = WorkKind::of_borrowing::<F>(ticket.label);
-    let start = start(shared, &ticket, kind);
-    let mut runs = Runs::default();
-    if start != Start::Slow {
-        match run_inline(shared, &ticket, kind, start, &f) {
-            Inline::Done(result) => return result,
-            Inline::Move(first) => runs = first,
-        }
-    }
+    let runs = match run_inline(shared, &ticket, kind, &f) {
+        Inline::Done(result) => return result,
+        Inline::Move(runs) => runs,
+    };
     slow::run_here(shared, &ticket, kind, runs, &f)
 }
 
@@ -133,12 +126,17 @@ fn start(shared: &Shared, ticket: &Ticket, kind: WorkKind) -> Start {
     if ticket.slow { Start::Slow } else { shared.reads.kinds.start(kind, ticket.tenant) }
 }
 
+/// Runs on the calling thread, where the read is not known to be slow.
 #[inline]
-fn run_inline<T, E, F>(shared: &Arc<Shared>, ticket: &Ticket, kind: WorkKind, start: Start, f: &F) -> Inline<T, E>
+fn run_inline<T, E, F>(shared: &Arc<Shared>, ticket: &Ticket, kind: WorkKind, f: &F) -> Inline<T, E>
 where
     F: Fn(&Snapshot<'_>) -> Result<T, E>,
     E: From<Error>,
 {
+    let start = start(shared, ticket, kind);
+    if start == Start::Slow {
+        return Inline::Move(Runs::default());
+    }
     let mut held = match shared.reads.slots.hold() {
         Ok(Some(held)) => held,
         Ok(None) => return Inline::Move(Runs::default()),

@@ -308,17 +308,10 @@ where
         slow.pass(deadline_of(shared, ticket));
     }
     let _active = Active::enter(slow, length); // before the look at `closed`, so that a closing store waits for it
-    if shared.is_closed() {
-        return Ran::Answer(Err(shared.closed_error().into()));
-    }
-    let mut reader = match slow.reader() {
+    let mut reader = match newest(shared) {
         Ok(reader) => reader,
         Err(e) => return Ran::Answer(Err(e.into())),
     };
-    if let Err(e) = reader.refresh(&shared.epoch) {
-        shared.look_for_damage(reader.connection.sqlite());
-        return Ran::Answer(Err(e.into()));
-    }
     let sequence = reader.sequence;
     let watch = reader.connection.watch.clone();
     let (began, slow_from) = (Instant::now(), shared.config.slow_read.saturating_sub(runs.took));
@@ -373,6 +366,19 @@ where
         (None, Ok(result)) => result.map(|value| Seen { value, sequence }),
         (None, Err(panic)) => Err(panicked(panic.as_ref(), "read").into()),
     })
+}
+
+/// A reader with a snapshot of the newest commit.
+fn newest(shared: &Shared) -> Result<Reader, Error> {
+    if shared.is_closed() {
+        return Err(shared.closed_error());
+    }
+    let mut reader = shared.reads.slow.reader()?;
+    if let Err(e) = reader.refresh(&shared.epoch) {
+        shared.look_for_damage(reader.connection.sqlite());
+        return Err(e);
+    }
+    Ok(reader)
 }
 
 pub(super) fn deadline_of(shared: &Shared, ticket: &Ticket) -> Instant {
