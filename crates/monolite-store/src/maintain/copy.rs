@@ -36,7 +36,7 @@ const STEP_PAGES: c_int = 512;
 /// Bytes that are synced or read back in one piece.
 const PIECE: usize = 1 << 20;
 
-/// Whether a copy is to stop.
+/// Who is asked whether a copy is to stop.
 pub(crate) struct Stops<'a> {
     /// Asked while its snapshot is open.
     pub(crate) filling: &'a dyn Fn() -> bool,
@@ -44,11 +44,17 @@ pub(crate) struct Stops<'a> {
     pub(crate) proving: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
+impl Stops<'_> {
+    fn never() -> Self {
+        Stops { filling: &|| false, proving: Arc::new(|| false) }
+    }
+}
+
 /// Copies the database of a connection without authorizer and transaction, of a store or of a file that no store has
 /// open, into `target`, which must not exist.
 /// `progress` hears of pages done and pages in all after each step.
 pub fn copy_to(source: &Connection, target: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Copied> {
-    copy_unless(source, target, progress, &Stops { filling: &|| false, proving: Arc::new(|| false) })
+    copy_unless(source, target, progress, &Stops::never())
 }
 
 /// The same, unless it is stopped.
@@ -309,7 +315,7 @@ mod tests {
             let asked = Arc::new(AtomicUsize::new(0));
             let counts = asked.clone();
             let proving = Arc::new(move || counts.fetch_add(1, Relaxed) + 1 > most);
-            let copied = copy_unless(&c, &target, &mut |_, _| {}, &Stops { filling: &|| false, proving });
+            let copied = copy_unless(&c, &target, &mut |_, _| {}, &Stops { proving, ..Stops::never() });
             (copied.map(|copied| copied.pages), asked.load(Relaxed))
         };
         let (pages, asks) = copy(usize::MAX);
@@ -330,7 +336,7 @@ mod tests {
         let t = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let c = database(&t.path().join("from.db"), 1_000_000);
         c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-        let stops = Stops { filling: &|| false, proving: Arc::new(|| false) };
+        let stops = Stops::never();
         for round in 0..3 {
             let mut last = (0, 0);
             let a = t.path().join(format!("a{round}"));
