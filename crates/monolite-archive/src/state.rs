@@ -111,11 +111,7 @@ pub(crate) fn settle(
         return Err(apart(sides(history, &segments, side, tip), tip.epoch, epoch));
     }
     if let Some(tip) = captured {
-        // An opening may be left while it waits for the place, and what it asked for is done later.
-        // A machine that was put back with its memory has the same name, and an archive that is ahead of it.
-        let may_be = (found.sequence.max(side.kept) + 1..=side.published).contains(&tip.sequence);
-        let later = may_be && place.ask(|| is_of(history, &tip, side.nonce))?;
-        let kept = if later { tip.sequence } else { side.kept };
+        let kept = place.ask(|| kept(history, side, &tip))?;
         refuse_apart(history, &segments, Side { kept, ..side }, &tip)?;
     }
     place.ask(|| manifest.settle(history))?;
@@ -209,10 +205,17 @@ fn with_spool(spool: &Spool, archived: Option<Tip>, base: &mut Option<String>) -
     Ok(waiting)
 }
 
-/// Whether this very opening of the file put the archive's newest commit.
-fn is_of(history: &History, tip: &Tip, nonce: &str) -> Result<bool> {
+/// The last commit that this process has kept of the open store: the archive's newest, where this very opening put that.
+///
+/// An opening may be left while it waits for the place, and what it asked for is done later. A machine that was put back with
+/// its memory has the same name, and an archive that is ahead of its file.
+fn kept(history: &History, side: Side<'_>, tip: &Tip) -> Result<u64> {
+    let Side { found, kept, published, nonce, .. } = side;
+    if !(found.sequence.max(kept) + 1..=published).contains(&tip.sequence) {
+        return Ok(kept);
+    }
     let of = tip.epoch.map_or(Ok(None), |epoch| Claimed::read(history, epoch))?;
-    Ok(of.is_some_and(|of| of.nonce == nonce))
+    Ok(if of.is_some_and(|of| of.nonce == nonce) { tip.sequence } else { kept })
 }
 
 /// Refuses a file that does not go on from its archive, as far as its last commit says.

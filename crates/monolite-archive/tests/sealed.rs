@@ -61,7 +61,7 @@ fn without_its_key_or_with_another_one_it_says_so() {
     assert!(ids.iter().all(|id| refused.contains(id)), "{refused}");
     // What is no file is not waited for.
     let refused = Key::read(scratch.path()).unwrap_err().to_string();
-    assert!(refused.contains("is no file"), "{refused}");
+    assert!(refused.contains("is not a file"), "{refused}");
 }
 
 #[test]

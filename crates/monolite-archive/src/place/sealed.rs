@@ -55,7 +55,7 @@ impl Key {
         let context = |e| Error::io(format!("the key of the archive in {}", path.display()), e);
         // Opening something else than a file, such as a pipe, may never end.
         if !std::fs::metadata(path).map_err(context)?.is_file() {
-            return Err(Error::invalid(format!("{} is no file: no key", path.display())));
+            return Err(Error::invalid(format!("{} is not a file: no key", path.display())));
         }
         let file = std::fs::File::open(path).map_err(context)?;
         let mode = file.metadata().map_err(context)?.permissions().mode();
@@ -83,7 +83,7 @@ impl Key {
         let context = |e| Error::io(format!("a new key in {}", path.display()), e);
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).map_err(|e| Error::new(Kind::Io, format!("no random numbers: {e}")))?;
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = digits(&bytes);
         let made = OpenOptions::new().write(true).create_new(true).mode(0o400).open(path);
         let mut file = made.map_err(|e| match e.kind() {
             std::io::ErrorKind::AlreadyExists => {
@@ -100,7 +100,7 @@ impl Key {
 
     /// What tells this key from others: it opens nothing, and stands at the head of all that was sealed with it.
     pub fn id(&self) -> String {
-        shown(&self.id)
+        digits(&self.id)
     }
 
     fn of_object(&self, salt: &[u8; 32], name: &str) -> LessSafeKey {
@@ -114,6 +114,10 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key")
     }
+}
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 struct Bytes(usize);
@@ -160,7 +164,7 @@ impl Sealed {
         }
         if header[8..16] != self.key.id {
             let text =
-                format!("{name} was sealed with key {}, and this is key {}", shown(&header[8..16]), self.key.id());
+                format!("{name} was sealed with key {}, and this is key {}", digits(&header[8..16]), self.key.id());
             return Err(Error::new(Kind::Denied, text));
         }
         let salt = header[16..].try_into().expect("32 bytes");
@@ -314,10 +318,6 @@ impl Upload for Sealing {
 }
 
 /// The counter, and whether it is the last: a key is used for one object only, so no nonce comes twice.
-fn shown(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn nonce(piece: u64, last: bool) -> Nonce {
     let mut bytes = [0; NONCE_LEN];
     bytes[3..11].copy_from_slice(&piece.to_be_bytes());
