@@ -49,29 +49,11 @@ pub(crate) fn of(
             return arriving(to, &asked.method);
         }
     }
-    if route.method == Method::GET
-        && let Some(wanted) = asked.headers.get(IF_MATCH)
-        && answer.version != Some(if_match(wanted, fork).map_err(status::of_fault)?)
-    {
-        let detail = "this is not the version of If-Match; ask without it for the current one";
-        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
-    }
-    if route.method == Method::GET
-        && let Some(known) = asked.headers.get(IF_NONE_MATCH)
-        && if_none_match(known, answer.version, fork).map_err(status::of_fault)?
-    {
+    if route.method == Method::GET && is_known(&asked.headers, answer.version, fork)? {
         return Ok(response(StatusCode::NOT_MODIFIED, to, Body::empty()));
     }
-    match (answer.commit, route.route.kind) {
-        (Some(commit), WorkKind::Write) => {
-            to.insert(MONOLITE_COMMIT, timing::commit(commit.service, commit.sequence));
-        }
-        (_, WorkKind::Flow) => {
-            if let Some(commits) = archived::listed(&exchange.tally.commits()) {
-                to.insert(MONOLITE_COMMIT, commits);
-            }
-        }
-        _ => {}
+    if let Some(commits) = commits(&answer, route, exchange) {
+        to.insert(MONOLITE_COMMIT, commits);
     }
     if answer.content_type.is_some() {
         return blob(to, answer, route, exchange, caller);
@@ -88,6 +70,27 @@ pub(crate) fn of(
         to.insert(CONTENT_TYPE, headers::JSON);
     }
     Ok(response(status, to, Body::from(answer.body)))
+}
+
+/// Whether who reads has this version already; refuses one that was not asked for.
+fn is_known(asked: &HeaderMap, version: Option<u64>, fork: Option<u32>) -> Result<bool, Problem> {
+    if let Some(wanted) = asked.get(IF_MATCH)
+        && version != Some(if_match(wanted, fork).map_err(status::of_fault)?)
+    {
+        let detail = "this is not the version of If-Match; ask without it for the current one";
+        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "stale", detail));
+    }
+    let Some(known) = asked.get(IF_NONE_MATCH) else { return Ok(false) };
+    if_none_match(known, version, fork).map_err(status::of_fault)
+}
+
+/// The commits that hold what was changed: of a flow the last in each file.
+fn commits(answer: &Answer, route: &Compiled, exchange: &Exchange<'_>) -> Option<HeaderValue> {
+    match route.route.kind {
+        WorkKind::Read => None,
+        WorkKind::Write => answer.commit.map(|commit| timing::commit(commit.service, commit.sequence)),
+        WorkKind::Flow => archived::listed(&exchange.tally.commits()),
+    }
 }
 
 /// A blob, or the part of it that is asked for.

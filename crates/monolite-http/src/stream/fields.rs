@@ -8,39 +8,47 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use monolite_service::Progress;
 use std::borrow::Cow;
 
-const FIELDS: [(&str, HeaderName); 3] =
-    [("upload_offset", UPLOAD_OFFSET), ("upload_complete", UPLOAD_COMPLETE), ("upload_length", UPLOAD_LENGTH)];
+/// A message's field that comes from a header.
+struct Field {
+    name: &'static str,
+    header: HeaderName,
+    /// The header as people write it, and what it must be.
+    shown: &'static str,
+    must_be: &'static str,
+}
+
+const BYTES: &str = "a number of bytes, 1 to 15 digits";
+static FIELDS: [Field; 3] = [
+    Field { name: "upload_offset", header: UPLOAD_OFFSET, shown: "Upload-Offset", must_be: BYTES },
+    Field { name: "upload_complete", header: UPLOAD_COMPLETE, shown: "Upload-Complete", must_be: "?0 or ?1" },
+    Field { name: "upload_length", header: UPLOAD_LENGTH, shown: "Upload-Length", must_be: BYTES },
+];
 
 /// Whether a message's field comes from a header.
 pub(crate) fn is_field(name: &str) -> bool {
-    FIELDS.iter().any(|(field, _)| *field == name)
+    header_of(name).is_some()
 }
 
 /// The header that a message's field comes from.
 pub(crate) fn header_of(name: &str) -> Option<&'static str> {
-    ["Upload-Offset", "Upload-Complete", "Upload-Length"]
-        .into_iter()
-        .zip(FIELDS)
-        .find(|(_, f)| f.0 == name)
-        .map(|f| f.0)
+    FIELDS.iter().find(|field| field.name == name).map(|field| field.shown)
 }
 
 /// Adds the fields that the headers have.
 pub(crate) fn fields(route: &Compiled, headers: &HeaderMap, pairs: &mut Vec<Pair<'_>>) -> Result<(), Fault> {
-    for (field, header) in FIELDS {
-        let mut given = headers.get_all(&header).iter();
+    for Field { name, header, shown, must_be } in &FIELDS {
+        let mut given = headers.get_all(header).iter();
         let Some(value) = given.next() else { continue };
-        let shown = header_of(field).unwrap_or(field);
-        let wrong =
-            || Fault::whole("malformed_upload_header", format!("{shown} must be given once, as {}", must_be(field)));
-        if route.shapes.member(field).is_none() {
-            return Err(Fault::whole("malformed_upload_header", format!("{shown} is not understood here")));
+        let malformed = |text| Fault::whole("malformed_upload_header", text);
+        let wrong = || malformed(format!("{shown} must be given once, as {must_be}"));
+        if route.shapes.member(name).is_none() {
+            return Err(malformed(format!("{shown} is not understood here")));
         }
         if given.next().is_some() {
             return Err(wrong());
         }
         let text = value.to_str().map_err(|_| wrong())?.trim();
-        let plain = match (field, text) {
+        let plain = match (*name, text) {
             ("upload_complete", "?1") => Cow::Borrowed("true"),
             ("upload_complete", "?0") => Cow::Borrowed("false"),
             ("upload_complete", _) => return Err(wrong()),
@@ -50,13 +58,9 @@ pub(crate) fn fields(route: &Compiled, headers: &HeaderMap, pairs: &mut Vec<Pair
             }
             _ => return Err(wrong()),
         };
-        pairs.push((Cow::Borrowed(field), plain));
+        pairs.push((Cow::Borrowed(name), plain));
     }
     Ok(())
-}
-
-fn must_be(field: &str) -> &'static str {
-    if field == "upload_complete" { "?0 or ?1" } else { "a number of bytes, 1 to 15 digits" }
 }
 
 /// Tells the sender of an upload how far it has come.
