@@ -80,6 +80,11 @@ impl History {
         &self.root
     }
 
+    /// Its id, the last part of its root.
+    pub fn id(&self) -> &str {
+        self.root.rsplit('/').next().unwrap_or_default()
+    }
+
     /// A name below its root.
     pub fn name(&self, below: &str) -> String {
         format!("{}/{below}", self.root)

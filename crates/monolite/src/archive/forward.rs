@@ -96,7 +96,7 @@ fn lock(file: &Path) -> crate::Result<File> {
 
 /// What the last server could not archive any more.
 fn carry(history: &History, folder: &Path) -> crate::Result {
-    let id = history.root().rsplit('/').next().unwrap_or_default();
+    let id = history.id();
     monolite_archive::carry_spool(history, id, &folder.join("spool"))
         .with_context(|| format!("what waits in {} cannot be archived", folder.join("spool").display()))?;
     Ok(())

@@ -64,16 +64,16 @@ pub(crate) fn history(place: &Arc<dyn Place>, service: &str, id: Option<&str>) -
     };
     match (found, known.is_empty()) {
         (Some((history, _)), _) => Ok(history),
-        (None, true) => Err(nothing(place, Some(service))?.into()),
+        (None, true) => Err(no_history(place, Some(service))?.into()),
         (None, false) => Err(Usage(format!("{service} has no such history there; it has {}", known.join(", "))).into()),
     }
 }
 
-/// What is said where a place has no history at all, or none of that service.
-pub(crate) fn nothing(place: &Arc<dyn Place>, of: Option<&str>) -> crate::Result<Usage> {
+/// The error where a place has no history at all, or none of that service.
+pub(crate) fn no_history(place: &Arc<dyn Place>, service: Option<&str>) -> crate::Result<Usage> {
     let known = services(place)?.join(", ");
     let what = if known.is_empty() { "nothing is archived there".to_owned() } else { format!("archived are {known}") };
-    let of = of.map_or(String::new(), |service| format!(" of {service}"));
+    let of = service.map_or(String::new(), |service| format!(" of {service}"));
     Ok(Usage(format!("{} has no history{of}; {what}", place.describe())))
 }
 

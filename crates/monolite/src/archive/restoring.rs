@@ -28,7 +28,7 @@ pub(crate) struct Part {
     pub(crate) newest: (u64, i64),
     /// Why that cannot be restored, where it cannot.
     pub(crate) gap: Option<String>,
-    /// Of the cut that it is of, where all services were.
+    /// Where it is of a cut: where that has all services.
     beside: BTreeMap<String, cuts::Position>,
 }
 
@@ -78,7 +78,7 @@ impl Part {
 
     /// The history that it is of.
     pub(crate) fn history(&self) -> String {
-        self.history.root().rsplit('/').next().unwrap_or_default().to_owned()
+        self.history.id().to_owned()
     }
 
     /// The commit that it goes to.
@@ -209,15 +209,15 @@ pub(crate) fn ahead(place: &Arc<dyn Place>, of: &Part) -> crate::Result<Vec<(Str
         if service != of.service {
             // Whether it can be restored is no matter: that it went on is.
             let history = history(place, &service, None)?;
-            let newest = monolite_archive::newest(&history)?;
+            let Some((last, at_ms)) = monolite_archive::newest(&history)? else { continue };
             // A commit's moment is that of the segment which holds it, and may be later than a cut that has it.
-            let goes_on = |sequence: u64, at_ms: i64| match of.beside.get(&service) {
-                Some(at) if history.root().ends_with(&format!("/{}", at.history)) => sequence > at.sequence,
+            let goes_on = match of.beside.get(&service) {
+                Some(at) if at.history == history.id() => last > at.sequence,
                 _ => at_ms > of.at_ms,
             };
-            ahead.extend(
-                newest.filter(|(last, at_ms)| goes_on(*last, *at_ms)).map(|(_, at_ms)| (service.clone(), at_ms)),
-            );
+            if goes_on {
+                ahead.push((service, at_ms));
+            }
         }
     }
     Ok(ahead)

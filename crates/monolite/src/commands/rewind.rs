@@ -57,8 +57,9 @@ impl Verb for Rewind {
             let text = "there is no terminal to ask on: --yes does it, --dry-run shows what would change";
             return Err(Usage(text.to_owned()).into());
         }
-        let wanted = self.to.as_deref().map(wanted).transpose()?;
-        wanted.and_then(|wanted| wanted.to_come()).into_iter().for_each(|told| context.note(told));
+        if let Some(to) = &self.to {
+            wanted(to)?.to_come().into_iter().for_each(|told| context.note(told));
+        }
         let way = Way::of(context)?;
         if self.forget {
             return forget(context, &way, &self.service, self.accept);

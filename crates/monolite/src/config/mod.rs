@@ -152,14 +152,9 @@ impl Config {
         let entry = self.find(name, &origin)?;
         let value = entry.value.parse_like(text).map_err(|why| wrong_value(&origin, name, &why))?;
         if entry.key.never_zero && value.is_zero() {
-            return Err(wrong_value(&origin, name, &format!("must not be 0; the default is {}", entry.key.default)));
-        }
-        if entry.key.never_zero && matches!(&value, Value::Text(text) if text.is_empty()) {
-            return Err(wrong_value(
-                &origin,
-                name,
-                &format!("must not be empty; the default is {}", entry.key.default),
-            ));
+            let zero = if matches!(value, Value::Text(_)) { "empty" } else { "0" };
+            let why = format!("must not be {zero}; the default is {}", entry.key.default);
+            return Err(wrong_value(&origin, name, &why));
         }
         entry.value = value;
         entry.origin = origin;

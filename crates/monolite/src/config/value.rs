@@ -43,12 +43,13 @@ impl Value {
         .ok_or_else(|| format!("must be {}, not {text:?}", self.kind()))
     }
 
-    /// Whether it is a number, a size or a time of nothing.
+    /// Whether it is a number, a size or a time of nothing, or no text.
     pub(crate) fn is_zero(&self) -> bool {
         match self {
             Value::Number(n) | Value::Bytes(n) => *n == 0,
             Value::Time(time) => time.is_zero(),
-            Value::Text(_) | Value::Flag(_) => false,
+            Value::Text(text) => text.is_empty(),
+            Value::Flag(_) => false,
         }
     }
 

@@ -38,16 +38,16 @@ pub(crate) fn copy_running(folder: &Path, host: &Host, progress: &mut dyn FnMut(
             "no copy was made, since it would not have {missing}: in quarantine, `status` says why; restore or rewind that first"
         )
     }
-    let made = into_empty(folder)?;
     let services: Vec<&str> = cut.sequences().map(|(service, _)| service).collect();
     // Whose WAL has grown most is next, since the cut keeps it from starting over until its copy is made.
     let wal = |place: &usize| host.store(services[*place]).map_or(0, |store| store.status().wal_bytes);
     let next = |left: &[usize]| left.iter().copied().max_by_key(wal);
-    let copied = each(folder, &services, next, |service, to| {
-        let mut told = |done, total| progress(Step { what: services[service].to_owned(), done, total });
-        Ok(cut.copy_to(services[service], to, &mut told)?)
-    });
-    copied.inspect_err(|_| made.undo(folder))
+    into_empty(folder, || {
+        each(folder, &services, next, |service, to| {
+            let mut told = |done, total| progress(Step { what: services[service].to_owned(), done, total });
+            Ok(cut.copy_to(services[service], to, &mut told)?)
+        })
+    })
 }
 
 /// The same for files that no server has. Their locks are shared from before the first copy to after the last, so nobody
@@ -57,20 +57,16 @@ pub(crate) fn copy_stopped(
     files: &[ServiceFile],
     progress: &mut dyn FnMut(Step),
 ) -> crate::Result<Vec<Copied>> {
-    let made = into_empty(folder)?;
-    let readers =
-        files.iter().map(|file| Reader::open(&file.path, Owner::Nobody)).collect::<crate::Result<Vec<_>>>()?;
     let services: Vec<&str> = files.iter().map(|file| file.service.as_str()).collect();
-    let copied = each(
-        folder,
-        &services,
-        |left| left.first().copied(),
-        |service, to| {
+    into_empty(folder, || {
+        let readers = files.iter().map(|file| Reader::open(&file.path, Owner::Nobody));
+        let readers = readers.collect::<crate::Result<Vec<_>>>()?;
+        let next = |left: &[usize]| left.first().copied();
+        each(folder, &services, next, |service, to| {
             let mut told = |done, total| progress(Step { what: services[service].to_owned(), done, total });
             Ok(maintain::copy_to(readers[service].connection(), to, &mut told)?)
-        },
-    );
-    copied.inspect_err(|_| made.undo(folder))
+        })
+    })
 }
 
 /// Copies one service after another, in the order that `next` chooses of those left; answers in the order given.
@@ -105,28 +101,17 @@ fn each(
     Ok(copied.into_iter().map(|(_, made)| made).collect())
 }
 
-/// Whether the folder of a copy was made for it.
-#[derive(PartialEq, Eq)]
-enum Made {
-    Here,
-    Before,
-}
-
-impl Made {
-    fn undo(&self, folder: &Path) {
-        if *self == Made::Here {
-            let _ = std::fs::remove_dir(folder); // empty by now; else it is somebody's
-        }
-    }
-}
-
-fn into_empty(folder: &Path) -> crate::Result<Made> {
+/// Copies into a folder that is empty, or is made for it and is gone again where that fails.
+fn into_empty<T>(folder: &Path, copy: impl FnOnce() -> crate::Result<T>) -> crate::Result<T> {
     match std::fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(Made::Before),
+        Ok(true) => copy(),
         Ok(false) => Err(Usage(format!("{} is not empty; a copy goes into an empty folder", folder.display())).into()),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
-            made.with_context(|| format!("cannot create {}", folder.display())).map(|()| Made::Here)
+            made.with_context(|| format!("cannot create {}", folder.display()))?;
+            copy().inspect_err(|_| {
+                let _ = std::fs::remove_dir(folder); // empty by now; else it is somebody's
+            })
         }
         Err(e) => Err(e).with_context(|| format!("cannot look at {}", folder.display())),
     }

@@ -1,7 +1,7 @@
 //! `backup list`: what the archive holds.
 
 use crate::archive::restoring::moment;
-use crate::archive::{Where, histories, nothing, services};
+use crate::archive::{Where, histories, no_history, services};
 use crate::context::Context;
 use crate::output::size;
 use crate::verb::Result;
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
         }
     }
     if listed.is_empty() {
-        return Err(nothing(&place, service)?.into());
+        return Err(no_history(&place, service)?.into());
     }
     let cuts = cuts::recorded(&*place)?;
     let out = context.output();

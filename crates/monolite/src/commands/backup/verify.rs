@@ -1,7 +1,7 @@
 //! `backup verify`: is all that the archive holds sound?
 
 use crate::archive::restoring::moment;
-use crate::archive::{Where, histories, nothing, services};
+use crate::archive::{Where, histories, no_history, services};
 use crate::context::Context;
 use crate::output::size;
 use crate::progress::Progress;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 const ROOM_LEFT: u64 = 256 << 20;
 
 /// What was found in one history.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Report {
     service: String,
     history: String,
@@ -70,7 +70,7 @@ pub(super) fn run(context: &Context, service: Option<&str>, from: Option<PathBuf
     }
     drop(bar);
     if reports.is_empty() {
-        return Err(nothing(&place, service)?.into());
+        return Err(no_history(&place, service)?.into());
     }
     reports.extend(lost(&place, &reports, service)?);
     print(context, &reports)?;
@@ -88,13 +88,7 @@ fn lost(place: &Arc<dyn Place>, reports: &[Report], service: Option<&str>) -> Re
         problems: vec![format!("the cut of {} names this history, and it is not there", moment(newest.at_ms))],
         service,
         history: at.history,
-        segments: 0,
-        bytes: 0,
-        pages: 0,
-        from: 0,
-        to: 0,
-        restored: None,
-        forgotten: Vec::new(),
+        ..Report::default()
     };
     Ok(meant.filter(|(name, at)| !is_there(name, &at.history)).map(report).collect())
 }
