@@ -23,11 +23,13 @@ pub(crate) fn start() -> Result<()> {
         .map_err(|e| Error::io("cannot start the threads that all stores share", e))
 }
 
-/// Makes the calling thread one of the background: with this nice value, and on all processors that it may use but the last.
-/// Where the system refuses either, or has one processor, the thread works as well.
+/// Makes the calling thread one of the background: with this nice value at least, or with its own for 0, and on all processors
+/// that it may use but the last. Where the system refuses either, or has one processor, the thread works as well.
 pub fn work_behind(nice: i32) {
-    if nice != 0 {
-        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
+    let thread = Some(rustix::thread::gettid());
+    // Never less than it has: beside a writer of a process that was started by `nice`, that would be in front.
+    if nice != 0 && rustix::process::getpriority_process(thread).is_ok_and(|own| own < nice) {
+        let _ = rustix::process::setpriority_process(thread, nice);
     }
     let Ok(mut usable) = rustix::thread::sched_getaffinity(None) else { return };
     if usable.count() > 1
