@@ -22,6 +22,7 @@
 
 use super::lengths::{Each, Length, Lengths};
 use super::occupied::{Occupied, SPARE, Stands, THREADS};
+use super::slots::thread_number;
 use super::slow::take_held;
 use crate::fair::{Bounds, Fair, Limits, Refused, Taken};
 use crate::reply::{drop_contained, lock};
@@ -253,7 +254,7 @@ fn serve_in_place(lane: &'static Lane) {
 /// Runs a task that was taken.
 fn serve_one(lane: &'static Lane, length: Length, taken: Taken<Queued>) {
     let Taken { tenant, cost, work } = taken;
-    let (start, cpu, key, number) = (Instant::now(), thread_cpu_ns(), work.task.key(), work.number);
+    let (start, cpu, key) = (Instant::now(), thread_cpu_ns(), work.task.key());
     // That it was held back for a WAL that starts over was nobody's doing.
     let took = Cell::new(Duration::ZERO);
     let ended = || {
@@ -273,7 +274,7 @@ fn serve_one(lane: &'static Lane, length: Length, taken: Taken<Queued>) {
     let mut state = lock(&lane.state);
     state.tasks[length].settle(tenant, cost, nanos(took));
     state.tasks[length].unpin(tenant);
-    state.occupied.leave(number);
+    state.occupied.leave(thread_number());
     drop(state);
     lane.ready[length].notify_one(); // what this tenant was held back from may be taken by any thread
 }
@@ -350,7 +351,7 @@ fn take_one<'a>(
         state.deadlines.remove(&(taken.work.task.deadline(), taken.work.number));
         if taken.work.task.claim() {
             state.tasks[length].pin(taken.tenant, THREADS_OF_ONE[length]);
-            state.occupied.enter(taken.work.number, taken.work.task.deadline(), of, Instant::now());
+            state.occupied.enter(thread_number(), taken.work.task.deadline(), of, Instant::now());
             if length == Length::Short {
                 state.call_stand_ins(lane);
             }
@@ -388,5 +389,76 @@ fn expire(lane: &'static Lane) {
         }
         drop_contained(task);
         state = lock(&lane.state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::sync::mpsc::{SyncSender, sync_channel};
+
+    /// Says among which it ran; one that is long after all, whether its thread was counted all the while.
+    struct Probe {
+        key: u64,
+        is_long: bool,
+        claimed: AtomicBool,
+        deadline: Instant,
+        ran: SyncSender<(Length, bool)>,
+    }
+
+    impl Task for Probe {
+        fn tenant(&self) -> Tenant {
+            Tenant(self.key)
+        }
+        fn deadline(&self) -> Instant {
+            self.deadline
+        }
+        fn key(&self) -> u64 {
+            self.key
+        }
+        fn claim(&self) -> bool {
+            !self.claimed.swap(true, Relaxed)
+        }
+        fn is_claimed(&self) -> bool {
+            self.claimed.load(Relaxed)
+        }
+        fn is_wanted(&self) -> bool {
+            true
+        }
+        fn unclaim(&self) {
+            self.claimed.store(false, Relaxed);
+        }
+        fn run(&self, length: Length, ended: &dyn Fn()) -> bool {
+            if self.is_long && length == Length::Short {
+                ended();
+                return true;
+            }
+            let (mut is_counted, end) = (true, Instant::now() + Duration::from_millis(1));
+            while self.is_long && is_counted && Instant::now() < end {
+                is_counted = lock(&LANE.state).occupied.has(thread_number());
+            }
+            ended();
+            let _ = self.ran.send((length, is_counted));
+            false
+        }
+        fn expire(&self) {}
+        fn discard(&self) {}
+    }
+
+    #[test]
+    fn a_thread_that_runs_a_read_again_is_counted_until_that_has_ended() {
+        start().unwrap();
+        for key in 0..1000 {
+            let run = |is_long| {
+                let (ran, has_run) = sync_channel(1);
+                let (key, deadline) = (u64::MAX / 2 + key, Instant::now() + Duration::from_secs(60));
+                let probe = Probe { key, is_long, claimed: AtomicBool::new(false), deadline, ran };
+                assert!(enqueue(Arc::new(probe), WAITING_MAX, 1).is_ok());
+                has_run.recv().unwrap()
+            };
+            while run(false).0 == Length::Long {}
+            assert_eq!(run(true), (Length::Long, true), "of {key}");
+        }
     }
 }

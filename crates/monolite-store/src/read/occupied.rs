@@ -6,6 +6,7 @@
 //!
 //! **Invariants**
 //! - Times are arguments: nothing here looks at a clock or waits.
+//! - An entry is a thread's, not a read's: the end of a read's first run says nothing of the thread that runs it again.
 //!
 //! Never here: the reads, the threads.
 
@@ -37,20 +38,25 @@ pub(super) struct Occupied(Vec<Thread>);
 #[derive(Debug)]
 struct Thread {
     of: Length,
-    read: u64,
+    number: usize,
     deadline: Instant,
     since: Instant,
 }
 
 impl Occupied {
-    /// A thread of those of this length, or one to spare, has a read from now on.
-    pub(super) fn enter(&mut self, read: u64, deadline: Instant, of: Length, now: Instant) {
-        self.0.push(Thread { of, read, deadline, since: now });
+    /// The thread of this number, of those of this length or one to spare, has a read from now on.
+    pub(super) fn enter(&mut self, number: usize, deadline: Instant, of: Length, now: Instant) {
+        self.0.push(Thread { of, number, deadline, since: now });
     }
 
-    /// That read has ended.
-    pub(super) fn leave(&mut self, read: u64) {
-        self.0.retain(|thread| thread.read != read);
+    /// It has none any more.
+    pub(super) fn leave(&mut self, number: usize) {
+        self.0.retain(|thread| thread.number != number);
+    }
+
+    #[cfg(test)]
+    pub(super) fn has(&self, number: usize) -> bool {
+        self.0.iter().any(|thread| thread.number == number)
     }
 
     /// When a thread may take a short read in the place of another one. `None` where their own may be free.
@@ -104,10 +110,10 @@ mod tests {
     fn a_read_is_stuck_where_none_of_the_threads_that_may_take_it_comes_back() {
         let (now, mut occupied) = (Instant::now(), Occupied::default());
         let at = |seconds| now + Duration::from_secs(seconds);
-        (0..3).for_each(|read| occupied.enter(read, at(10), Long, at(0)));
+        (0..3).for_each(|thread| occupied.enter(thread, at(10), Long, at(0)));
         assert!(!occupied.is_stuck(Long, at(11)), "just past their deadline");
         assert!(occupied.is_stuck(Long, at(12)) && !occupied.is_stuck(Short, at(12)));
-        (3..7).for_each(|read| occupied.enter(read, at(20), Short, at(0)));
+        (3..7).for_each(|thread| occupied.enter(thread, at(20), Short, at(0)));
         assert!(!occupied.is_stuck(Short, at(12)) && occupied.is_stuck(Short, at(22)));
         occupied.leave(1);
         assert!(!occupied.is_stuck(Long, at(30)) && !occupied.is_stuck(Short, at(30)));
