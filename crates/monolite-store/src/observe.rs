@@ -2,6 +2,8 @@
 //!
 //! **Invariants**
 //! - Methods are called outside of locks that readers need, and must return at once.
+//! - A panic in `slow` changes nothing. One in what the writer tells ends the writer as a bug of its own would; one in what a
+//!   checkpointer tells ends that round; the others are on the thread of who calls.
 
 use crate::ticket::Tenant;
 use std::time::{Duration, Instant};

@@ -13,6 +13,7 @@ use crate::reply::lock;
 use crate::store::Shared;
 use crate::ticket::Ticket;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -89,7 +90,8 @@ impl Shared {
 
     fn keep_slow(&self, run: SlowRun) {
         if let Some(o) = &self.config.observer {
-            o.slow(&run);
+            // Any thread may have to tell it, also one that serves others or has yet to answer.
+            let _ = catch_unwind(AssertUnwindSafe(|| o.slow(&run)));
         }
         let mut ring = lock(&self.slow_log.ring);
         ring.push_back(run);

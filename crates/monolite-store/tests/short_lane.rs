@@ -6,7 +6,7 @@
 mod common;
 
 use common::{done, within};
-use monolite_store::{Config, Error, Kind, Migrations, ReadWith, Store, Tenant, Ticket};
+use monolite_store::{Config, Error, Kind, Migrations, Observer, ReadWith, SlowRun, Store, Tenant, Ticket};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -101,17 +101,14 @@ fn a_read_that_was_taken_for_short_leaves_the_threads_of_the_short_ones() {
     assert_eq!((store.status().slow_queued, done(read(&store, QUIET, Does::Counts(7))).unwrap().value.0), (0, 7));
 }
 
-#[test]
-fn a_short_read_that_nobody_waits_for_any_more_is_not_repeated() {
-    let _alone = alone();
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder);
-    short(&store, &[A]);
+/// How often a read ran that was taken for short, is not, and has nobody who waits for it once it is stopped.
+fn runs_until_given_up(store: &Store, tenant: Tenant) -> usize {
+    short(store, &[tenant]);
     let runs = Arc::new(AtomicUsize::new(0));
     let (tell, is_stopped) = sync_channel::<()>(1);
     let (go, wait) = sync_channel::<()>(1);
     let (counts, wait) = (runs.clone(), Mutex::new(wait));
-    let given_up: ReadWith<i64, Error> = store.read_with(Ticket::label(MIXED).tenant(A).slow(), move |s| {
+    let given_up: ReadWith<i64, Error> = store.read_with(Ticket::label(MIXED).tenant(tenant).slow(), move |s| {
         counts.fetch_add(1, SeqCst);
         // It is stopped here, since it is not short, and has yet to say so.
         let stopped = s.query_row(
@@ -131,8 +128,41 @@ fn a_short_read_that_nobody_waits_for_any_more_is_not_repeated() {
         assert!(Instant::now() < end, "it is kept");
         std::thread::yield_now();
     }
-    assert_eq!(runs.load(SeqCst), 1);
+    runs.load(SeqCst)
+}
+
+#[test]
+fn a_short_read_that_nobody_waits_for_any_more_is_not_repeated() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    assert_eq!(runs_until_given_up(&store, A), 1);
     assert_eq!((store.status().slow_queued, done(read(&store, QUIET, Does::Counts(7))).unwrap().value.0), (0, 7));
+}
+
+struct PanicsAtSlow;
+impl Observer for PanicsAtSlow {
+    fn slow(&self, _: &SlowRun) {
+        panic!("in an observer");
+    }
+}
+
+#[test]
+fn an_observer_that_panics_at_a_slow_read_ends_no_thread_of_the_short_ones() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        slow_time_max: Duration::from_secs(300),
+        slow_read: Duration::from_millis(9),
+        observer: Some(Arc::new(PanicsAtSlow)),
+        ..Config::default()
+    };
+    let store = Store::open(folder.path().join("S/S.db"), config, Migrations::new(vec![])).unwrap();
+    for tenant in 10..14 {
+        runs_until_given_up(&store, Tenant(tenant)); // a short read is stopped after 10 ms
+    }
+    assert!(store.slow_runs().len() >= 4, "{:?}", store.slow_runs());
+    within(60, move || short(&store, &[QUIET]));
 }
 
 #[test]
