@@ -149,8 +149,13 @@ fn parameters(route: &Route, fields: &Fields) -> Value {
             parameters.push(json!({ "name": name, "in": "header", "schema": tag, "description": what }));
         }
     }
-    if route.takes.if_match {
-        parameters.push(json!({ "name": "If-Match", "in": "header", "schema": tag, "description": "The `ETag` the change rests on; 412 when it is stale." }));
+    let if_match = match route.method {
+        _ if route.takes.if_match => Some("The `ETag` the change rests on; 412 when it is stale."),
+        Method::Get => Some("The `ETag` of the version that is wanted; 412 when another one is current."),
+        _ => None,
+    };
+    if let Some(what) = if_match {
+        parameters.push(json!({ "name": "If-Match", "in": "header", "schema": tag, "description": what }));
     }
     if route.method == Method::Get {
         parameters.push(json!({ "name": "If-None-Match", "in": "header", "schema": tag, "description": "A known `ETag`; 304 when it is current." }));

@@ -293,7 +293,7 @@ fn the_openapi_document_tells_of_streams() {
         let all = at[method]["parameters"].as_array().unwrap().iter().filter(|p| p["in"] == "header");
         all.map(|p| p["name"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(headers("get"), ["Range", "If-Range", "If-None-Match", "Monolite-At-Least"]);
+    assert_eq!(headers("get"), ["Range", "If-Range", "If-Match", "If-None-Match", "Monolite-At-Least"]);
     let put = headers("put");
     assert!(["Upload-Offset", "Upload-Complete", "Upload-Length"].iter().all(|name| put.contains(&(*name).to_owned())));
     assert!(at["get"]["responses"]["206"].is_object() && at["get"]["responses"]["416"].is_object());

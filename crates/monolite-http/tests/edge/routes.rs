@@ -239,7 +239,7 @@ fn every_route_is_in_the_openapi_document() {
     assert_eq!(fields.keys().collect::<Vec<_>>(), ["title"]);
     let list = &document["paths"]["/api/v1/notes"]["get"];
     let names: Vec<&str> = list["parameters"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["prefix", "stars", "limit", "cursor", "If-None-Match", "Monolite-At-Least"]);
+    assert_eq!(names, ["prefix", "stars", "limit", "cursor", "If-Match", "If-None-Match", "Monolite-At-Least"]);
     assert_eq!(list["security"], serde_json::json!([]));
     assert_every_reference_resolves(&document, &document);
 }
