@@ -3,6 +3,7 @@
 //! **Invariants**
 //! - One thread runs all of it, side by side; each piece runs at most once at a time.
 //! - A period that was missed is not made up for.
+//! - A failure that stays the same is said once, then once in `SAID_AGAIN` at most with how often it was; and that it has passed.
 
 use crate::block_on::{Unpark, block_on};
 use crate::host::Host;
@@ -10,10 +11,13 @@ use monolite_service::{Background, BoxFuture, Millis};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a failure that stays the same is not said again.
+const SAID_AGAIN: Duration = Duration::from_secs(60);
 
 /// The thread of the background work.
 pub(crate) struct Runner {
@@ -44,6 +48,7 @@ impl Runner {
 
 struct Piece<'w> {
     work: &'w Background,
+    said: Said,
     due: Instant,
     running: Option<BoxFuture<'static, Result<(), String>>>,
 }
@@ -52,7 +57,9 @@ fn run(host: &Host, work: &[Background], closing: &AtomicBool) {
     let waker = Arc::new(Unpark(std::thread::current())).into();
     let mut cx = Context::from_waker(&waker);
     let began = Instant::now();
-    let mut pieces: Vec<_> = work.iter().map(|work| Piece { work, due: began + work.period, running: None }).collect();
+    let begin = |work| Piece { work, said: Said::default(), due: began, running: None };
+    let mut pieces: Vec<_> = work.iter().map(begin).collect();
+    pieces.iter_mut().for_each(|piece| piece.due += piece.work.period);
     while !closing.load(SeqCst) {
         let now = Instant::now();
         for piece in &mut pieces {
@@ -60,7 +67,7 @@ fn run(host: &Host, work: &[Background], closing: &AtomicBool) {
                 piece.due = now + piece.work.period;
                 piece.running = Some((piece.work.run)(host.flow(&host.system())));
             }
-            piece.step(&mut cx);
+            piece.step(&mut cx, began);
         }
         let waiting = pieces.iter().filter(|p| p.running.is_none()).map(|p| p.due).min();
         match waiting {
@@ -71,46 +78,122 @@ fn run(host: &Host, work: &[Background], closing: &AtomicBool) {
 }
 
 impl Piece<'_> {
-    fn step(&mut self, cx: &mut Context<'_>) {
+    fn step(&mut self, cx: &mut Context<'_>, began: Instant) {
         let Some(running) = &mut self.running else { return };
-        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+        let done = match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
             Ok(Poll::Pending) => return,
-            Ok(Poll::Ready(done)) => note(self.work, done),
-            Err(_) => note(self.work, Err("it panicked".into())),
-        }
+            Ok(Poll::Ready(done)) => done,
+            Err(_) => Err("it panicked".into()),
+        };
+        self.said.note(self.work, done, began.elapsed());
         self.running = None;
     }
 }
 
-fn note(work: &Background, done: Result<(), String>) {
-    if let Err(error) = done {
-        tracing::warn!(message = work.message, error, "background work failed; it is tried again in its period");
+/// The failure of a piece of work that was said last, where its last run failed.
+#[derive(Default)]
+struct Said(Option<Failing>);
+
+struct Failing {
+    error: String,
+    said: Duration,
+    /// Runs that failed since the last good one.
+    times: u64,
+}
+
+/// What there is to say.
+#[derive(Debug, PartialEq, Eq)]
+enum Word {
+    Fails { error: String, times: u64 },
+    Works { times: u64 },
+}
+
+impl Said {
+    /// A run has ended, by a clock that never goes back.
+    fn note(&mut self, work: &Background, done: Result<(), String>, now: Duration) {
+        match self.word(done, now) {
+            Some(Word::Fails { error, times }) => {
+                tracing::warn!(
+                    message = work.message,
+                    error,
+                    times,
+                    "background work failed; it is tried again in its period"
+                );
+            }
+            Some(Word::Works { times }) => {
+                tracing::info!(message = work.message, times, "background work that failed works again");
+            }
+            None => {}
+        }
+    }
+
+    fn word(&mut self, done: Result<(), String>, now: Duration) -> Option<Word> {
+        let Err(error) = done else { return self.0.take().map(|failing| Word::Works { times: failing.times }) };
+        let times = self.0.as_ref().map_or(0, |failing| failing.times) + 1;
+        match &mut self.0 {
+            Some(failing) if failing.error == error && now < failing.said + SAID_AGAIN => {
+                failing.times = times;
+                None
+            }
+            last => {
+                *last = Some(Failing { error: error.clone(), said: now, times });
+                Some(Word::Fails { error, times })
+            }
+        }
     }
 }
 
 /// Background work by a clock that a test moves.
 pub(crate) struct Manual {
     work: Vec<Background>,
-    due: Mutex<Vec<Millis>>,
+    due: Mutex<Vec<(Millis, Said)>>,
+    began: Instant,
 }
 
 impl Manual {
     pub(crate) fn new(work: Vec<Background>, now: Millis) -> Self {
-        let due = Mutex::new(work.iter().map(|w| now + w.period).collect());
-        Manual { work, due }
+        let due = Mutex::new(work.iter().map(|w| (now + w.period, Said::default())).collect());
+        Manual { work, due, began: Instant::now() }
     }
 
     /// Runs what is due, each piece once, on this thread.
     pub(crate) fn run_due(&self, host: &Host) {
         let now = host.now();
         for (i, work) in self.work.iter().enumerate() {
-            let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-            if due[i] > now {
+            let mut due = self.due();
+            if due[i].0 > now {
                 continue;
             }
-            due[i] = now + work.period;
+            due[i].0 = now + work.period;
             drop(due);
-            note(work, block_on((work.run)(host.flow(&host.system()))));
+            let done = block_on((work.run)(host.flow(&host.system())));
+            self.due()[i].1.note(work, done, self.began.elapsed());
         }
+    }
+
+    fn due(&self) -> MutexGuard<'_, Vec<(Millis, Said)>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_stays_is_said_once_a_minute_and_its_end_once() {
+        let mut said = Said::default();
+        let at = |seconds| Duration::from_secs(seconds);
+        let full = || Err("the disk is full".to_owned());
+        let fails = |error: &str, times| Some(Word::Fails { error: error.to_owned(), times });
+        assert_eq!(said.word(Ok(()), at(0)), None, "who works says nothing");
+        assert_eq!(said.word(full(), at(1)), fails("the disk is full", 1));
+        assert!((2..61).all(|second| said.word(full(), at(second)).is_none()));
+        assert_eq!(said.word(full(), at(61)), fails("the disk is full", 61));
+        assert_eq!(said.word(Err("it panicked".to_owned()), at(62)), fails("it panicked", 62), "another one is news");
+        assert_eq!(said.word(Err("it panicked".to_owned()), at(63)), None);
+        assert_eq!(said.word(Ok(()), at(64)), Some(Word::Works { times: 63 }));
+        assert_eq!(said.word(Ok(()), at(65)), None);
+        assert_eq!(said.word(full(), at(66)), fails("the disk is full", 1));
     }
 }
