@@ -20,6 +20,7 @@ fn app() -> App {
     let old = users.old_password;
     let (tries, seconds) = (sessions.tries, |n: u32| Duration::from_secs(n.into()));
     let files = monolite_files::Config::default();
+    let largest_file = Value::Bytes(files.bytes_max);
     let app = App::new("monolite")
         .config("users.open_registration", users.open_registration, "Whether anybody may create themselves a user.")
         .bound("users.hash_threads", users.hash_threads as u64, "Threads that hash passwords.")
@@ -37,7 +38,7 @@ fn app() -> App {
         .config("sessions.idle", seconds(sessions.idle_seconds), "A session not used for so long has ended.")
         .config("sessions.absolute", seconds(sessions.absolute_seconds), "A session ends after so long.")
         .config("documents.bytes_max", Value::Bytes(monolite_documents::DOCUMENT_BYTES_MAX), "The largest document.")
-        .config("files.bytes_max", Value::Bytes(files.bytes_max), "The largest file, 16 GiB at most.")
+        .config_to("files.bytes_max", largest_file.clone(), largest_file, "The largest file, 16 GiB at most.")
         .bound("files.unfinished_max", u64::from(files.unfinished_max), "Unfinished files of one user.")
         .bound("files.unfinished_bytes_max", Value::Bytes(files.unfinished_bytes_max), "Bytes of them together.")
         .config(

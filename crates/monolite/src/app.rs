@@ -112,10 +112,22 @@ impl App {
         self
     }
 
+    /// The same, for which more than `most` is a mistake.
+    pub fn config_to(
+        mut self,
+        name: &'static str,
+        default: impl Into<Value>,
+        most: impl Into<Value>,
+        about: &'static str,
+    ) -> Self {
+        self.plan.keys.push(Key::new(name, default, about).at_most(most));
+        self
+    }
+
     /// With another default for a known configuration key.
     pub fn default_of(mut self, name: &'static str, default: impl Into<Value>) -> Self {
         // The latest word of one name wins; see `standard_keys::with`.
-        self.plan.keys.push(Key { name, default: default.into(), about: "", never_zero: false });
+        self.plan.keys.push(Key { name, default: default.into(), about: "", never_zero: false, most: None });
         self
     }
 

@@ -321,6 +321,15 @@ fn nothing_is_restored_into_the_archive_or_into_a_services_folder() {
         let restore = ["restore", "--all", "--to", "kept", "--into", into.to_str().unwrap()];
         world.run(&restore).bad(2, &[what, "choose a folder of its own"]);
     }
+    let file = world.file_of("Users");
+    for into in [file.clone(), file.join("below")] {
+        let restore = ["restore", "--all", "--to", "kept", "--into", into.to_str().unwrap()];
+        world.run(&restore).bad(2, &["Users.db is no folder", "--into"]);
+    }
+    let new = world.folder.path().join("new");
+    let now = ["restore", "--all", "--to", "now", "--into", new.to_str().unwrap()];
+    world.run(&now).bad(1, &["no cut is called now", "--to latest"]);
+    assert!(!new.exists());
     assert!(!data.join("archive/new").exists() && !data.join("archive/Users/Users.db").exists());
     assert!(!data.join("Users/Users").exists());
     server.stop();

@@ -109,7 +109,7 @@ fn a_body_that_cannot_be_kept_is_refused_before_anything_is_opened() {
     let world = World::new();
     let serve = |set: &str| world.run(&serve_set(set));
     serve("documents.bytes_max=65MiB").bad(1, &["Documents", "above its store's value_max, 67108864 bytes"]);
-    serve("files.bytes_max=17GiB").bad(1, &["Files", "above the largest value in pieces, 17179869184 bytes"]);
+    serve("files.bytes_max=17GiB").bad(2, &["files.bytes_max must be 16GiB at most, not 17GiB"]);
     assert!(!world.file_of("Users").exists(), "nothing was made");
     serve("http.bodies_max=1MiB").bad(1, &["http.bodies_max, 1048576 bytes", "16777216 bytes"]);
 }

@@ -134,11 +134,16 @@ impl Part {
     }
 }
 
-/// Refuses a folder in which a server or an archive has files of its own: theirs and the restored ones would lie in one folder.
+/// Refuses what is no folder, and a folder in which a server or an archive has files of its own: theirs and the restored ones would
+/// lie in one folder.
 pub(crate) fn refuse_inside(into: &Path, place: &Where, data: &Path) -> crate::Result<()> {
     let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // What is not there yet lies in what is.
-    let within = into.ancestors().find(|path| path.exists()).map_or_else(|| into.to_owned(), real);
+    let there = into.ancestors().find(|path| path.exists());
+    if let Some(file) = there.filter(|path| !path.is_dir()) {
+        return Err(Usage(format!("{} is no folder: choose another one for --into", file.display())).into());
+    }
+    let within = there.map_or_else(|| into.to_owned(), real);
     let archive = match place {
         Where::Folder(folder) => Some(real(folder)),
         Where::Bucket(..) | Where::Nowhere => None,
@@ -254,6 +259,7 @@ fn newest_cut(place: &Arc<dyn Place>, name: Option<&str>, before: Option<i64>) -
         return Ok((found.clone(), cuts::read(&**place, found)?));
     }
     let which = match (name, before) {
+        (Some("now"), _) => "no cut is called now (--to latest is the newest cut)".to_owned(),
         (Some(name), _) => format!("no cut is called {name}"),
         (None, Some(before)) => format!("no cut is from before {}", moment(before)),
         (None, None) => "no cut was recorded".to_owned(),

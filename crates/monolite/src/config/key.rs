@@ -13,6 +13,8 @@ pub struct Key {
     pub about: &'static str,
     /// Whether 0 is a mistake: nothing would be done any more.
     pub(crate) never_zero: bool,
+    /// The largest number, size or time that it may have.
+    pub(crate) most: Option<Value>,
 }
 
 impl Key {
@@ -23,11 +25,16 @@ impl Key {
         };
         let good = name.split_once('.').is_some_and(|(section, key)| plain(section) && plain(key));
         assert!(good, "a configuration key is `section.key`, not {name:?}");
-        Key { name, default: default.into(), about, never_zero: false }
+        Key { name, default: default.into(), about, never_zero: false, most: None }
     }
 
     /// The same, for which 0 (or no text) is a mistake: a bound that lets nothing in, a time in which nothing can be done.
     pub fn never_zero(self) -> Self {
         Key { never_zero: true, ..self }
+    }
+
+    /// The same, for which more than this is a mistake.
+    pub fn at_most(self, most: impl Into<Value>) -> Self {
+        Key { most: Some(most.into()), ..self }
     }
 }

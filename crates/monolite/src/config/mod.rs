@@ -156,6 +156,9 @@ impl Config {
             let why = format!("must not be {zero}; the default is {}", entry.key.default);
             return Err(wrong_value(&origin, name, &why));
         }
+        if let Some(most) = entry.key.most.as_ref().filter(|most| value > **most) {
+            return Err(wrong_value(&origin, name, &format!("must be {most} at most, not {value}")));
+        }
         entry.value = value;
         entry.origin = origin;
         Ok(())

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// A value of a configuration key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// Any text.
     Text(String),
