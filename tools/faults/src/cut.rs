@@ -1,4 +1,4 @@
-//! Cuts over two files under load: is each of one moment?
+//! Cuts over two files, and others between them, under load: is each of one moment?
 //!
 //! Threads move a number from one file to the other: a write to the first, and when it is answered, or when a read has seen
 //! it, a write to the second. Others take cuts, and know what was answered before they asked. The disk is slow at the
@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+/// Files whose snapshots a cut opens between those of the two: the longer that takes, the more happens meanwhile.
+const BETWEEN: usize = 6;
 /// Moves that must have happened beside the cuts, for each thousand of them.
 const MOVES_OF_1000: u64 = 50;
 
@@ -69,7 +71,9 @@ pub fn run(cutting: &Cutting) -> Result<Cuts> {
         let migrations = Migrations::new([Migration::Quick { name: "1", sql: SCHEMA }]);
         Store::open(folder.path().join(format!("{name}.db")), config(Some(vfs::register())), migrations)
     };
-    let stores = [open("first")?, open("between")?, open("second")?];
+    let between = (1..=BETWEEN).map(|n| open(&format!("between{n}")));
+    let stores: Vec<Store> =
+        std::iter::once(open("first")).chain(between).chain([open("second")]).collect::<Result<_, _>>()?;
     disk.plan(Plan::each(Method::ShmUnlock, FileKind::Database, Fault::Slow(Duration::from_micros(100))));
     let world = World {
         stores,
@@ -94,7 +98,8 @@ pub fn run(cutting: &Cutting) -> Result<Cuts> {
 
 /// What the threads share.
 struct World {
-    stores: [Store; 3],
+    /// In this order: the first, those between, the second.
+    stores: Vec<Store>,
     next: AtomicI64,
     /// The highest number whose move was answered in both files.
     answered: AtomicI64,
@@ -103,6 +108,14 @@ struct World {
 }
 
 impl World {
+    fn first(&self) -> &Store {
+        &self.stores[0]
+    }
+
+    fn second(&self) -> &Store {
+        &self.stores[BETWEEN + 1]
+    }
+
     fn until_the_end(&self, mut step: impl FnMut(&World) -> Result<()>) -> Result<()> {
         while !self.ended.load(SeqCst) {
             step(self).inspect_err(|_| self.ended.store(true, SeqCst))?;
@@ -113,7 +126,7 @@ impl World {
     /// Moves a number when it was answered.
     fn tell(&self) -> Result<()> {
         let number = self.next.fetch_add(1, SeqCst);
-        for store in [&self.stores[0], &self.stores[2]] {
+        for store in [self.first(), self.second()] {
             store.write_blocking(move |tx| tx.execute("UPDATE n SET told = max(told, ?1)", [number]))?;
         }
         self.answered.fetch_max(number, SeqCst);
@@ -123,8 +136,8 @@ impl World {
 
     /// Moves a number that a read has seen, perhaps before its writer knew of it.
     fn look(&self) -> Result<()> {
-        let seen = self.stores[0].read_blocking(|s| s.query_row("SELECT told FROM n", [], |r| r.get::<_, i64>(0)))?;
-        self.stores[2].write_blocking(move |tx| tx.execute("UPDATE n SET seen = max(seen, ?1)", [seen]))?;
+        let seen = self.first().read_blocking(|s| s.query_row("SELECT told FROM n", [], |r| r.get::<_, i64>(0)))?;
+        self.second().write_blocking(move |tx| tx.execute("UPDATE n SET seen = max(seen, ?1)", [seen]))?;
         self.moves.fetch_add(1, SeqCst);
         Ok(())
     }
@@ -135,15 +148,15 @@ impl World {
         let mut cuts = Cuts::default();
         let progress = Progress::new("cut", cutting.cuts);
         while cuts.cuts < cutting.cuts || cuts.moves < cutting.cuts * MOVES_OF_1000 / 1000 {
-            let mut order = [0, 1, 2];
+            let (mut stores, mut first, mut second) = (self.stores.clone(), 0, BETWEEN + 1);
             if random.percent(50) {
-                order.reverse();
+                stores.reverse();
+                (first, second) = (second, first);
             }
             let before = self.answered.load(SeqCst);
-            let cut = Cut::take(&order.map(|n| self.stores[n].clone()))?;
-            let place = |file| order.iter().position(|n| *n == file).expect("all are in it");
-            let (cause, _) = cut.read(place(0), state)?;
-            let (told, seen) = cut.read(place(2), state)?;
+            let cut = Cut::take(&stores)?;
+            let (cause, _) = cut.read(first, state)?;
+            let (told, seen) = cut.read(second, state)?;
             ensure!(told <= cause, "cut {}: the second file has move {told}, the first only {cause}", cuts.cuts);
             ensure!(seen <= cause, "cut {}: move {seen} was seen in the first file, which has only {cause}", cuts.cuts);
             ensure!(told >= before, "cut {}: move {before} was answered before it, and it has only {told}", cuts.cuts);
