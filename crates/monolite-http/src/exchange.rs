@@ -151,7 +151,7 @@ impl Exchange<'_> {
                     return Err(Fault::of_field(name, "duplicate_field", "is given twice"));
                 }
             }
-            if let Some(wrong) = route.shapes.member(name).and_then(|shape| route.shapes.mismatch(shape, value)) {
+            if let Some(wrong) = route.kind_of(name).and_then(|kind| kind.mismatch(value)) {
                 return Err(Fault::of_field(name, "wrong_type", wrong));
             }
         }

@@ -5,7 +5,7 @@
 //! - Nothing about a route is computed while a request waits.
 
 use crate::admission::Gate;
-use crate::input::Shapes;
+use crate::input::{Kind, Shapes};
 use crate::metrics::{Metrics, RouteMeter};
 use crate::stream;
 use http::{HeaderValue, Method};
@@ -105,6 +105,14 @@ impl Table {
 }
 
 impl Compiled {
+    /// What a field of path or query must be.
+    pub(crate) fn kind_of(&self, name: &str) -> Option<&Kind> {
+        if self.route.takes.page && name == "limit" {
+            return Some(&Kind::Integer); // the page's, which the shapes do not have
+        }
+        self.shapes.member(name).map(|shape| &self.shapes.at(shape).kind)
+    }
+
     fn of(route: &Route, body_max: usize, metrics: &Metrics, gates: &Gates) -> Self {
         let method = Method::from_bytes(route.method.as_str().as_bytes()).expect("a method's name is a method");
         let takes_body = matches!(method, Method::POST | Method::PUT | Method::PATCH);

@@ -12,4 +12,4 @@ pub(crate) use body::{Bounds, drain, is_json, is_plain, read as read_body, too_l
 pub(crate) use fault::Fault;
 pub(crate) use pairs::{Pair, decode, read_query};
 pub(crate) use scan::{Expected, push_token, scan};
-pub(crate) use shape::{ANY, Shapes};
+pub(crate) use shape::{ANY, Kind, Shapes};

@@ -82,19 +82,6 @@ impl Shapes {
         }
     }
 
-    /// What is wrong with a text of a path or a query as a value of this shape.
-    pub(crate) fn mismatch(&self, id: ShapeId, text: &str) -> Option<String> {
-        let kind = &self.at(id).kind;
-        let fits = match kind {
-            Kind::Bool => matches!(text, "true" | "false"),
-            Kind::Integer => is_integer(text),
-            Kind::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
-            Kind::Uuid => is_uuid(text),
-            _ => true,
-        };
-        (!fits).then(|| format!("{} was expected", kind.name()))
-    }
-
     /// The shape of a member of the outermost object.
     pub(crate) fn member(&self, name: &str) -> Option<ShapeId> {
         self.members()?.find(name)
@@ -108,6 +95,18 @@ impl Members {
 }
 
 impl Kind {
+    /// What is wrong with a text of a path or a query as a value of this kind.
+    pub(crate) fn mismatch(&self, text: &str) -> Option<String> {
+        let fits = match self {
+            Kind::Bool => matches!(text, "true" | "false"),
+            Kind::Integer => is_integer(text),
+            Kind::Number => text.parse::<f64>().is_ok_and(f64::is_finite),
+            Kind::Uuid => is_uuid(text),
+            _ => true,
+        };
+        (!fits).then(|| format!("{} was expected", self.name()))
+    }
+
     /// How a person calls it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
