@@ -151,7 +151,9 @@ fn parameters(route: &Route, fields: &Fields) -> Value {
     }
     let if_match = match route.method {
         _ if route.takes.if_match => Some("The `ETag` the change rests on; 412 when it is stale."),
-        Method::Get => Some("The `ETag` of the version that is wanted; 412 when another one is current."),
+        Method::Get => {
+            Some("The `ETag` of the version that is wanted; 412 when another one is current, or the answer has none.")
+        }
         _ => None,
     };
     if let Some(what) = if_match {

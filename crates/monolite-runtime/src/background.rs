@@ -3,7 +3,7 @@
 //! **Invariants**
 //! - One thread runs all of it, side by side; each piece runs at most once at a time.
 //! - A period that was missed is not made up for.
-//! - A failure that stays the same is said once, then once in `SAID_AGAIN` at most with how often it was; and that it has passed.
+//! - Failures of a piece are said once in `SAID_AGAIN` at most, with how many there were; and that they have passed.
 
 use crate::block_on::{Unpark, block_on};
 use crate::host::Host;
@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a failure that stays the same is not said again.
+/// How long no other failure of the same piece is said.
 const SAID_AGAIN: Duration = Duration::from_secs(60);
 
 /// The thread of the background work.
@@ -90,56 +90,49 @@ impl Piece<'_> {
     }
 }
 
-/// The failure of a piece of work that was said last, where its last run failed.
+/// What was said of a piece of work.
 #[derive(Default)]
-struct Said(Option<Failing>);
-
-struct Failing {
-    error: String,
-    said: Duration,
-    /// Runs that failed since the last good one.
-    times: u64,
+struct Said {
+    /// When a failure was said last.
+    at: Option<Duration>,
+    /// The last word was of a failure.
+    is_failing: bool,
+    /// Failures that were not said yet.
+    unsaid: u64,
 }
 
 /// What there is to say.
 #[derive(Debug, PartialEq, Eq)]
 enum Word {
-    Fails { error: String, times: u64 },
-    Works { times: u64 },
+    /// The last of so many failures since a word of them.
+    Fails {
+        error: String,
+        times: u64,
+    },
+    Works,
 }
 
 impl Said {
     /// A run has ended, by a clock that never goes back.
     fn note(&mut self, work: &Background, done: Result<(), String>, now: Duration) {
+        let of = work.message;
         match self.word(done, now) {
             Some(Word::Fails { error, times }) => {
-                tracing::warn!(
-                    message = work.message,
-                    error,
-                    times,
-                    "background work failed; it is tried again in its period"
-                );
+                tracing::warn!(of, error, times, "background work failed; it is tried again in its period");
             }
-            Some(Word::Works { times }) => {
-                tracing::info!(message = work.message, times, "background work that failed works again");
-            }
+            Some(Word::Works) => tracing::info!(of, "background work that failed works again"),
             None => {}
         }
     }
 
     fn word(&mut self, done: Result<(), String>, now: Duration) -> Option<Word> {
-        let Err(error) = done else { return self.0.take().map(|failing| Word::Works { times: failing.times }) };
-        let times = self.0.as_ref().map_or(0, |failing| failing.times) + 1;
-        match &mut self.0 {
-            Some(failing) if failing.error == error && now < failing.said + SAID_AGAIN => {
-                failing.times = times;
-                None
-            }
-            last => {
-                *last = Some(Failing { error: error.clone(), said: now, times });
-                Some(Word::Fails { error, times })
-            }
+        let Err(error) = done else { return std::mem::take(&mut self.is_failing).then_some(Word::Works) };
+        self.unsaid += 1;
+        if self.at.is_some_and(|at| now < at + SAID_AGAIN) {
+            return None;
         }
+        (self.at, self.is_failing) = (Some(now), true);
+        Some(Word::Fails { error, times: std::mem::take(&mut self.unsaid) })
     }
 }
 
@@ -188,12 +181,23 @@ mod tests {
         let fails = |error: &str, times| Some(Word::Fails { error: error.to_owned(), times });
         assert_eq!(said.word(Ok(()), at(0)), None, "who works says nothing");
         assert_eq!(said.word(full(), at(1)), fails("the disk is full", 1));
-        assert!((2..61).all(|second| said.word(full(), at(second)).is_none()));
-        assert_eq!(said.word(full(), at(61)), fails("the disk is full", 61));
-        assert_eq!(said.word(Err("it panicked".to_owned()), at(62)), fails("it panicked", 62), "another one is news");
-        assert_eq!(said.word(Err("it panicked".to_owned()), at(63)), None);
-        assert_eq!(said.word(Ok(()), at(64)), Some(Word::Works { times: 63 }));
+        assert!((2..60).all(|second| said.word(full(), at(second)).is_none()));
+        assert_eq!(said.word(Err("it waited 10.3 s".to_owned()), at(60)), None, "whatever it says");
+        assert_eq!(said.word(Err("it panicked".to_owned()), at(61)), fails("it panicked", 60));
+        assert_eq!(said.word(full(), at(62)), None);
+        assert_eq!(said.word(Ok(()), at(64)), Some(Word::Works));
         assert_eq!(said.word(Ok(()), at(65)), None);
-        assert_eq!(said.word(full(), at(66)), fails("the disk is full", 1));
+    }
+
+    #[test]
+    fn one_that_fails_every_other_time_is_said_as_seldom() {
+        let mut said = Said::default();
+        let words = (0..600_u64).filter_map(|half| {
+            let done = if half % 2 == 0 { Err("no room".to_owned()) } else { Ok(()) };
+            said.word(done, Duration::from_millis(half * 500))
+        });
+        let words: Vec<_> = words.collect();
+        assert_eq!(words.len(), 10, "five minutes: {words:?}");
+        assert_eq!(words[2], Word::Fails { error: "no room".to_owned(), times: 60 });
     }
 }

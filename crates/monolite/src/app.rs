@@ -112,7 +112,10 @@ impl App {
         self
     }
 
-    /// The same, for which more than `most` is a mistake.
+    /// With a configuration key of its own, for which more than `most` is a mistake.
+    ///
+    /// # Panics
+    /// Where `most` is not of the default's kind, or below it: a mistake in the program.
     pub fn config_to(
         mut self,
         name: &'static str,

@@ -12,7 +12,11 @@ pub(crate) fn with(own: Vec<Key>) -> Vec<Key> {
     let mut all: BTreeMap<&'static str, Key> = BTreeMap::new();
     for key in standard().into_iter().chain(store_keys::keys()).chain(own) {
         match all.get_mut(key.name) {
-            Some(known) => known.default = key.default,
+            Some(known) => {
+                let fits = known.most.as_ref().is_none_or(|most| key.default <= *most);
+                assert!(fits, "the default of {} is above what it may be", key.name);
+                known.default = key.default;
+            }
             None => {
                 assert!(!key.about.is_empty(), "a default is given for {}, which is no key", key.name);
                 all.insert(key.name, key);

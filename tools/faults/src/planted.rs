@@ -55,7 +55,7 @@ pub const BUGS: [(&str, &str); 32] = [
 /// The rigs with the arguments of their short modes, the quick ones first.
 const RIGS: [(&str, &[&str]); 8] = [
     ("history", &["history", "--writes", "400", "--seed", "5"]),
-    ("cut", &["cut", "--cuts", "60000", "--seed", "3"]),
+    ("cut", &["cut", "--cuts", "40000", "--seed", "3"]),
     ("images", &["images", "--count", "1500", "--seed", "7", "--jobs", "1", "--forget"]),
     ("archive", &["archive", "--images", "200", "--kills", "4", "--seed", "7", "--forget"]),
     ("rewind", &["rewind", "--images", "100", "--seed", "7"]),

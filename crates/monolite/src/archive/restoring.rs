@@ -259,7 +259,7 @@ fn newest_cut(place: &Arc<dyn Place>, name: Option<&str>, before: Option<i64>) -
         return Ok((found.clone(), cuts::read(&**place, found)?));
     }
     let which = match (name, before) {
-        (Some("now"), _) => "no cut is called now (--to latest is the newest cut)".to_owned(),
+        (Some("now"), _) => "no cut is called now (--to latest is the newest there is)".to_owned(),
         (Some(name), _) => format!("no cut is called {name}"),
         (None, Some(before)) => format!("no cut is from before {}", moment(before)),
         (None, None) => "no cut was recorded".to_owned(),

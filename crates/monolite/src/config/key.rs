@@ -33,8 +33,11 @@ impl Key {
         Key { never_zero: true, ..self }
     }
 
-    /// The same, for which more than this is a mistake.
+    /// The same, for which more than this is a mistake. Panics on one that is not of the default's kind, or below it.
     pub fn at_most(self, most: impl Into<Value>) -> Self {
-        Key { most: Some(most.into()), ..self }
+        let (most, default) = (most.into(), &self.default);
+        let is_one = std::mem::discriminant(&most) == std::mem::discriminant(default) && *default <= most;
+        assert!(is_one, "{} cannot be {most} at most: its default is {default}", self.name);
+        Key { most: Some(most), ..self }
     }
 }

@@ -124,6 +124,7 @@ async fn cycles(kill: &Kill, place: &Place) -> anyhow::Result<Survived> {
     server.stop().await?;
     ensure!(order::judge(&data, &ledger, before)? == kept, "the list and the file hold different documents");
     let (acknowledged, unanswered) = (ledger.acknowledged(), ledger.unanswered());
+    ensure!(acknowledged > 0, "no create was acknowledged: the kills met nobody's work");
     let away = ledger.turned_away();
     ensure!(
         away <= acknowledged / 10,
