@@ -21,6 +21,7 @@ use rusqlite::Connection as Sqlite;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
 /// A file that is ready to be served.
 pub(crate) struct Opened {
@@ -29,6 +30,8 @@ pub(crate) struct Opened {
     pub(crate) steps: Vec<PendingStepwise>,
     /// What the file was at before its migrations.
     pub(crate) found: follow::Found,
+    /// When that was written, as the files say.
+    pub(crate) written: Option<SystemTime>,
     /// The last commit now.
     pub(crate) sequence: u64,
     pub(crate) forks: Vec<(u64, u64)>,
@@ -46,6 +49,7 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
         Err(e) if e.kind() == Kind::Corrupt && wal_scan::holds_first_page(path, config.vfs)? => Found::Beside,
         found => found?,
     };
+    let written = place::written(path);
     let is_new = matches!(found, Found::Missing | Found::New);
     // Looked at before anything of ours touches the file. A file that is made now gets its sums with its pages.
     let sums = if is_new { Sums::Whole } else { mark::sums_of(path) };
@@ -79,7 +83,7 @@ pub(crate) fn open(path: &Path, config: &Config, migrations: &Migrations) -> Res
     }
     connection.own_statements(Role::Writer)?;
     let (sequence, _) = connection.sequence()?;
-    Ok(Opened { lock, connection, steps, found, sequence, forks, gate, sums, warnings })
+    Ok(Opened { lock, connection, steps, found, written, sequence, forks, gate, sums, warnings })
 }
 
 /// What the file is at.

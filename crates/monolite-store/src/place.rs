@@ -11,6 +11,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Creates the folder of a database file (0700, with its parents) and refuses places that cannot keep a store.
 ///
@@ -56,6 +57,12 @@ pub(crate) fn under(path: &Path) -> Result<Option<fs::Metadata>> {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(e) => Err(Error::io(format!("cannot look at {}", path.display()), e)),
     }
+}
+
+/// When a database was last written, it or its WAL, as the system says.
+pub(crate) fn written(db: &Path) -> Option<SystemTime> {
+    let at = |path: &Path| fs::symlink_metadata(path).and_then(|m| m.modified()).ok();
+    at(db).max(at(&beside(db, "-wal")))
 }
 
 /// Whether an open file is still the one that a newcomer would open by this name.

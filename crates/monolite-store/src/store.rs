@@ -58,7 +58,7 @@ impl Store {
         let opened = ready.and_then(|()| crate::open::open(path, &config, &migrations)).map_err(within)?;
         let config = named(path, config);
         let opener = Arc::new(Opener::new(path, &config, Some(opened.lock), opened.gate.clone()));
-        let following = Following::new(path, opened.gate, opened.found);
+        let following = Following::new(path, opened.gate, opened.found, opened.written);
         let mut shared = Shared::new(path, config, opener, opened.warnings, following);
         shared.epoch = AtomicU64::new(opened.sequence);
         shared.wal_frames = AtomicU64::new(opened.connection.wal_frames.load(Ordering::Relaxed));
@@ -96,7 +96,8 @@ impl Store {
         let config = named(path, config);
         let gate = Arc::new(Gate::default());
         let opener = Arc::new(Opener::new(path, &config, None, gate.clone()));
-        let following = Following::new(path, gate, Found { history: [0; 16], sequence: 0, epoch: 0, page_size: 0 });
+        let following =
+            Following::new(path, gate, Found { history: [0; 16], sequence: 0, epoch: 0, page_size: 0 }, None);
         let mut shared = Shared::new(path, config, opener, Vec::new(), following);
         shared.standing = standing;
         shared.closed.store(true, Ordering::SeqCst);

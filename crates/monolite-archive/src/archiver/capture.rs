@@ -79,7 +79,10 @@ impl Keeper {
         let tip = match standing.captured {
             Some(tip) => tip,
             // Nothing is kept: a base will have what is there, and what follows is captured.
-            None => Tip { sequence: follower.published(), pages: None, at_ms: now, epoch: None },
+            None => {
+                let sequence = follower.published();
+                Tip { sequence, pages: None, at_ms: self.made(follower.age(sequence)), epoch: None }
+            }
         };
         follower.begin_after(tip.sequence, tip.pages);
         follower.is_late_from(self.inner.config.interval + LATE);
@@ -286,11 +289,16 @@ impl Keeper {
                 continue;
             }
             self.refuse_other_writers(&batch)?;
-            let at_ms = (self.inner.config.now)().max(tip.at_ms);
+            let at_ms = self.made(batch.age).max(tip.at_ms);
             let (page_size, pages, epoch) = (batch.page_size, batch.pages_in_file, batch.epoch as u64);
             let header = Header { page_size, pages, first: batch.first, last: batch.last, at_ms, epoch };
             return Ok(Some((batch, header)));
         }
+    }
+
+    /// When something was made that is so old.
+    fn made(&self, age: Duration) -> i64 {
+        (self.inner.config.now)().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// What this opening commits has to be of the writer that it claims to be: the claims say whose each commit is.
@@ -323,9 +331,8 @@ impl Keeper {
     /// Commits are missing: capture goes on from now, and a new base is needed.
     pub(super) fn gap(self: &Arc<Self>, c: &mut Capture, why: &str) {
         let follower = c.follower.as_mut().expect("only a followed store has gaps");
-        let now = (self.inner.config.now)();
-        let at_ms = c.tip.map_or(now, |tip| tip.at_ms.max(now));
         let sequence = follower.published();
+        let at_ms = self.made(follower.age(sequence)).max(c.tip.map_or(i64::MIN, |tip| tip.at_ms));
         follower.begin_after(sequence, None);
         c.tip = Some(Tip { sequence, pages: None, at_ms, epoch: None });
         c.proven = true;

@@ -12,6 +12,7 @@ use super::frames::{Cursor, FRAME_HEADER};
 use crate::error::{Error, Kind, Result};
 use crate::sqlite::disk::WalFile;
 use crate::wal_scan::u32_at;
+use std::time::Duration;
 
 /// The byte at which SQLite locks a database file; the page that holds it is never used.
 const LOCKED_BYTE: u32 = 0x4000_0000;
@@ -36,6 +37,8 @@ pub struct Batch {
     pub pages_in_file: u32,
     /// Frames of the WAL that were united.
     pub frames: u64,
+    /// How long ago the last commit was made, as [`age`](super::Follower::age) says.
+    pub age: Duration,
     /// By page: the page, and its frame.
     pages: Vec<(u32, u32)>,
     salts: [u8; 8],
@@ -57,7 +60,7 @@ pub(super) struct Parts {
 }
 
 impl Batch {
-    pub(super) fn new(parts: Parts, at: &Cursor, file: WalFile) -> Batch {
+    pub(super) fn new(parts: Parts, at: &Cursor, file: WalFile, age: Duration) -> Batch {
         let Parts { first, last, epoch, first_epoch, before, size, least, frames: mut pages } = parts;
         let frames = pages.len() as u64;
         let locked = LOCKED_BYTE / at.page as u32 + 1;
@@ -82,7 +85,20 @@ impl Batch {
             pages.sort_unstable();
         }
         let (page_size, salts) = (at.page as u32, at.salts);
-        Batch { first, last, epoch, first_epoch, before, page_size, pages_in_file: size, frames, pages, salts, file }
+        Batch {
+            first,
+            last,
+            epoch,
+            first_epoch,
+            before,
+            page_size,
+            pages_in_file: size,
+            frames,
+            age,
+            pages,
+            salts,
+            file,
+        }
     }
 
     /// How many pages are in it.

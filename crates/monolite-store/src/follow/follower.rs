@@ -19,7 +19,7 @@ use crate::store::Shared;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a WAL that changes under the eyes is looked at again.
 const LOOKS_MAX: usize = 3;
@@ -94,6 +94,12 @@ impl Follower {
         self.shared.following.gate.sequence()
     }
 
+    /// How long ago a commit was made that was not released, or a little less: where nothing is known of it, that of one after it
+    /// is answered.
+    pub fn age(&self, sequence: u64) -> Duration {
+        self.shared.following.moments.age(sequence, Instant::now())
+    }
+
     /// The last commit that was taken.
     pub fn last(&self) -> Option<u64> {
         self.last
@@ -138,7 +144,8 @@ impl Follower {
                     self.last = Some(parts.last);
                     self.size = Some(parts.size);
                     self.taken.push_back(Released { salts: end.salts, frames: end.frames, sequence: parts.last });
-                    let batch = Batch::new(parts, &end, file);
+                    let age = self.age(parts.last);
+                    let batch = Batch::new(parts, &end, file, age);
                     self.at = Some(end);
                     return Ok(Some(batch));
                 }
@@ -184,6 +191,7 @@ impl Follower {
             released = self.taken.pop_front();
         }
         let Some(released) = released else { return };
+        self.shared.following.moments.forget(released.sequence);
         self.shared.following.gate.release(released);
         let left = self.shared.wal_frames.load(Ordering::Relaxed).saturating_sub(released.frames);
         if self.is_urgent() && left < NEARLY_ALL {

@@ -19,6 +19,7 @@ mod frames;
 mod gap;
 pub(crate) mod gate;
 mod gathered;
+mod moments;
 pub(crate) mod pace;
 mod pages;
 pub(crate) mod row;
@@ -33,10 +34,11 @@ use crate::reply::lock;
 use crate::store::{Shared, Store};
 use bell::Bell;
 use gate::Gate;
+use moments::Moments;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the end of a store waits for its follower to take what is left.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
@@ -57,6 +59,7 @@ pub(crate) struct Following {
     refuses: AtomicBool,
     why: Mutex<String>,
     found: Found,
+    moments: Moments,
     /// Which opening of this process it is.
     opening: u64,
     /// The least writer epoch of the commits to come; 0 until a follower asks for one.
@@ -68,7 +71,8 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    pub(crate) fn new(path: &Path, gate: Arc<Gate>, found: Found) -> Following {
+    /// `written`: when the last commit that was found was made, where that is known.
+    pub(crate) fn new(path: &Path, gate: Arc<Gate>, found: Found, written: Option<SystemTime>) -> Following {
         let inode = crate::place::inode(path).ok().flatten();
         Following {
             gate,
@@ -80,6 +84,7 @@ impl Following {
             refuses: AtomicBool::new(false),
             why: Mutex::new(String::new()),
             found,
+            moments: Moments::new(found.sequence, written),
             opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
             epoch_least: AtomicI64::new(0),
             late_ms: AtomicU64::new(0),
@@ -114,9 +119,12 @@ impl Following {
         own.max(self.epoch_least.load(Ordering::Relaxed))
     }
 
-    /// A commit was published.
+    /// A commit was published; it was made then.
     #[inline]
-    pub(crate) fn committed(&self) {
+    pub(crate) fn committed(&self, sequence: u64, at: Instant) {
+        if self.gate.is_held() {
+            self.moments.committed(sequence, at);
+        }
         self.bell.committed();
     }
 

@@ -362,7 +362,7 @@ impl Writer {
         self.epoch_in_file = self.epoch;
         self.sequence = sequence;
         self.shared.epoch.fetch_max(sequence, Ordering::AcqRel);
-        self.shared.following.committed();
+        self.shared.following.committed(sequence, start + took);
         self.shared.awaited.reached(sequence);
         self.shared.mark_later();
         self.shared.wal_frames.store(self.connection.wal_frames.load(Ordering::Relaxed), Ordering::Relaxed);
