@@ -33,13 +33,15 @@ const CALLERS: usize = 64;
 const HOT: u64 = 50_000;
 /// Bytes of a row in the file, about.
 const ROW_BYTES: f64 = 110.0;
-/// Copies, each followed by as much time without one.
+/// Copies, each followed by as much time without one; of a file that takes longer to copy than `LONG` one.
 const COPIES: usize = 2;
+const LONG: Duration = Duration::from_secs(60);
 /// A copy that takes longer has failed, before its writes fill the disk; for each so many rows a second more.
 const COPY_MAX: Duration = Duration::from_secs(90);
 const ROWS_A_SECOND: u64 = 50_000;
-/// What the disk needs of the file's size, for the file, its base, a copy and what is restored; and beside them, in bytes.
-const ROOM: (f64, u64) = (4.0, 6 << 30);
+/// What the disk needs of the file's size, for the file, its base, a copy and what is restored; beside them, in bytes; and for
+/// each second of writes at full rate, which come faster than segments are merged.
+const ROOM: (f64, u64, u64) = (4.0, 6 << 30, 200 << 20);
 
 /// What a measurement came to.
 #[derive(Default)]
@@ -52,7 +54,13 @@ struct Seen {
 }
 
 pub(super) async fn run(measured: &Measured, place: &Place, report: &mut Report, gb: f64) -> anyhow::Result<()> {
-    let need = (gb * 1e9 * ROOM.0) as u64 + if measured.is_short() { 0 } else { ROOM.1 };
+    let whole = Config::default();
+    // A small file is copied slowly enough to be seen.
+    let pace = if measured.is_short() { 8 << 20 } else { whole.base_bytes_per_second };
+    let copy = Duration::from_secs_f64(gb * 1e9 / pace as f64);
+    let copies = if copy > LONG { 1 } else { COPIES };
+    let written = 2 * copies as u64 * copy.as_secs() * ROOM.2;
+    let need = (gb * 1e9 * ROOM.0) as u64 + written + if measured.is_short() { 0 } else { ROOM.1 };
     if place.free()? < need {
         eprintln!("LEFT OUT: no room for {gb} GB: {} GB are needed and {} free", need >> 30, place.free()? >> 30);
         return Ok(());
@@ -61,15 +69,13 @@ pub(super) async fn run(measured: &Measured, place: &Place, report: &mut Report,
     eprintln!("filling {gb} GB");
     let folder = place.join("large");
     let store = kept::filled(&folder, rows).await?;
-    let whole = Config::default();
-    // What was merged goes at once, so that the disk holds it; and a small file is copied slowly enough to be seen.
-    let pace = if measured.is_short() { 8 << 20 } else { whole.base_bytes_per_second };
+    // What was merged goes at once, so that the disk holds it.
     let keep = monolite_archive::Keep { merged_ms: [1_000; 9], ..whole.keep.clone() };
     let config = Config { base_bytes_per_second: pace, keep, ..whole };
     let mut memory = Memory::idle(std::process::id())?;
     let kept = Kept::keep(store, &folder, Arc::new(Folder::open(place.join(ARCHIVE))?), config)?;
     let mut seen = Seen::default();
-    for copy in 0..COPIES {
+    for copy in 0..copies {
         beside_a_copy(&kept, rows, measured, copy, &mut seen).await?;
         seen.memory = memory.over_idle(std::process::id())?;
         memory = memory.after(seen.memory);
@@ -164,6 +170,6 @@ fn tell(report: &mut Report, place: &Place, seen: &Seen, gb: f64, pace: u64) {
     let note = "the most resident memory over what the process had before it kept the store: the callers' is in it";
     report.add(Row::alone(MEMORY, mib(seen.memory), "MiB").note(note));
     let (median, ..) = crate::measure::spread(seen.seconds.clone());
-    let note = format!("{COPIES} copies of {gb} GB, paced at {} MiB/s, {median:.1} s each", pace >> 20);
+    let note = format!("{} copies of {gb} GB, paced at {} MiB/s, {median:.1} s each", seen.seconds.len(), pace >> 20);
     report.add(Row::alone(COPY, gb * 1e3 / median, "MB/s").note(note));
 }

@@ -34,7 +34,7 @@ const IN_BUCKET: &str =
 pub(crate) struct Archives {
     #[command(flatten)]
     pub(crate) measured: Measured,
-    /// Size of the large file in GB; 2 unless given, a hundredth with --short. The disk needs four times as much.
+    /// Size of the large file in GB; 2 unless given, a hundredth with --short. The disk needs four times as much, and 200 MiB for each second of it.
     #[arg(long)]
     size: Option<f64>,
 }
