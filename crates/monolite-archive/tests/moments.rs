@@ -51,6 +51,7 @@ fn a_base_without_later_commits_has_the_moment_of_its_last_one_whatever_the_plac
     assert_eq!(plan(&history, Target::Before(3_000_000)).unwrap().last(), last);
 }
 
+#[allow(clippy::disallowed_methods)] // what is compared was stamped by this clock
 fn unix_ms() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64
 }
