@@ -191,20 +191,39 @@ fn stuck(
     short_ones: u64,
     long_ones: u64,
 ) -> Vec<ReadWith<(i64, String), Error>> {
-    let soon = || Instant::now() + Duration::from_secs(3);
     let tenants: Vec<_> = (10..10 + short_ones).map(Tenant).collect();
     short(store, &tenants);
     let mut stuck = Vec::new();
     for tenant in tenants {
-        stuck.push(read_until(store, Ticket::label(MIXED).tenant(tenant).deadline(soon()), Does::Waits(until.clone())));
-        wait_until_running(store, stuck.len());
+        stuck.push(held_past_its_deadline(store, Ticket::label(MIXED).tenant(tenant), until, stuck.len()));
     }
     for tenant in 20..20 + long_ones {
-        let unknown = Ticket::label("unknown").tenant(Tenant(tenant)).deadline(soon());
-        stuck.push(read_until(store, unknown, Does::Waits(until.clone())));
-        wait_until_running(store, stuck.len());
+        stuck.push(held_past_its_deadline(store, Ticket::label("unknown").tenant(Tenant(tenant)), until, stuck.len()));
     }
     stuck
+}
+
+/// One more read that runs until the sender goes. It has a deadline that passes soon: where no thread takes it before that, it is
+/// asked again.
+fn held_past_its_deadline(
+    store: &Store,
+    ticket: Ticket,
+    until: &Arc<Mutex<Receiver<()>>>,
+    running: usize,
+) -> ReadWith<(i64, String), Error> {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let deadline = Instant::now() + Duration::from_secs(3);
+        let mut read = read_until(store, ticket.deadline(deadline), Does::Waits(until.clone()));
+        let cx = &mut Context::from_waker(Waker::noop());
+        while Pin::new(&mut read).poll(cx).is_pending() {
+            if store.status().slow_running > running {
+                return read;
+            }
+            assert!(Instant::now() < end, "{:?}", store.status());
+            std::thread::yield_now();
+        }
+    }
 }
 
 #[test]
